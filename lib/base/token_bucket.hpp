@@ -1,0 +1,41 @@
+#pragma once
+
+#include <algorithm>
+#include <cstdint>
+
+#include "time.hpp"
+
+namespace sluice {
+
+/// Admits `rate_per_s` events a second on average and `burst` at once. Integer arithmetic: tokens
+/// are counted in nanoseconds of credit, so that slow rates lose nothing to rounding.
+class TokenBucket {
+ public:
+  struct Limits {
+    std::uint32_t rate_per_s = 0;  ///< 0 admits nothing.
+    std::uint32_t burst = 1;
+  };
+
+  explicit TokenBucket(Limits limits)
+      : cost_ns_(limits.rate_per_s == 0 ? 0 : 1'000'000'000 / limits.rate_per_s),
+        capacity_ns_(cost_ns_ * limits.burst),
+        credit_ns_(capacity_ns_) {}
+
+  /// True, and one token fewer, if the event is admitted at `now`. `now` never goes back.
+  bool take(Instant now) {
+    if (cost_ns_ == 0) return false;
+    credit_ns_ = std::min(capacity_ns_, credit_ns_ + std::min((now - last_).ns(), capacity_ns_));
+    last_ = now;
+    if (credit_ns_ < cost_ns_) return false;
+    credit_ns_ -= cost_ns_;
+    return true;
+  }
+
+ private:
+  std::int64_t cost_ns_;
+  std::int64_t capacity_ns_;
+  std::int64_t credit_ns_;
+  Instant last_{};
+};
+
+}  // namespace sluice

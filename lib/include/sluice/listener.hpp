@@ -1,0 +1,65 @@
+#pragma once
+
+#include <cstdint>
+#include <optional>
+
+#include "base/address.hpp"
+#include "base/handle.hpp"
+#include "base/result.hpp"
+#include "stream.hpp"
+
+namespace sluice {
+
+/// Per listener; the totals are divided among workers. 0 means the global cap of the config.
+struct ListenOptions {
+  Port port;
+  std::optional<IpAddr> address;        ///< None: any address of ours.
+  std::uint32_t syn_backlog = 1024;     ///< Half-open entries.
+  std::uint32_t accept_backlog = 1024;  ///< Established, not yet accepted.
+  bool trace = false;                   ///< Record every segment of its connections.
+};
+
+struct ListenerInfo {
+  Endpoint local;
+  std::uint32_t half_open = 0;
+  std::uint32_t syn_backlog = 0;
+  std::uint32_t accept_queued = 0;
+  std::uint32_t accept_backlog = 0;
+  bool is_paused = false;
+};
+
+class Listener {
+ public:
+  Listener() = default;
+
+  /// Takes the oldest established connection off the accept queue and gives it `handler`
+  /// (borrowed, may be null and set later). kWouldBlock if none waits or accepting is paused.
+  Result<Stream, Error> accept(StreamHandler* handler);
+  /// accept() gives kWouldBlock and on_acceptable stays away; the accept queue fills to its backlog,
+  /// after which last ACKs are ignored, so that clients retry.
+  Result<void, Error> pause_accepting();
+  Result<void, Error> resume_accepting();
+  /// No new connections; half-open ones go, waiting ones are reset, accepted ones stay.
+  Result<void, Error> close();
+  Result<ListenerInfo, Error> info() const;
+  ListenerHandle handle() const { return handle_; }
+  Worker worker() const;
+
+  bool operator==(const Listener&) const = default;
+
+ private:
+  friend class stack::Stack;
+  Listener(stack::Stack* stack, ListenerHandle handle) : stack_(stack), handle_(handle) {}
+  stack::Stack* stack_ = nullptr;
+  ListenerHandle handle_;
+};
+
+/// The pull primitive of a listener. One object a worker and listener.
+class ListenerHandler {
+ public:
+  virtual ~ListenerHandler() = default;
+  /// Connections wait: call accept() until kWouldBlock.
+  virtual void on_acceptable(Listener listener) = 0;
+};
+
+}  // namespace sluice

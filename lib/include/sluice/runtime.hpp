@@ -1,0 +1,108 @@
+#pragma once
+
+#include <concepts>
+#include <functional>
+#include <memory>
+#include <new>
+#include <string>
+#include <tuple>
+#include <type_traits>
+#include <utility>
+#include <vector>
+
+#include "listener.hpp"
+#include "stream.hpp"
+#include "worker.hpp"
+
+namespace sluice {
+
+/// Set-up failed; what() is one line that says what is wrong and what to do. exit_code() is 2 for a
+/// mistake in flags or configuration, 1 for a machine that cannot do what was asked.
+class SetupError : public std::exception {
+ public:
+  SetupError(std::string line, int exit_code);
+  ~SetupError() override;
+  const char* what() const noexcept override { return line_.c_str(); }
+  int exit_code() const { return exit_code_; }
+
+ private:
+  std::string line_;
+  int exit_code_;
+};
+
+/// A program's own command-line option, shown in --help beside Sluice's.
+struct ProgramOption {
+  std::string name;           ///< Without dashes.
+  std::string help;           ///< With the unit.
+  std::string default_value;  ///< As shown and parsed.
+};
+
+/// What the program says of itself.
+struct ProgramInfo {
+  std::string name;
+  std::string summary;
+  std::vector<Port> default_ports;  ///< --listen replaces them.
+  std::vector<ProgramOption> options;
+};
+
+/// Owns EAL, ports, workers, the state region and the configuration of a process.
+class Runtime {
+ public:
+  /// Reads flags and the configuration file, sets everything up. --help and --version print and
+  /// exit(0). Throws SetupError.
+  static Runtime from_command_line(int argc, const char* const* argv, ProgramInfo info = {});
+
+  Runtime(Runtime&&) noexcept;
+  Runtime& operator=(Runtime&&) noexcept;
+  ~Runtime();
+
+  /// Ports to listen on: --listen, else the file's, else the program's defaults.
+  const std::vector<Port>& listen_ports() const;
+  /// Value of a ProgramOption.
+  const std::string& option(const std::string& name) const;
+
+  /// Every worker listens; each connection gets its own Handler(args...). Throws SetupError.
+  template <class Handler, class... Args>
+    requires std::derived_from<Handler, StreamHandler>
+  void listen(const ListenOptions& options, const Args&... args) {
+    listen_each(options, [=]() -> std::unique_ptr<HandlerFactory> {
+      return std::make_unique<FactoryOf<Handler, std::decay_t<Args>...>>(args...);
+    });
+  }
+  /// Every worker makes its own factory and listens with it. Throws SetupError.
+  void listen_each(const ListenOptions& options,
+                   const std::function<std::unique_ptr<HandlerFactory>()>& make_factory);
+  /// Runs `start` on each worker, on its thread, before it polls: to connect, set timers, pull-listen.
+  void on_worker_start(std::function<void(Worker)> start);
+
+  /// Serves until SIGINT or SIGTERM, then drains: no new connections, FIN to idle ones, a
+  /// deadline, then RST. Gives the exit code: 0 all ended by themselves, 3 some were reset.
+  int run();
+  /// Asks run() to drain; from any thread or a signal handler.
+  void request_stop() noexcept;
+
+ private:
+  template <class Handler, class... Args>
+  class FactoryOf final : public HandlerFactory {
+   public:
+    explicit FactoryOf(const Args&... args) : args_(args...) {}
+    std::size_t object_size() const override { return sizeof(Handler); }
+    std::size_t object_alignment() const override { return alignof(Handler); }
+    StreamHandler* construct(void* memory) override {
+      return std::apply([&](const Args&... args) { return ::new (memory) Handler(args...); }, args_);
+    }
+
+   private:
+    std::tuple<Args...> args_;
+  };
+
+  struct Impl;
+  explicit Runtime(std::unique_ptr<Impl> impl);
+  std::unique_ptr<Impl> impl_;
+};
+
+/// Runs `body`, turns a SetupError into its line on standard error and its exit code: a main().
+int run_program(int argc, const char* const* argv, ProgramInfo info,
+                const std::function<int(Runtime&)>& body);
+
+}  // namespace sluice

@@ -1,0 +1,125 @@
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <optional>
+#include <span>
+#include <string_view>
+
+#include "base/address.hpp"
+#include "base/handle.hpp"
+#include "base/result.hpp"
+#include "base/time.hpp"
+#include "errors.hpp"
+#include "rx_data.hpp"
+
+namespace sluice {
+
+class StreamHandler;
+class Worker;
+
+/// What a connection looks like now (TCP_INFO's figures). Durations are zero until measured.
+struct StreamInfo {
+  Endpoint local;
+  Endpoint remote;
+  std::string_view state;  ///< RFC 9293 3.3.2: "ESTABLISHED", ...
+  Duration srtt;
+  Duration rttvar;
+  Duration min_rtt;
+  Duration rto;
+  std::uint32_t mss = 0;                ///< Octets of payload in a full segment that we send.
+  std::uint32_t cwnd_bytes = 0;
+  std::uint32_t ssthresh_bytes = 0;
+  std::uint32_t send_window_bytes = 0;  ///< What the peer offers.
+  std::uint32_t receive_window_bytes = 0;
+  std::uint32_t unacked_bytes = 0;
+  std::uint32_t send_queued_bytes = 0;  ///< Accepted by send() and not yet acknowledged.
+  std::uint32_t receive_queued_bytes = 0;
+  std::uint64_t bytes_received = 0;
+  std::uint64_t bytes_acked = 0;
+  std::uint32_t retransmitted_segments = 0;
+};
+
+/// A TCP connection, as a value: a worker and a handle. Cheap to copy, safe to keep: once the
+/// connection is gone every call answers Error::kStaleHandle. Use it on its worker's thread only.
+class Stream {
+ public:
+  Stream() = default;
+
+  /// Octets that have come in order and were not read. kWouldBlock: none now. kEndOfStream: the
+  /// peer's FIN stands where the next octet would. Other errors: the connection has ended.
+  Result<RxData, Error> read();
+
+  /// Copies octets to the send queue. Gives how many were taken: fewer than offered, down to 0,
+  /// when the send buffer is full, which is ordinary; on_writable comes when there is room again.
+  Result<std::size_t, Error> send(std::span<const std::byte> octets);
+  Result<std::size_t, Error> send(std::string_view text);
+  /// Moves received octets to the send queue without copying. `data` keeps what was not taken.
+  Result<std::size_t, Error> send(RxData& data);
+
+  /// "I have no more to send" (RFC 9293 CLOSE): FIN after all queued octets. Reading goes on.
+  Result<void, Error> shutdown();
+  /// The application is done both ways: FIN after all queued octets, the handle is stale at once
+  /// as far as reading and sending go, on_closed still comes. Unread octets, and any that still
+  /// come, make it a RST (RFC 1122 4.2.2.13).
+  Result<void, Error> close();
+  /// RST now; queued octets are gone.
+  Result<void, Error> abort();
+
+  /// Stops on_readable/on_data; octets queue up to the receive buffer, then the window closes.
+  Result<void, Error> pause_reading();
+  Result<void, Error> resume_reading();
+
+  Result<void, Error> set_handler(StreamHandler* handler);  ///< Borrowed; nullptr: events are dropped.
+  StreamHandler* handler() const;
+  Result<void, Error> set_nodelay(std::optional<bool> nodelay);  ///< nullopt: the config's default.
+  /// Gives up when sent octets stay unacknowledged this long (RFC 9293 3.8.3); zero: config default.
+  Result<void, Error> set_user_timeout(Duration limit);
+  Result<void, Error> set_keepalive(bool on);
+  /// on_timer once, after `delay`; replaces an earlier one. infinite(): none.
+  Result<void, Error> set_timer(Duration delay);
+  /// Records every segment of this stream for `sluicectl trace`.
+  Result<void, Error> set_trace(bool on);
+
+  Result<StreamInfo, Error> info() const;
+  bool is_stale() const;
+  ConnHandle handle() const { return handle_; }
+  Worker worker() const;
+
+  bool operator==(const Stream&) const = default;
+
+ private:
+  friend class stack::Stack;
+  Stream(stack::Stack* stack, ConnHandle handle) : stack_(stack), handle_(handle) {}
+  stack::Stack* stack_ = nullptr;
+  ConnHandle handle_;
+};
+
+/// What a connection tells its application. Calls come after a burst of packets was processed,
+/// never from inside another call on the stream; whatever you call here takes effect in the next
+/// round. You may close, abort or delete anything in any of them. Exceptions must not escape.
+class StreamHandler {
+ public:
+  virtual ~StreamHandler() = default;
+
+  virtual void on_open(Stream) {}  ///< The handshake is complete (once, first).
+
+  /// New octets or the peer's FIN: the pull primitive. The default reads and calls on_data, then
+  /// on_peer_closed once at the end of the stream.
+  virtual void on_readable(Stream stream);
+  /// Received octets: take what you want of them. What you leave in `data` is unread again, and
+  /// offered again when the stream becomes writable, more octets come, or reading is resumed. So
+  /// `stream.send(data)` alone is an echo server with back-pressure.
+  virtual void on_data(Stream, RxData& data) { data.consume(data.size()); }
+  virtual void on_peer_closed(Stream stream) { stream.close(); }
+  /// There is room to send after a short write.
+  virtual void on_writable(Stream) {}
+  /// The peer set the urgent pointer; RFC 6093: the octets stay in line, this is only a hint.
+  virtual void on_urgent(Stream) {}
+  virtual void on_timer(Stream) {}
+  /// The last call. The handle is stale when it returns; a handler that a listener made for itself
+  /// is destroyed then.
+  virtual void on_closed(Stream, CloseReason) {}
+};
+
+}  // namespace sluice

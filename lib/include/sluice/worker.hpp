@@ -1,0 +1,72 @@
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <optional>
+
+#include "base/address.hpp"
+#include "base/result.hpp"
+#include "base/time.hpp"
+#include "listener.hpp"
+#include "stream.hpp"
+
+namespace sluice {
+
+/// An application timer that is not a stream's. Borrowed by the worker until it fired or is cancelled.
+class TimerHandler {
+ public:
+  virtual ~TimerHandler() = default;
+  virtual void on_timer() = 0;
+};
+
+struct TimerHandle {
+  std::uint32_t index = 0xffffffffu;
+  std::uint32_t generation = 0;
+  constexpr bool operator==(const TimerHandle&) const = default;
+};
+
+struct ConnectOptions {
+  Endpoint remote;
+  std::optional<IpAddr> local_address;  ///< None: what the route says.
+  Port local_port;                      ///< 0: an ephemeral port (RFC 6056).
+  bool trace = false;
+};
+
+/// Makes the handlers of one listener on one worker, in memory reserved before the loops start.
+class HandlerFactory {
+ public:
+  virtual ~HandlerFactory() = default;
+  virtual std::size_t object_size() const = 0;
+  virtual std::size_t object_alignment() const = 0;
+  virtual StreamHandler* construct(void* memory) = 0;
+};
+
+/// One shard: its connections, listeners and timers. Its calls are for its own thread.
+class Worker {
+ public:
+  Worker() = default;
+
+  unsigned index() const;
+  Instant now() const;  ///< Time of the burst at hand: the only clock a handler needs.
+
+  /// Pull: `handler` (borrowed) hears when connections wait.
+  Result<Listener, Error> listen(const ListenOptions& options, ListenerHandler& handler);
+  /// Push: each connection is accepted at once and gets a handler made by `factory` (owned).
+  Result<Listener, Error> listen(const ListenOptions& options, std::unique_ptr<HandlerFactory> factory);
+  /// Begins a connection; `handler` (borrowed) hears on_open, or on_closed with the reason.
+  Result<Stream, Error> connect(const ConnectOptions& options, StreamHandler* handler);
+
+  Result<TimerHandle, Error> set_timer(Duration delay, TimerHandler& handler);
+  void cancel_timer(TimerHandle timer);  ///< A stale handle is ignored.
+
+  bool operator==(const Worker&) const = default;
+
+ private:
+  friend class stack::Stack;
+  friend class Stream;
+  friend class Listener;
+  explicit Worker(stack::Stack* stack) : stack_(stack) {}
+  stack::Stack* stack_ = nullptr;
+};
+
+}  // namespace sluice

@@ -1,0 +1,104 @@
+#pragma once
+
+// Owners of rte_mbuf. A packet is an mbuf chain (head segment plus `next`); a PacketChain is a
+// byte stream made of single-segment mbufs. Both are move-only; a raw rte_mbuf* is borrowed.
+
+#include <rte_mbuf.h>
+
+#include <cstddef>
+#include <cstdint>
+#include <span>
+#include <utility>
+
+#include "base/assert.hpp"
+
+namespace sluice::packet {
+
+/// Sole owner of one packet (all segments). Frees it to its pool.
+class PacketPtr {
+ public:
+  constexpr PacketPtr() = default;
+  explicit PacketPtr(rte_mbuf* owned) : mbuf_(owned) {}
+  PacketPtr(PacketPtr&& other) noexcept : mbuf_(std::exchange(other.mbuf_, nullptr)) {}
+  PacketPtr& operator=(PacketPtr&& other) noexcept {
+    if (this != &other) reset(std::exchange(other.mbuf_, nullptr));
+    return *this;
+  }
+  PacketPtr(const PacketPtr&) = delete;
+  PacketPtr& operator=(const PacketPtr&) = delete;
+  ~PacketPtr() { reset(); }
+
+  void reset(rte_mbuf* owned = nullptr) {
+    if (mbuf_ != nullptr) rte_pktmbuf_free(mbuf_);
+    mbuf_ = owned;
+  }
+  [[nodiscard]] rte_mbuf* release() { return std::exchange(mbuf_, nullptr); }
+  rte_mbuf* get() const { return mbuf_; }
+  rte_mbuf* operator->() const { return mbuf_; }
+  rte_mbuf& operator*() const { return *mbuf_; }
+  explicit operator bool() const { return mbuf_ != nullptr; }
+
+ private:
+  rte_mbuf* mbuf_ = nullptr;
+};
+
+/// The octets of the packet's first segment.
+inline std::span<std::byte> first_segment(rte_mbuf& mbuf) {
+  return {rte_pktmbuf_mtod(&mbuf, std::byte*), mbuf.data_len};
+}
+inline std::span<const std::byte> first_segment(const rte_mbuf& mbuf) {
+  return {rte_pktmbuf_mtod(&mbuf, const std::byte*), mbuf.data_len};
+}
+
+/// True if nobody else holds the mbuf or its data: its octets may be edited.
+inline bool is_exclusive(const rte_mbuf& mbuf) {
+  return RTE_MBUF_DIRECT(&mbuf) && rte_mbuf_refcnt_read(&mbuf) == 1;
+}
+
+/// An owned queue of single-segment mbufs, read as one stream of octets. Links are mbuf->next.
+///
+///     head -> [ octets ] -> [ octets ] -> [ octets ] <- tail       bytes() = sum of data_len
+class PacketChain {
+ public:
+  PacketChain() = default;
+  /// Takes a packet of any number of segments. Empty segments are freed.
+  explicit PacketChain(PacketPtr packet) { append(std::move(packet)); }
+  PacketChain(PacketChain&& other) noexcept
+      : head_(std::exchange(other.head_, nullptr)),
+        tail_(std::exchange(other.tail_, nullptr)),
+        bytes_(std::exchange(other.bytes_, 0)),
+        segments_(std::exchange(other.segments_, 0)) {}
+  PacketChain& operator=(PacketChain&& other) noexcept;
+  PacketChain(const PacketChain&) = delete;
+  PacketChain& operator=(const PacketChain&) = delete;
+  ~PacketChain() { clear(); }
+
+  bool is_empty() const { return head_ == nullptr; }
+  std::uint32_t bytes() const { return bytes_; }
+  std::uint32_t segments() const { return segments_; }
+  rte_mbuf* head() const { return head_; }  ///< Borrowed.
+  rte_mbuf* tail() const { return tail_; }  ///< Borrowed.
+
+  void append(PacketPtr packet);
+  void append(PacketChain&& other);
+  /// Drops `count` octets from the front, freeing the mbufs used up. Precondition: count <= bytes().
+  /// Only lengths and offsets of mbufs held exclusively or shared read-only change, never octets.
+  void drop_front(std::uint32_t count);
+  /// Takes the first mbuf off. Precondition: not empty.
+  PacketPtr pop_front();
+  /// Splits off the first `count` octets; an mbuf cut in two is shared by an indirect mbuf from
+  /// `indirect_pool`. False (and unchanged) if none was to be had. Precondition: count <= bytes().
+  [[nodiscard]] bool split_front(std::uint32_t count, rte_mempool& indirect_pool, PacketChain& front);
+  /// Copies `bytes` to the spare tailroom of the last mbuf, if that is direct, exclusive and has
+  /// room for all of them. This is copy-break: small payloads must not pin whole buffers.
+  [[nodiscard]] bool absorb(std::span<const std::byte> bytes);
+  void clear();
+
+ private:
+  rte_mbuf* head_ = nullptr;
+  rte_mbuf* tail_ = nullptr;
+  std::uint32_t bytes_ = 0;
+  std::uint32_t segments_ = 0;
+};
+
+}  // namespace sluice::packet

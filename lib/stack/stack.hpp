@@ -1,0 +1,135 @@
+#pragma once
+
+// One shard: link + ip + tcp + events, no thread, no clock, no I/O. Three verbs, each given the
+// time. The same object runs in production, in the simulator and under the fuzzers.
+
+#include <cstdint>
+#include <memory>
+#include <span>
+#include <string>
+#include <vector>
+
+#include "base/keyed_hash.hpp"
+#include "base/time.hpp"
+#include "packet/pools.hpp"
+#include "packet/port.hpp"
+#include "sluice/worker.hpp"
+#include "telemetry/metrics.hpp"
+#include "telemetry/region.hpp"
+#include "tcp/config.hpp"
+
+namespace sluice::stack {
+
+/// A route as configured: `gateway` unspecified means on-link.
+struct RouteConfig {
+  Prefix destination;
+  IpAddr gateway;
+};
+
+/// A pinned neighbour.
+struct StaticNeighbor {
+  IpAddr address;
+  MacAddr mac;
+};
+
+/// An Interface: addresses, MAC, neighbours and routes over any number of (port, queue) pairs.
+struct InterfaceConfig {
+  std::string name = "if0";
+  std::vector<Prefix> addresses;
+  std::vector<RouteConfig> routes;  ///< Beside the connected ones that addresses imply.
+  std::vector<StaticNeighbor> neighbors;
+};
+
+struct StackConfig {
+  std::vector<InterfaceConfig> interfaces;
+  tcp::EngineConfig tcp;
+
+  // Below TCP.
+  std::uint32_t max_neighbors = 1024;
+  std::uint32_t max_routes = 256;
+  std::uint32_t neighbor_queue_packets = 8;     ///< Waiting for one unresolved neighbour.
+  std::uint32_t neighbor_pending_total = 256;   ///< Waiting for all of them.
+  Duration neighbor_reachable = Duration::from_s(60);  ///< Then the entry is probed again.
+  Duration neighbor_retry = Duration::from_s(1);
+  std::uint8_t neighbor_probes = 3;
+  TokenBucket::Limits icmp_error_limit = {100, 50};
+  TokenBucket::Limits echo_limit = {10000, 1000};
+  std::uint8_t ttl = 64;
+
+  /// Below this many free receive mbufs payload is dropped unacknowledged.
+  std::uint32_t receive_low_watermark_pkts = 256;
+};
+
+/// Secrets of a worker, from the operating system's entropy or a test's seed. Never in the region.
+struct Secrets {
+  HashKey flow_table;
+  HashKey isn;
+  HashKey timestamps;
+  HashKey ports;
+};
+
+struct StackDeps {
+  telemetry::StateRegion& region;  ///< Made from plan_state()'s sections; outlives the stack.
+  packet::Pools pools;
+  Secrets secrets;
+  std::uint64_t seed = 0;          ///< Of the worker's Rng.
+  unsigned worker = 0;
+};
+
+class Stack {
+ public:
+  /// Appends the sections that a worker's stack needs in the region.
+  static void plan_state(const StackConfig& config, unsigned worker,
+                         std::vector<telemetry::SectionPlan>& plan);
+
+  Stack(const StackConfig& config, const StackDeps& deps, Instant now);
+  ~Stack();
+  Stack(const Stack&) = delete;
+  Stack& operator=(const Stack&) = delete;
+
+  /// Binds a (port, queue) pair to an interface; gives the pair's number for receive and transmit.
+  unsigned attach(const packet::PortCapabilities& capabilities, const MacAddr& mac,
+                  unsigned interface_index);
+
+  // --- the three verbs ---
+
+  /// Takes a burst of frames that came in on `port`. Takes ownership of all of them.
+  void receive(unsigned port, std::span<rte_mbuf* const> frames, Instant now);
+  /// Fires timers, then calls the application's handlers for what happened since the last time.
+  void advance(Instant now);
+  /// Fills `out` with frames to send on `port`; the caller owns them. Gives how many. Frames the
+  /// port did not take may simply be offered to it again, first, by the caller.
+  std::size_t transmit(unsigned port, std::span<rte_mbuf*> out, Instant now);
+
+  /// The latest time by which advance() must be called again; now or earlier if there is work.
+  Instant next_deadline() const;
+  /// Something waits to be transmitted or delivered right now.
+  bool has_work() const;
+  /// Publishes what changed (records, WorkerInfo) to readers of the region. Called once a round.
+  void publish(Instant now);
+
+  // --- life ---
+
+  /// No new connections; FIN to connections without unsent data, and to the others once it is sent.
+  void begin_drain(Instant now);
+  /// No connection is left but TIME-WAIT.
+  bool is_drained() const;
+  /// RST to whatever is left. Gives how many connections that was.
+  std::uint32_t reset_all(Instant now);
+
+  Worker worker();
+  const telemetry::Metrics& metrics() const;
+
+  // The public API's calls, by handle (stream.cpp, listener.cpp, worker.cpp); see sluice/*.hpp.
+  struct Impl;
+  Impl& impl() { return *impl_; }
+
+ private:
+  friend class sluice::Stream;
+  friend class sluice::Listener;
+  friend class sluice::Worker;
+  friend class sluice::RxData;
+  std::unique_ptr<Impl> impl_;
+};
+
+}  // namespace sluice::stack

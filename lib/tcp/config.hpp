@@ -1,0 +1,71 @@
+#pragma once
+
+#include <cstdint>
+
+#include "base/time.hpp"
+#include "base/token_bucket.hpp"
+
+namespace sluice::tcp {
+
+/// Everything about one worker's engine that an operator can set. Totals of the configuration file
+/// are divided among workers before they come here. Units are in the names; ranges are checked by
+/// runtime/config.
+struct EngineConfig {
+  // Sizes: fixed at start.
+  std::uint32_t max_connections = 65536;
+  std::uint32_t max_half_open = 16384;        ///< Global cap; a listener's syn_backlog lies under it.
+  std::uint32_t max_accept_queue = 4096;      ///< Global cap; a listener's accept_backlog lies under it.
+  std::uint32_t max_time_wait = 65536;        ///< Entries, IPv4; IPv6 has a quarter of it.
+  std::uint32_t max_listeners = 64;
+  std::uint32_t max_in_flight = 32768;        ///< Connections with data queued or in flight, per direction.
+  std::uint32_t recorder_events = 65536;      ///< 0 switches the flight recorder off.
+
+  // Buffers.
+  std::uint32_t receive_buffer_bytes = 1 << 20;
+  std::uint32_t send_buffer_bytes = 1 << 20;
+  std::uint32_t reassembly_segments = 256;          ///< Out-of-order packets, per connection.
+  std::uint32_t reassembly_worker_segments = 65536; ///< The same, per worker.
+  std::uint32_t copy_break_bytes = 256;             ///< Smaller payloads are copied together.
+
+  // Handshake.
+  std::uint8_t syn_retries = 5;        ///< After 1, 2, 4, 8, 16 s; timed out 32 s after the last.
+  std::uint8_t syn_ack_retries = 5;
+  Duration half_open_lifetime = Duration::from_s(63);
+  std::uint16_t ephemeral_first = 32768;
+  std::uint16_t ephemeral_last = 60999;
+
+  // Options offered.
+  bool timestamps = true;
+  bool sack = true;
+  bool window_scaling = true;
+  std::uint16_t max_mss = 0;           ///< Octets; 0: what the path's MTU gives.
+
+  // Retransmission.
+  Duration rto_initial = Duration::from_s(1);
+  Duration rto_min = Duration::from_ms(200);
+  Duration rto_max = Duration::from_s(120);
+  std::uint32_t initial_window_segments = 10;  ///< RFC 6928.
+  Duration user_timeout = Duration::from_s(900);
+
+  // Acknowledging and sending.
+  Duration delayed_ack = Duration::from_ms(40);
+  std::uint8_t quick_acks = 16;        ///< Segments acknowledged at once after the start.
+  bool nodelay = false;                ///< true switches Nagle's algorithm off.
+
+  // Closing.
+  Duration time_wait = Duration::from_s(60);   ///< 2 MSL.
+  Duration fin_wait_2 = Duration::from_s(60);  ///< For closed (orphaned) connections.
+  std::uint32_t max_orphans = 16384;
+
+  // Keepalive (off unless a stream or `keepalive` says so).
+  bool keepalive = false;
+  Duration keepalive_idle = Duration::from_s(7200);
+  Duration keepalive_interval = Duration::from_s(75);
+  std::uint8_t keepalive_count = 9;
+
+  // Caps on what strangers can make us send, per worker.
+  TokenBucket::Limits reset_limit = {1000, 100};
+  TokenBucket::Limits challenge_limit = {1000, 100};
+};
+
+}  // namespace sluice::tcp

@@ -1,0 +1,33 @@
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <span>
+
+#include "base/address.hpp"
+
+struct rte_mbuf;
+
+namespace sluice::wire {
+
+/// The Internet checksum (RFC 1071) as a running sum. Values are as if the octets were read as
+/// big-endian 16-bit words: `finish()` is ready for store_be16.
+class Checksum {
+ public:
+  /// Adds octets; every call but the last must add an even number of them.
+  void add(std::span<const std::byte> octets);
+  void add_u16(std::uint16_t value) { sum_ += value; }
+  void add_u32(std::uint32_t value) { sum_ += (value >> 16) + (value & 0xffff); }
+  /// The IPv4 or IPv6 pseudo header (RFC 9293 3.1): addresses, protocol, length of the segment.
+  void add_pseudo_header(const IpAddr& source, const IpAddr& destination, std::uint8_t protocol,
+                         std::uint32_t length);
+  std::uint16_t finish() const;  ///< The complement of the folded sum.
+
+ private:
+  std::uint64_t sum_ = 0;
+};
+
+/// Checksum of one run of octets.
+std::uint16_t checksum(std::span<const std::byte> octets);
+
+}  // namespace sluice::wire
