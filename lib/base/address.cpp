@@ -46,6 +46,7 @@ std::optional<MacAddr> parse_mac(std::string_view text) {
 std::optional<IpAddr> parse_ip(std::string_view text) {
   char buffer[INET6_ADDRSTRLEN + 1];
   if (text.empty() || text.size() >= sizeof buffer) return std::nullopt;
+  if (text.find('\0') != std::string_view::npos) return std::nullopt;
   text.copy(buffer, text.size());
   buffer[text.size()] = '\0';
   in_addr v4{};

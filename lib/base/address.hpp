@@ -43,9 +43,22 @@ class IpAddr {
  public:
   constexpr IpAddr() = default;  ///< The unspecified IPv6 address `::`.
   constexpr IpAddr(Ipv4Addr v4)  // NOLINT: every Ipv4Addr is an IpAddr
-      : octets_{0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0xff, 0xff,
-                static_cast<std::uint8_t>(v4.value >> 24), static_cast<std::uint8_t>(v4.value >> 16),
-                static_cast<std::uint8_t>(v4.value >> 8), static_cast<std::uint8_t>(v4.value)} {}
+      : octets_{0,
+                0,
+                0,
+                0,
+                0,
+                0,
+                0,
+                0,
+                0,
+                0,
+                0xff,
+                0xff,
+                static_cast<std::uint8_t>(v4.value >> 24),
+                static_cast<std::uint8_t>(v4.value >> 16),
+                static_cast<std::uint8_t>(v4.value >> 8),
+                static_cast<std::uint8_t>(v4.value)} {}
   static constexpr IpAddr from_v6_octets(const std::array<std::uint8_t, 16>& octets) {
     IpAddr address;
     address.octets_ = octets;

@@ -11,9 +11,9 @@ namespace sluice {
 }  // namespace sluice
 
 /// Cheap checks, on in every build.
-#define SLUICE_ASSERT(expression)                                                   \
-  (__builtin_expect(static_cast<bool>(expression), 1)                               \
-       ? static_cast<void>(0)                                                       \
+#define SLUICE_ASSERT(expression)                     \
+  (__builtin_expect(static_cast<bool>(expression), 1) \
+       ? static_cast<void>(0)                         \
        : ::sluice::assertion_failed(#expression, __FILE__, __LINE__))
 
 /// Whole-structure checks: debug builds, the simulator and the fuzzers (-DSLUICE_CHECKED=1).

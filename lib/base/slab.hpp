@@ -20,7 +20,8 @@ class Slab {
   static constexpr std::uint32_t kNone = 0xffffffffu;
 
   Slab() = default;
-  explicit Slab(std::span<T> slots) : slots_(slots.data()), capacity_(static_cast<std::uint32_t>(slots.size())) {
+  explicit Slab(std::span<T> slots)
+      : slots_(slots.data()), capacity_(static_cast<std::uint32_t>(slots.size())) {
     static_assert(sizeof(T) >= sizeof(std::uint32_t));
   }
 
@@ -45,7 +46,8 @@ class Slab {
     return index;
   }
 
-  /// Destroys the T. Its bytes, but for the last four of the slot, stay as the destructor left them.
+  /// Destroys the T. Its bytes, but for the last four of the slot, stay as the destructor left
+  /// them.
   void release(std::uint32_t index) {
     SLUICE_ASSERT(index < high_water_ && used_ > 0);
     slots_[index].~T();
@@ -65,6 +67,7 @@ class Slab {
 
   std::uint32_t used() const { return used_; }
   std::uint32_t capacity() const { return capacity_; }
+  std::uint32_t high_water() const { return high_water_; }  ///< Slots below were used once.
   bool is_full() const { return used_ == capacity_; }
 
  private:

@@ -18,7 +18,9 @@ class Duration {
   static constexpr Duration from_ms(std::int64_t ms) { return Duration(ms * 1'000'000); }
   static constexpr Duration from_s(std::int64_t s) { return Duration(s * 1'000'000'000); }
   static constexpr Duration zero() { return Duration(0); }
-  static constexpr Duration infinite() { return Duration(std::numeric_limits<std::int64_t>::max()); }
+  static constexpr Duration infinite() {
+    return Duration(std::numeric_limits<std::int64_t>::max());
+  }
 
   constexpr std::int64_t ns() const { return ns_; }
   constexpr std::int64_t us() const { return ns_ / 1'000; }

@@ -9,18 +9,31 @@
 
 namespace sluice {
 
-/// A point in time in milliseconds, modulo 2^32 (49.7 days). Deadlines are at most 2^31 - 1 ahead.
+/// A point in time in milliseconds, modulo 2^32 (49.7 days). Deadlines are at most 2^31 - 1 ahead
+/// (kMaxTicksAhead).
 using Tick = std::uint32_t;
 
 inline constexpr Duration kTickLength = Duration::from_ms(1);
+inline constexpr Tick kMaxTicksAhead = 0x7fffffff;
 
 /// The tick that has begun at `now`.
-constexpr Tick tick_at(Instant now) { return static_cast<Tick>(now.ns() / kTickLength.ns()); }
-/// Ticks in `d`, rounded up, so that a timer never fires early.
-constexpr Tick ticks_in(Duration d) {
-  return static_cast<Tick>((d.ns() + kTickLength.ns() - 1) / kTickLength.ns());
+constexpr Tick tick_at(Instant now) {
+  return static_cast<Tick>(now.ns() / kTickLength.ns());
 }
-constexpr bool tick_before(Tick a, Tick b) { return static_cast<std::int32_t>(a - b) < 0; }
+/// Ticks in `d`, rounded up, so that a timer never fires early; at most kMaxTicksAhead.
+constexpr Tick ticks_in(Duration d) {
+  if (d >= kTickLength * kMaxTicksAhead) return kMaxTicksAhead;
+  return d <= Duration::zero()
+             ? 0
+             : static_cast<Tick>((d.ns() + kTickLength.ns() - 1) / kTickLength.ns());
+}
+/// The first tick that begins no earlier than `d` after `now`, which may lie within a tick.
+constexpr Tick tick_after(Instant now, Duration d) {
+  return static_cast<Tick>(((now + d).ns() + kTickLength.ns() - 1) / kTickLength.ns());
+}
+constexpr bool tick_before(Tick a, Tick b) {
+  return static_cast<std::int32_t>(a - b) < 0;
+}
 
 /// The wheel's part of a timed record: 12 octets, links are indices.
 struct TimerNode {
@@ -120,7 +133,8 @@ class TimerWheel {
   void link(std::uint32_t index, TimerNode& node) {
     const Tick when = tick_before(node.deadline, now_) ? now_ : node.deadline;
     const Tick differing = when ^ now_;
-    const unsigned level = differing == 0 ? 0 : (31u - static_cast<unsigned>(std::countl_zero(differing))) / 8;
+    const unsigned level =
+        differing == 0 ? 0 : (31u - static_cast<unsigned>(std::countl_zero(differing))) / 8;
     const unsigned slot = (when >> (8 * level)) & 0xff;
     node.next = heads_[level][slot];
     node.prev = kHeadFlag | level << 8 | slot;

@@ -8,7 +8,8 @@
 namespace sluice {
 
 /// Admits `rate_per_s` events a second on average and `burst` at once. Integer arithmetic: tokens
-/// are counted in nanoseconds of credit, so that slow rates lose nothing to rounding.
+/// are counted in nanoseconds of credit, so that slow rates lose nothing to rounding; an event
+/// costs at least one, so that no rate above 10^9 is kept.
 class TokenBucket {
  public:
   struct Limits {
@@ -17,7 +18,7 @@ class TokenBucket {
   };
 
   explicit TokenBucket(Limits limits)
-      : cost_ns_(limits.rate_per_s == 0 ? 0 : 1'000'000'000 / limits.rate_per_s),
+      : cost_ns_(limits.rate_per_s == 0 ? 0 : std::max(1'000'000'000 / limits.rate_per_s, 1u)),
         capacity_ns_(cost_ns_ * limits.burst),
         credit_ns_(capacity_ns_) {}
 

@@ -68,6 +68,22 @@ void PacketChain::drop_front(std::uint32_t count) {
   }
 }
 
+void PacketChain::drop_back(std::uint32_t count) {
+  SLUICE_ASSERT(count <= bytes_);
+  std::uint32_t keep = bytes_ - count;
+  PacketChain kept;
+  while (keep > 0) {
+    PacketPtr packet = pop_front();
+    if (packet->data_len > keep) {
+      packet->data_len = static_cast<std::uint16_t>(keep);
+      packet->pkt_len = keep;
+    }
+    keep -= packet->data_len;
+    kept.append(std::move(packet));
+  }
+  *this = std::move(kept);
+}
+
 bool PacketChain::split_front(std::uint32_t count, rte_mempool& indirect_pool, PacketChain& front) {
   SLUICE_ASSERT(count <= bytes_);
   std::uint32_t whole = 0;
@@ -97,10 +113,8 @@ bool PacketChain::split_front(std::uint32_t count, rte_mempool& indirect_pool, P
 bool PacketChain::absorb(std::span<const std::byte> bytes) {
   if (tail_ == nullptr || !is_exclusive(*tail_) || rte_pktmbuf_tailroom(tail_) < bytes.size())
     return false;
-  std::memcpy(rte_pktmbuf_mtod_offset(tail_, std::byte*, tail_->data_len), bytes.data(),
-              bytes.size());
-  tail_->data_len = static_cast<std::uint16_t>(tail_->data_len + bytes.size());
-  tail_->pkt_len = tail_->data_len;
+  std::byte* const room = packet::append(*tail_, static_cast<std::uint16_t>(bytes.size()));
+  if (!bytes.empty()) std::memcpy(room, bytes.data(), bytes.size());
   bytes_ += static_cast<std::uint32_t>(bytes.size());
   return true;
 }

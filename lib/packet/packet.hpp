@@ -11,6 +11,7 @@
 #include <utility>
 
 #include "base/assert.hpp"
+#include "packet/poison.hpp"
 
 namespace sluice::packet {
 
@@ -55,12 +56,39 @@ inline bool is_exclusive(const rte_mbuf& mbuf) {
   return RTE_MBUF_DIRECT(&mbuf) && rte_mbuf_refcnt_read(&mbuf) == 1;
 }
 
+/// Makes the data of an exclusively held packet grow by `count` octets into the headroom of its
+/// first, or the tailroom of its last segment, and gives the new octets; null if there is no room.
+inline std::byte* prepend(rte_mbuf& mbuf, std::uint16_t count) {
+  char* const at = rte_pktmbuf_prepend(&mbuf, count);
+  if (at != nullptr) unpoison(at, count);
+  return reinterpret_cast<std::byte*>(at);
+}
+inline std::byte* append(rte_mbuf& mbuf, std::uint16_t count) {
+  char* const at = rte_pktmbuf_append(&mbuf, count);
+  if (at != nullptr) unpoison(at, count);
+  return reinterpret_cast<std::byte*>(at);
+}
+
 /// An owned queue of single-segment mbufs, read as one stream of octets. Links are mbuf->next.
 ///
 ///     head -> [ octets ] -> [ octets ] -> [ octets ] <- tail       bytes() = sum of data_len
 class PacketChain {
  public:
   PacketChain() = default;
+  /// What a chain is made of, for an owner that must not know mbufs (the public RxData).
+  struct Parts {
+    rte_mbuf* head = nullptr;
+    rte_mbuf* tail = nullptr;
+    std::uint32_t bytes = 0;
+    std::uint32_t segments = 0;
+  };
+  /// Takes over what release() of another chain gave.
+  explicit PacketChain(const Parts& parts)
+      : head_(parts.head), tail_(parts.tail), bytes_(parts.bytes), segments_(parts.segments) {}
+  [[nodiscard]] Parts release() {
+    return {std::exchange(head_, nullptr), std::exchange(tail_, nullptr), std::exchange(bytes_, 0),
+            std::exchange(segments_, 0)};
+  }
   /// Takes a packet of any number of segments. Empty segments are freed.
   explicit PacketChain(PacketPtr packet) { append(std::move(packet)); }
   PacketChain(PacketChain&& other) noexcept
@@ -81,14 +109,18 @@ class PacketChain {
 
   void append(PacketPtr packet);
   void append(PacketChain&& other);
-  /// Drops `count` octets from the front, freeing the mbufs used up. Precondition: count <= bytes().
-  /// Only lengths and offsets of mbufs held exclusively or shared read-only change, never octets.
+  /// Drops `count` octets from the front, freeing the mbufs used up. Precondition: count <=
+  /// bytes(). Only lengths and offsets of mbufs held exclusively or shared read-only change, never
+  /// octets.
   void drop_front(std::uint32_t count);
+  /// Drops `count` octets from the back. Walks the chain. Precondition: count <= bytes().
+  void drop_back(std::uint32_t count);
   /// Takes the first mbuf off. Precondition: not empty.
   PacketPtr pop_front();
   /// Splits off the first `count` octets; an mbuf cut in two is shared by an indirect mbuf from
   /// `indirect_pool`. False (and unchanged) if none was to be had. Precondition: count <= bytes().
-  [[nodiscard]] bool split_front(std::uint32_t count, rte_mempool& indirect_pool, PacketChain& front);
+  [[nodiscard]] bool split_front(std::uint32_t count, rte_mempool& indirect_pool,
+                                 PacketChain& front);
   /// Copies `bytes` to the spare tailroom of the last mbuf, if that is direct, exclusive and has
   /// room for all of them. This is copy-break: small payloads must not pin whole buffers.
   [[nodiscard]] bool absorb(std::span<const std::byte> bytes);

@@ -17,13 +17,13 @@ namespace sluice::packet {
 struct PortCapabilities {
   bool tx_ipv4_checksum = false;
   bool tx_tcp_checksum = false;
-  bool rx_checksum = false;        ///< Sets RTE_MBUF_F_RX_{IP,L4}_CKSUM_* on received mbufs.
-  bool tx_multi_segment = false;   ///< Takes chains (rte_mbuf::next) in tx_burst.
-  bool tx_indirect = true;         ///< Takes indirect (attached) mbufs in tx_burst.
-  bool rss_programmable = false;   ///< Hash key and RETA can be set (steering, a later layer).
+  bool rx_checksum = false;       ///< Sets RTE_MBUF_F_RX_{IP,L4}_CKSUM_* on received mbufs.
+  bool tx_multi_segment = false;  ///< Takes chains (rte_mbuf::next) in tx_burst.
+  bool tx_indirect = true;        ///< Takes indirect (attached) mbufs in tx_burst.
+  bool rss_programmable = false;  ///< Hash key and RETA can be set (steering, a later layer).
   std::uint16_t rx_queues = 1;
   std::uint16_t tx_queues = 1;
-  std::uint16_t mtu = 1500;        ///< Octets of the largest IP packet.
+  std::uint16_t mtu = 1500;  ///< Octets of the largest IP packet.
 };
 
 /// One queue pair of a device, polled by one worker. Drivers see no link, ip or tcp.

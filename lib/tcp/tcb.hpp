@@ -65,8 +65,9 @@ enum TcbFlag : std::uint32_t {
   kProbeNow = 1u << 24,         ///< Output starts with a window or keepalive probe.
   kLimitedByWindow = 1u << 25,  ///< The last output stopped at the peer's window.
   kReadRefused = 1u << 26,      ///< Push layer: the handler left octets; wait before offering again.
-  kClosedDelivered = 1u << 27,
+  kClosedDelivered = 1u << 27,  ///< The application has heard the end; the slot may go.
   kWaitsAccept = 1u << 28,      ///< On its listener's accept queue.
+  kDetached = 1u << 29,         ///< Out of the flow table: TIME-WAIT or CLOSED, kept for its reader.
 };
 
 /// Bits of Tcb::timers_armed; the deadlines beside them count only while set.
@@ -78,8 +79,8 @@ enum TcbTimer : std::uint8_t {
   kTimerApplication = 1u << 4,
 };
 
-/// The hot part of a connection. With its totals (32), a flow-table slot (6.4 at full load, 12.8 at
-/// half) and a handler pointer (8) an idle connection costs at most 256 octets.
+/// The hot part of a connection. With its totals (40), a flow-table slot (9.2 at the design
+/// load) and a handler pointer (8) an idle connection costs at most 256 octets.
 ///
 ///  send space:     una            nxt                     una+wnd
 ///   ... acked | sent, not acked | may be sent now        | not yet ...
@@ -141,15 +142,16 @@ struct alignas(64) Tcb {
   std::uint8_t backoff;            ///< Retransmissions of the same octet so far.
   std::uint8_t duplicate_acks;
   std::uint8_t quick_acks;         ///< Segments still to acknowledge at once.
-  std::uint8_t unacked_segments;   ///< Full segments received since our last ACK.
+  std::uint8_t reserved;
   std::uint8_t keepalive_probes;
   PathHint path;
   std::uint32_t min_rtt_us;
   std::uint32_t user_timeout_ms;   ///< 0: the config's.
-  std::uint16_t listener_generation;
   std::uint8_t close_reason;       ///< sluice::CloseReason, once CLOSED.
-  std::uint8_t challenge_budget;   ///< Challenge ACKs left in this second's slice, per connection.
-  std::uint32_t challenge_second;
+  std::uint8_t duplicate_acks_due; ///< Duplicate ACKs to send: one for each segment behind a gap.
+  std::uint8_t challenges_left;    ///< Challenge ACKs left in challenge_second.
+  std::uint8_t challenge_second;   ///< Low octet of the tick's seconds.
+  std::uint32_t accept_prev;       ///< While on the accept queue: the one before. next_event: the next.
 
   bool has(std::uint32_t mask) const { return (flags & mask) != 0; }
   void set(std::uint32_t mask) { flags |= mask; }
@@ -166,11 +168,12 @@ struct TcbTotals {
   SeqVersion version;
   std::uint32_t retransmitted_segments;
   std::uint64_t bytes_received;    ///< In order, from the peer.
-  std::uint64_t bytes_acked;       ///< Ours that the peer acknowledged.
+  std::uint64_t bytes_queued;      ///< Ours that send() accepted.
+  std::uint64_t bytes_acked;       ///< Ours that the peer acknowledged: the difference is Send-Q.
   Tick opened_at;
   Tick last_received_at;
 };
-static_assert(std::is_trivially_copyable_v<TcbTotals> && sizeof(TcbTotals) == 32);
+static_assert(std::is_trivially_copyable_v<TcbTotals> && sizeof(TcbTotals) == 40);
 
 /// A half-open passive connection. Never a TCB: a SYN costs this and a flow-table slot.
 struct HalfOpen {
@@ -237,6 +240,7 @@ enum TimeWaitFlag : std::uint16_t {
   kTimeWaitInUse = 1u << 0,
   kTimeWaitTimestamps = 1u << 1,
   kTimeWaitTraced = 1u << 2,
+  kTimeWaitRestarted = 1u << 3,  ///< 2 MSL began anew: to be moved to the back of the ring.
 };
 
 /// A listener of one worker.

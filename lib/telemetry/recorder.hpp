@@ -25,6 +25,29 @@ enum class EventKind : std::uint8_t {
 
 enum class UserCall : std::uint8_t { kOpen, kAccept, kSend, kReceive, kShutdown, kClose, kAbort };
 
+struct SegmentFacts {
+  std::uint32_t seq;       ///< Absolute numbers.
+  std::uint32_t ack;
+  std::uint32_t window;    ///< Octets, scaled where scaling is agreed.
+  std::uint32_t payload;   ///< Octets.
+  std::uint32_t snd_una;
+  std::uint32_t snd_nxt;
+  std::uint32_t rcv_nxt;
+  std::uint32_t cwnd;
+};
+
+struct FlowFacts {
+  std::uint32_t local4;    ///< Host order; 0 with is_v6.
+  std::uint32_t remote4;
+  std::uint16_t local_port;
+  std::uint16_t remote_port;
+  std::uint32_t is_v6;
+  std::uint32_t connection; ///< TCB index, or 0xffffffff while half-open.
+  std::uint32_t generation;
+  std::uint32_t iss;
+  std::uint32_t irs;
+};
+
 /// 64 octets. `flow` is the keyed hash of the 4-tuple: the same for all lives of one tuple.
 struct RecorderEvent {
   std::int64_t time;  ///< Instant, ns.
@@ -38,27 +61,8 @@ struct RecorderEvent {
   std::uint8_t flags;     ///< kReceived, kSent: wire::TcpFlags.
   std::uint8_t is_retransmission;
   union {
-    struct {
-      std::uint32_t seq;       ///< Absolute numbers.
-      std::uint32_t ack;
-      std::uint32_t window;    ///< Octets, scaled where scaling is agreed.
-      std::uint32_t payload;   ///< Octets.
-      std::uint32_t snd_una;
-      std::uint32_t snd_nxt;
-      std::uint32_t rcv_nxt;
-      std::uint32_t cwnd;
-    } segment;
-    struct {
-      std::uint32_t local4;    ///< Host order; 0 with is_v6.
-      std::uint32_t remote4;
-      std::uint16_t local_port;
-      std::uint16_t remote_port;
-      std::uint32_t is_v6;
-      std::uint32_t connection; ///< TCB index, or 0xffffffff while half-open.
-      std::uint32_t generation;
-      std::uint32_t iss;
-      std::uint32_t irs;
-    } flow_info;
+    SegmentFacts segment;  ///< kReceived, kSent
+    FlowFacts flow_info;   ///< kFlow
   };
 };
 static_assert(sizeof(RecorderEvent) == 64);

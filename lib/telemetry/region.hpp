@@ -35,6 +35,9 @@ enum class SectionKind : std::uint32_t {
 
 inline constexpr std::uint32_t kSharedSection = 0xffffffffu;  ///< `worker` of what all share.
 
+/// True for 1 to 48 letters, digits, '.', '_' and '-', the first no '.' or '-': what can be a file's name.
+bool is_valid_instance_name(std::string_view name);
+
 /// What a section will be. Made before the region, which is sized from the plan.
 struct SectionPlan {
   SectionKind kind;
@@ -116,6 +119,8 @@ class RegionView {
   /// version, no right to read).
   static RegionView open(std::string_view instance);
   static std::vector<std::string> instances();  ///< Names that can be opened, sorted.
+  /// Looks at a mapping of this process, which must outlive the view: tests and the simulator.
+  static RegionView over(StateRegion& region);
 
   RegionView(RegionView&& other) noexcept;
   RegionView& operator=(RegionView&&) = delete;
@@ -124,7 +129,10 @@ class RegionView {
   const RegionHeader& header() const { return *reinterpret_cast<const RegionHeader*>(base_); }
   bool is_owner_alive() const;  ///< The owner still holds its lock.
   std::uint32_t workers() const;
-  std::span<const SectionEntry> sections() const;
+  std::span<const SectionEntry> sections() const { return sections_; }
+  /// The header's texts, ended at their array's end should their zero be missing.
+  std::string_view instance() const;
+  std::string_view program() const;
 
   /// Empty if the region has no such section, or one of another stride.
   template <class Record>
@@ -139,7 +147,8 @@ class RegionView {
   RegionView() = default;
   const std::byte* base_ = nullptr;
   std::size_t size_ = 0;
-  std::string path_;
+  int fd_ = -1;                         ///< Where the owner's lock is looked for; -1: borrowed.
+  std::vector<SectionEntry> sections_;  ///< Copied and bounds-checked once, so that nobody moves them.
 };
 
 /// Per-worker facts that readers need beside the records. Rewritten once per poll round that did work.

@@ -6,8 +6,6 @@
 
 #include "base/address.hpp"
 
-struct rte_mbuf;
-
 namespace sluice::wire {
 
 /// The Internet checksum (RFC 1071) as a running sum. Values are as if the octets were read as

@@ -25,20 +25,34 @@ class SeqNum {
 };
 
 /// How many numbers lie from `from` up to `to`, going forward. Precondition: from is not after to.
-constexpr std::uint32_t seq_distance(SeqNum from, SeqNum to) { return to.value() - from.value(); }
+constexpr std::uint32_t seq_distance(SeqNum from, SeqNum to) {
+  return to.value() - from.value();
+}
 /// The same with a sign: negative if `to` lies before `from`.
 constexpr std::int32_t seq_offset(SeqNum from, SeqNum to) {
   return static_cast<std::int32_t>(to.value() - from.value());
 }
-constexpr bool seq_lt(SeqNum a, SeqNum b) { return seq_offset(b, a) < 0; }
-constexpr bool seq_leq(SeqNum a, SeqNum b) { return seq_offset(b, a) <= 0; }
-constexpr bool seq_gt(SeqNum a, SeqNum b) { return seq_offset(b, a) > 0; }
-constexpr bool seq_geq(SeqNum a, SeqNum b) { return seq_offset(b, a) >= 0; }
+constexpr bool seq_lt(SeqNum a, SeqNum b) {
+  return seq_offset(b, a) < 0;
+}
+constexpr bool seq_leq(SeqNum a, SeqNum b) {
+  return seq_offset(b, a) <= 0;
+}
+constexpr bool seq_gt(SeqNum a, SeqNum b) {
+  return seq_offset(b, a) > 0;
+}
+constexpr bool seq_geq(SeqNum a, SeqNum b) {
+  return seq_offset(b, a) >= 0;
+}
 /// low <= x < low + size, on the circle.
 constexpr bool seq_in_window(SeqNum x, SeqNum low, std::uint32_t size) {
   return x.value() - low.value() < size;
 }
-constexpr SeqNum seq_max(SeqNum a, SeqNum b) { return seq_lt(a, b) ? b : a; }
-constexpr SeqNum seq_min(SeqNum a, SeqNum b) { return seq_lt(a, b) ? a : b; }
+constexpr SeqNum seq_max(SeqNum a, SeqNum b) {
+  return seq_lt(a, b) ? b : a;
+}
+constexpr SeqNum seq_min(SeqNum a, SeqNum b) {
+  return seq_lt(a, b) ? a : b;
+}
 
 }  // namespace sluice::wire

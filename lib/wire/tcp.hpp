@@ -31,8 +31,8 @@ inline constexpr std::uint8_t kMaxWindowScale = 14;  // RFC 7323 2.3
 
 /// One SACK block: octets [left, right) have been received (RFC 2018 3).
 struct SackBlock {
-  SeqNum left;
-  SeqNum right;
+  SeqNum left{};
+  SeqNum right{};
   constexpr bool operator==(const SackBlock&) const = default;
 };
 
@@ -47,32 +47,33 @@ struct TcpOptions {
   std::uint16_t mss = 0;          ///< Octets.
   std::uint32_t ts_val = 0;
   std::uint32_t ts_ecr = 0;
-  SackBlock sack[kMaxSackBlocks];
+  SackBlock sack[kMaxSackBlocks]{SackBlock{}, SackBlock{}, SackBlock{}, SackBlock{}};
 };
 
 /// One received or built segment's header, in host byte order, beside its options.
 struct TcpHeader {
-  Port source;
-  Port destination;
-  SeqNum seq;
-  SeqNum ack;
+  Port source{};
+  Port destination{};
+  SeqNum seq{};
+  SeqNum ack{};
   std::uint8_t flags = 0;          ///< TcpFlags.
   std::uint8_t header_length = 0;  ///< Octets, options included.
   std::uint16_t window = 0;        ///< As sent, not scaled.
   std::uint16_t urgent_pointer = 0;
-  TcpOptions options;
+  TcpOptions options{};
 
   constexpr bool has(std::uint8_t mask) const { return (flags & mask) != 0; }
 };
 
 enum class TcpParseError : std::uint8_t {
-  kTruncated,   ///< Fewer than 20 octets, or fewer than the data offset says.
-  kDataOffset,  ///< Data offset below 5.
+  kTruncated,   ///< Fewer than 20 octets.
+  kDataOffset,  ///< Data offset below 5, or beyond the segment.
 };
 
 /// Reads the header at the front of `segment` (TCP header and payload). Never reads past its end.
-/// Malformed options end the list: what came before them counts, as RFC 9293 3.2 and RFC 1122
-/// 4.2.2.5 ask ("prepared to handle an illegal option length"); `malformed_options` says so.
+/// A malformed option ends the list: what came before it counts, as RFC 9293 3.1 asks ("prepared to
+/// handle an illegal option length"), and `malformed_options` says so. Of an option that comes
+/// twice the last one counts. On failure `header` is unchanged.
 struct TcpParseResult {
   bool ok = false;
   TcpParseError error = TcpParseError::kTruncated;
@@ -83,12 +84,12 @@ TcpParseResult parse_tcp(std::span<const std::byte> segment, TcpHeader& header);
 /// Writes `header` with its options in the order Linux uses (SYN: mss, sackOK, TS, nop, wscale;
 /// without TS: mss, nop, nop, sackOK, nop, wscale; otherwise nop, nop, TS, nop, nop, SACK) to
 /// `out`; SACK blocks that do not fit are left out. The checksum field is zero. Gives the header's
-/// length in octets, a multiple of 4. `out` must hold kTcpMaxHeader octets.
+/// length in octets, a multiple of 4. `out` must hold tcp_header_length(header) octets.
 std::size_t emit_tcp(const TcpHeader& header, std::span<std::byte> out);
 /// The length emit_tcp would give.
 std::size_t tcp_header_length(const TcpHeader& header);
 
-/// Stores `checksum` (as computed, host order of the 16-bit one's complement value) in an emitted header.
+/// Stores `checksum`, as Checksum::finish() gave it, in an emitted header.
 void set_tcp_checksum(std::span<std::byte> header, std::uint16_t checksum);
 
 }  // namespace sluice::wire

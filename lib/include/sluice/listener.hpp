@@ -13,7 +13,7 @@ namespace sluice {
 /// Per listener; the totals are divided among workers. 0 means the global cap of the config.
 struct ListenOptions {
   Port port;
-  std::optional<IpAddr> address;        ///< None: any address of ours.
+  std::optional<IpAddr> address = {};   ///< None: any address of ours.
   std::uint32_t syn_backlog = 1024;     ///< Half-open entries.
   std::uint32_t accept_backlog = 1024;  ///< Established, not yet accepted.
   bool trace = false;                   ///< Record every segment of its connections.
@@ -49,6 +49,7 @@ class Listener {
 
  private:
   friend class stack::Stack;
+  friend class Worker;
   Listener(stack::Stack* stack, ListenerHandle handle) : stack_(stack), handle_(handle) {}
   stack::Stack* stack_ = nullptr;
   ListenerHandle handle_;

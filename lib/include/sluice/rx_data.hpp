@@ -12,6 +12,7 @@ struct rte_mbuf;
 namespace sluice {
 namespace stack {
 class Stack;
+class RxChain;
 }
 
 /// Octets received in order, in the very packets that brought them. Move-only. While it lives its
@@ -43,7 +44,7 @@ class RxData {
   std::string to_string() const;  ///< All octets, for tests and small messages; allocates.
 
  private:
-  friend class stack::Stack;
+  friend class stack::RxChain;
   static const rte_mbuf* next_run(const rte_mbuf* at);
   static std::span<const std::byte> run(const rte_mbuf* at);
   void release();
@@ -54,7 +55,6 @@ class RxData {
   std::uint32_t segments_ = 0;
   stack::Stack* owner_ = nullptr;  ///< Who is credited when the octets go; null once detached.
   ConnHandle connection_;
-  std::uint32_t charge_ = 0;  ///< Octets of receive buffer that come back with it.
 };
 
 }  // namespace sluice

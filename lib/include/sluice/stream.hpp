@@ -90,7 +90,10 @@ class Stream {
 
  private:
   friend class stack::Stack;
+  friend class StreamHandler;
   Stream(stack::Stack* stack, ConnHandle handle) : stack_(stack), handle_(handle) {}
+  void unread(RxData data);    ///< What a push handler left goes back to the front.
+  bool take_end_of_stream();   ///< True once: the end is reached and nobody was told.
   stack::Stack* stack_ = nullptr;
   ConnHandle handle_;
 };

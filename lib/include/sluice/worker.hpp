@@ -27,8 +27,8 @@ struct TimerHandle {
 
 struct ConnectOptions {
   Endpoint remote;
-  std::optional<IpAddr> local_address;  ///< None: what the route says.
-  Port local_port;                      ///< 0: an ephemeral port (RFC 6056).
+  std::optional<IpAddr> local_address = {};  ///< None: what the route says.
+  Port local_port = {};                      ///< 0: an ephemeral port (RFC 6056).
   bool trace = false;
 };
 

@@ -1,0 +1,194 @@
+#include "drivers/dpdk/device.hpp"
+
+#include <fmt/format.h>
+#include <rte_dev.h>
+#include <rte_errno.h>
+#include <rte_ethdev.h>
+#include <rte_mempool.h>
+
+#include <algorithm>
+#include <cstring>
+
+#include "base/keyed_hash.hpp"
+#include "drivers/dpdk/device_error.hpp"
+#include "drivers/dpdk/diagnose.hpp"
+#include "drivers/dpdk/eal.hpp"
+
+namespace sluice::drivers {
+namespace {
+
+constexpr std::uint64_t kRxChecksums = RTE_ETH_RX_OFFLOAD_IPV4_CKSUM | RTE_ETH_RX_OFFLOAD_TCP_CKSUM;
+constexpr std::uint64_t kTxChecksums = RTE_ETH_TX_OFFLOAD_IPV4_CKSUM | RTE_ETH_TX_OFFLOAD_TCP_CKSUM;
+constexpr std::uint64_t kRssTypes = RTE_ETH_RSS_NONFRAG_IPV4_TCP | RTE_ETH_RSS_NONFRAG_IPV6_TCP;
+
+void require(int status, const DeviceOptions& options, const char* what) {
+  if (status >= 0) return;
+  throw DeviceError(fmt::format("device {}: {}: {}", options.device, what, rte_strerror(-status)));
+}
+
+std::uint16_t find_port(const std::string& name) {
+  for (std::uint16_t id = 0; id < RTE_MAX_ETHPORTS; ++id) {
+    rte_eth_dev_info info{};
+    if (rte_eth_dev_is_valid_port(id) == 0 || rte_eth_dev_info_get(id, &info) != 0) continue;
+    if (info.device != nullptr && name == rte_dev_name(info.device)) return id;
+  }
+  return RTE_MAX_ETHPORTS;
+}
+
+std::uint16_t probe(const DeviceOptions& options, const std::string& name, LogCapture& log) {
+  const std::string obstacle = obstacle_to(options.device);
+  if (!obstacle.empty()) throw DeviceError(obstacle);
+  const int status = rte_dev_probe(options.device.c_str());
+  const std::uint16_t port = find_port(name);
+  if (port != RTE_MAX_ETHPORTS) return port;
+  throw DeviceError(diagnose({options.device, name, status, log.first_complaint()}));
+}
+
+packet::PortCapabilities capabilities_of(const rte_eth_dev_info& info, bool checksum_offload) {
+  packet::PortCapabilities can;
+  if (checksum_offload) {
+    can.tx_ipv4_checksum = (info.tx_offload_capa & RTE_ETH_TX_OFFLOAD_IPV4_CKSUM) != 0;
+    can.tx_tcp_checksum = (info.tx_offload_capa & RTE_ETH_TX_OFFLOAD_TCP_CKSUM) != 0;
+    can.rx_checksum = (info.rx_offload_capa & kRxChecksums) == kRxChecksums;
+  }
+  can.tx_multi_segment = (info.tx_offload_capa & RTE_ETH_TX_OFFLOAD_MULTI_SEGS) != 0;
+  can.rss_programmable = info.reta_size > 0 && (info.flow_type_rss_offloads & kRssTypes) != 0;
+  return can;
+}
+
+}  // namespace
+
+/// One (rx, tx) queue pair of the port.
+class DpdkDevice::Queue final : public packet::PortQueue {
+ public:
+  Queue(const DpdkDevice& device, std::uint16_t index) : device_(device), index_(index) {}
+
+  std::uint16_t rx_burst(std::span<rte_mbuf*> out, Instant) override {
+    return rte_eth_rx_burst(device_.port_id_, index_, out.data(),
+                            static_cast<std::uint16_t>(out.size()));
+  }
+
+  std::uint16_t tx_burst(std::span<rte_mbuf*> frames, Instant) override {
+    const auto offered = static_cast<std::uint16_t>(frames.size());
+    const std::uint16_t ready =
+        needs_preparation() ? rte_eth_tx_prepare(device_.port_id_, index_, frames.data(), offered)
+                            : offered;
+    const std::uint16_t taken = rte_eth_tx_burst(device_.port_id_, index_, frames.data(), ready);
+    if (taken < ready || ready == offered) return taken;
+    // The driver refuses this frame for good: offering it again would block the queue.
+    rte_pktmbuf_free(frames[ready]);
+    return static_cast<std::uint16_t>(ready + 1);
+  }
+
+  const packet::PortCapabilities& capabilities() const override { return device_.capabilities_; }
+  MacAddr mac() const override { return device_.mac_; }
+  std::string name() const override { return fmt::format("{}/{}", device_.name_, index_); }
+
+ private:
+  bool needs_preparation() const {
+    return device_.capabilities_.tx_tcp_checksum || device_.capabilities_.tx_ipv4_checksum;
+  }
+
+  const DpdkDevice& device_;
+  std::uint16_t index_;
+};
+
+DpdkDevice::DpdkDevice(const DeviceOptions& options) : name_(device_name(options.device)) {
+  LogCapture log;
+  port_id_ = probe(options, name_, log);
+  try {
+    configure(options);
+    choose_mac(options);
+    require(rte_eth_dev_start(port_id_), options, "cannot start");
+  } catch (...) {
+    rte_eth_dev_close(port_id_);
+    throw;
+  }
+  // Ports without a link to raise answer ENOTSUP.
+  static_cast<void>(rte_eth_dev_set_link_up(port_id_));
+  for (std::uint16_t index = 0; index < options.receive_pools.size(); ++index)
+    queues_.push_back(std::make_unique<Queue>(*this, index));
+}
+
+DpdkDevice::~DpdkDevice() {
+  LogCapture log;
+  static_cast<void>(rte_eth_dev_stop(port_id_));
+  rte_eth_dev_close(port_id_);
+}
+
+packet::PortQueue& DpdkDevice::queue(unsigned index) {
+  return *queues_[index];
+}
+
+void DpdkDevice::configure(const DeviceOptions& options) {
+  rte_eth_dev_info info{};
+  require(rte_eth_dev_info_get(port_id_, &info), options, "cannot be asked what it can");
+  driver_ = info.driver_name;
+  is_virtual_ = !is_pci_address(options.device);
+  if (driver_ == "net_tap") tap_interface_ = tap_interface_name(options.device, info.if_index);
+
+  const auto queues = static_cast<std::uint16_t>(options.receive_pools.size());
+  if (queues > info.max_rx_queues || queues > info.max_tx_queues)
+    throw DeviceError(fmt::format("device {}: has {} receive and {} transmit queues, {} are needed",
+                                  options.device, info.max_rx_queues, info.max_tx_queues, queues));
+  const std::uint32_t largest_mtu = std::min<std::uint32_t>(
+      info.max_mtu, info.max_rx_pktlen - RTE_ETHER_HDR_LEN - RTE_ETHER_CRC_LEN);
+  if (options.mtu > largest_mtu)
+    throw DeviceError(fmt::format("device {}: its MTU is at most {}, not {}", options.device,
+                                  largest_mtu, options.mtu));
+  capabilities_ = capabilities_of(info, options.checksum_offload);
+  capabilities_.rx_queues = capabilities_.tx_queues = queues;
+
+  // configure() refuses any offload that the port lacks: ask only for what it has.
+  rte_eth_conf conf{};
+  conf.rxmode.mtu = options.mtu;
+  if (capabilities_.rx_checksum) conf.rxmode.offloads |= kRxChecksums;
+  if (options.checksum_offload) conf.txmode.offloads |= info.tx_offload_capa & kTxChecksums;
+  conf.txmode.offloads |= info.tx_offload_capa & RTE_ETH_TX_OFFLOAD_MULTI_SEGS;
+  if (queues > 1 && capabilities_.rss_programmable) {
+    conf.rxmode.mq_mode = RTE_ETH_MQ_RX_RSS;
+    conf.rx_adv_conf.rss_conf.rss_hf = info.flow_type_rss_offloads & kRssTypes;
+  }
+  require(rte_eth_dev_configure(port_id_, queues, queues, &conf), options, "cannot be configured");
+  const int mtu_status = rte_eth_dev_set_mtu(port_id_, options.mtu);
+  if (mtu_status != -ENOTSUP)
+    require(mtu_status, options, fmt::format("cannot use an MTU of {}", options.mtu).c_str());
+  capabilities_.mtu = options.mtu;
+
+  std::uint16_t rx_descriptors = options.rx_descriptors;
+  std::uint16_t tx_descriptors = options.tx_descriptors;
+  require(rte_eth_dev_adjust_nb_rx_tx_desc(port_id_, &rx_descriptors, &tx_descriptors), options,
+          "cannot use so many descriptors");
+  const auto socket = static_cast<unsigned>(std::max(rte_eth_dev_socket_id(port_id_), 0));
+  for (std::uint16_t queue = 0; queue < queues; ++queue) {
+    require(rte_eth_rx_queue_setup(port_id_, queue, rx_descriptors, socket, nullptr,
+                                   options.receive_pools[queue]),
+            options, "cannot set up a receive queue");
+    require(rte_eth_tx_queue_setup(port_id_, queue, tx_descriptors, socket, nullptr), options,
+            "cannot set up a transmit queue");
+  }
+}
+
+void DpdkDevice::choose_mac(const DeviceOptions& options) {
+  // These drivers give us every frame, and the address of net_tap's port is the kernel's end's.
+  const bool is_unfiltered = driver_ == "net_tap" || driver_ == "net_pcap";
+  rte_ether_addr address{};
+  if (options.mac) {
+    mac_ = *options.mac;
+    std::memcpy(address.addr_bytes, mac_.octets.data(), mac_.octets.size());
+    if (!is_unfiltered)
+      require(rte_eth_dev_default_mac_addr_set(port_id_, &address), options, "cannot set its MAC");
+    return;
+  }
+  if (driver_ == "net_tap") {
+    const std::string seed = options.instance + '/' + name_;
+    const std::uint64_t hash = keyed_hash(HashKey{}, std::as_bytes(std::span(seed)));
+    std::memcpy(mac_.octets.data(), &hash, mac_.octets.size());
+    mac_.octets[0] = 0x02;  // locally administered, unicast
+    return;
+  }
+  require(rte_eth_macaddr_get(port_id_, &address), options, "has no MAC");
+  std::memcpy(mac_.octets.data(), address.addr_bytes, mac_.octets.size());
+}
+
+}  // namespace sluice::drivers

@@ -1,0 +1,29 @@
+#pragma once
+
+// ARP as a host receives it (RFC 826), distrustful: only answers that were asked for, and requests
+// that we answer, teach anything.
+
+#include <span>
+
+#include "base/address.hpp"
+#include "base/time.hpp"
+#include "link/neighbor_table.hpp"
+#include "telemetry/metrics.hpp"
+#include "wire/arp.hpp"
+
+namespace sluice::link {
+
+/// The side of the interface that heard the packet.
+struct ArpContext {
+  std::uint8_t interface = 0;
+  MacAddr mac;                        ///< Ours.
+  std::span<const Prefix> addresses;  ///< Ours, with their prefix lengths.
+};
+
+/// Takes one parsed ARP packet; teaches `table` what may be learnt. Gives the packet's outcome; on
+/// kArpRequestAnswered, and only then, `reply` is to be sent to reply.target_mac.
+telemetry::Outcome on_arp(const wire::ArpPacket& packet, const ArpContext& context,
+                          NeighborTable& table, NeighborSink& sink, Instant now,
+                          wire::ArpPacket& reply);
+
+}  // namespace sluice::link

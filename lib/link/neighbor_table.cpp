@@ -1,0 +1,391 @@
+#include "link/neighbor_table.hpp"
+
+#include <algorithm>
+#include <bit>
+#include <cstring>
+
+#include "base/assert.hpp"
+
+namespace sluice::link {
+
+std::string_view to_string(NeighborState state) {
+  switch (state) {
+    case NeighborState::kFree:
+      return "NONE";
+    case NeighborState::kIncomplete:
+      return "INCOMPLETE";
+    case NeighborState::kReachable:
+      return "REACHABLE";
+    case NeighborState::kStale:
+      return "STALE";
+    case NeighborState::kProbe:
+      return "PROBE";
+    case NeighborState::kFailed:
+      return "FAILED";
+    case NeighborState::kStatic:
+      return "STATIC";
+  }
+  return "?";
+}
+
+NeighborTable::NeighborTable(std::span<NeighborRecord> records, const Options& options,
+                             const HashKey& key, Instant now)
+    : records_(records),
+      options_(options),
+      key_(key),
+      slots_(records.size()),
+      buckets_(std::bit_ceil(2 * records.size()), kNone),
+      pending_(options.pending_total),
+      log_(kChangeLog),
+      now_(now),
+      wheel_(Nodes{&slots_}, tick_at(now)) {
+  SLUICE_ASSERT(!records.empty() && records.size() <= kMaxRecords);
+  for (std::size_t i = slots_.size(); i-- > 0;) {
+    slots_[i].next_in_bucket = free_slot_;
+    free_slot_ = static_cast<std::uint16_t>(i);
+  }
+  for (std::size_t i = pending_.size(); i-- > 0;) {
+    pending_[i].next = free_pending_;
+    free_pending_ = static_cast<std::uint32_t>(i);
+  }
+}
+
+// --- the packet's way ---
+
+NeighborTable::Answer NeighborTable::resolve(const NeighborKey& key, WaitingPacket& waiting,
+                                             NeighborSink& sink, Instant now) {
+  Answer answer;
+  answer.slot = lookup(key);
+  if (answer.slot == kNone) {
+    answer.slot = insert(key, Evict::kLeastRecentlyUsed, now);
+    if (answer.slot == kNone) return answer;
+    set_state(answer.slot, NeighborState::kIncomplete, now);
+    solicit(answer.slot, sink, now);
+  }
+  touch(answer.slot, now);
+  switch (records_[answer.slot].state) {
+    case NeighborState::kStale:
+      //= rfc1122#2.3.2.1
+      set_state(answer.slot, NeighborState::kProbe, now);
+      solicit(answer.slot, sink, now);
+      [[fallthrough]];
+    case NeighborState::kReachable:
+    case NeighborState::kProbe:
+    case NeighborState::kStatic:
+      answer.resolution = Resolution::kResolved;
+      answer.mac = records_[answer.slot].mac;
+      break;
+    case NeighborState::kIncomplete:
+      if (enqueue(answer.slot, waiting, answer)) answer.resolution = Resolution::kQueued;
+      break;
+    case NeighborState::kFailed:
+      answer.resolution = Resolution::kUnreachable;
+      break;
+    case NeighborState::kFree:
+      SLUICE_ASSERT(false);
+  }
+  return answer;
+}
+
+bool NeighborTable::enqueue(std::uint16_t slot, WaitingPacket& waiting, Answer& answer) {
+  NeighborRecord& record = records_[slot];
+  //= rfc1122#2.3.2.2 SHOULD
+  // The latest packet is kept: of a neighbour whose queue is full, or that has a packet to give
+  // when all places are taken, the oldest goes.
+  const bool is_full = record.queued >= options_.queue_packets || free_pending_ == kNil;
+  if (is_full) {
+    if (record.queued == 0) return false;
+    dequeue(slot).packet.reset();
+    answer.dropped = 1;
+  }
+  const std::uint32_t index = free_pending_;
+  free_pending_ = pending_[index].next;
+  pending_[index].packet = std::move(waiting);
+  pending_[index].next = kNil;
+  Slot& entry = slots_[slot];
+  (entry.first_waiting == kNil ? entry.first_waiting : pending_[entry.last_waiting].next) = index;
+  entry.last_waiting = index;
+  ++waiting_;
+  record.version.begin_write();
+  ++record.queued;
+  record.version.end_write();
+  return true;
+}
+
+WaitingPacket NeighborTable::dequeue(std::uint16_t slot) {
+  Slot& entry = slots_[slot];
+  const std::uint32_t index = entry.first_waiting;
+  SLUICE_ASSERT(index != kNil);
+  entry.first_waiting = pending_[index].next;
+  if (entry.first_waiting == kNil) entry.last_waiting = kNil;
+  pending_[index].next = free_pending_;
+  free_pending_ = index;
+  --waiting_;
+  NeighborRecord& record = records_[slot];
+  record.version.begin_write();
+  --record.queued;
+  record.version.end_write();
+  return std::move(pending_[index].packet);
+}
+
+void NeighborTable::flush_waiting(std::uint16_t slot, NeighborSink& sink, Instant now) {
+  while (slots_[slot].first_waiting != kNil) sink.on_resolved(records_[slot], dequeue(slot), now);
+}
+
+void NeighborTable::give_up_waiting(std::uint16_t slot, NeighborSink& sink, Instant now) {
+  while (slots_[slot].first_waiting != kNil)
+    sink.on_unreachable(records_[slot], dequeue(slot), now);
+}
+
+// --- what the network says ---
+
+NeighborTable::Learnt NeighborTable::on_answer(const NeighborKey& key, const MacAddr& mac,
+                                               NeighborSink& sink, Instant now) {
+  const std::uint16_t slot = lookup(key);
+  if (slot == kNone) return Learnt::kUnasked;
+  switch (records_[slot].state) {
+    case NeighborState::kIncomplete:
+    case NeighborState::kProbe:
+      confirm(slot, mac, sink, now);
+      return Learnt::kYes;
+    case NeighborState::kStatic:
+      return records_[slot].mac == mac ? Learnt::kUnasked : Learnt::kStatic;
+    case NeighborState::kFree:
+    case NeighborState::kReachable:
+    case NeighborState::kStale:
+    case NeighborState::kFailed:
+      return Learnt::kUnasked;
+  }
+  return Learnt::kUnasked;
+}
+
+NeighborTable::Learnt NeighborTable::on_request(const NeighborKey& key, const MacAddr& mac,
+                                                NeighborSink& sink, Instant now) {
+  std::uint16_t slot = lookup(key);
+  if (slot == kNone) slot = insert(key, Evict::kUnusedOnly, now);
+  if (slot == kNone) return Learnt::kNoRoom;
+  if (records_[slot].state == NeighborState::kStatic)
+    return records_[slot].mac == mac ? Learnt::kYes : Learnt::kStatic;
+  confirm(slot, mac, sink, now);
+  return Learnt::kYes;
+}
+
+void NeighborTable::confirm(std::uint16_t slot, const MacAddr& mac, NeighborSink& sink,
+                            Instant now) {
+  set_mac(slot, mac);
+  set_state(slot, NeighborState::kReachable, now);
+  NeighborRecord& record = records_[slot];
+  record.version.begin_write();
+  record.confirmed_at = now.ns();
+  record.version.end_write();
+  arm(slot, options_.reachable, now);
+  flush_waiting(slot, sink, now);
+}
+
+bool NeighborTable::add_static(const NeighborKey& key, const MacAddr& mac, NeighborSink& sink,
+                               Instant now) {
+  std::uint16_t slot = lookup(key);
+  if (slot == kNone) slot = insert(key, Evict::kLeastRecentlyUsed, now);
+  if (slot == kNone) return false;
+  wheel_.cancel(slot);
+  if (records_[slot].state != NeighborState::kStatic) unlist(slot);
+  set_mac(slot, mac);
+  set_state(slot, NeighborState::kStatic, now);
+  flush_waiting(slot, sink, now);
+  return true;
+}
+
+bool NeighborTable::remove(const NeighborKey& key, NeighborSink& sink, Instant now) {
+  const std::uint16_t slot = lookup(key);
+  if (slot == kNone) return false;
+  give_up_waiting(slot, sink, now);
+  erase(slot);
+  return true;
+}
+
+// --- time ---
+
+void NeighborTable::advance(Instant now, NeighborSink& sink) {
+  now_ = std::max(now_, now);
+  wheel_.advance(tick_at(now), kAdvanceBudget, [&](std::uint32_t slot) {
+    on_deadline(static_cast<std::uint16_t>(slot), sink, now);
+  });
+}
+
+void NeighborTable::on_deadline(std::uint16_t slot, NeighborSink& sink, Instant now) {
+  const bool may_ask = records_[slot].probes < options_.probes;
+  switch (records_[slot].state) {
+    case NeighborState::kIncomplete:
+      if (may_ask) return solicit(slot, sink, now);
+      set_state(slot, NeighborState::kFailed, now);
+      arm(slot, options_.retry, now);
+      return give_up_waiting(slot, sink, now);
+    case NeighborState::kProbe:
+      if (may_ask) return solicit(slot, sink, now);
+      // The address may have moved to another MAC: ask everybody.
+      set_mac(slot, MacAddr{});
+      set_state(slot, NeighborState::kIncomplete, now);
+      return solicit(slot, sink, now);
+    case NeighborState::kReachable:
+      set_state(slot, NeighborState::kStale, now);
+      return arm(slot, options_.stale, now);
+    case NeighborState::kStale:
+    case NeighborState::kFailed:
+      return erase(slot);
+    case NeighborState::kStatic:
+    case NeighborState::kFree:
+      SLUICE_ASSERT(false);
+  }
+}
+
+void NeighborTable::solicit(std::uint16_t slot, NeighborSink& sink, Instant now) {
+  NeighborRecord& record = records_[slot];
+  record.version.begin_write();
+  ++record.probes;
+  record.version.end_write();
+  arm(slot, options_.retry, now);
+  const bool is_poll = record.state == NeighborState::kProbe;
+  sink.on_solicit(record, is_poll ? record.mac : MacAddr::broadcast(), now);
+}
+
+void NeighborTable::arm(std::uint16_t slot, Duration delay, Instant now) {
+  now_ = std::max(now_, now);
+  wheel_.cancel(slot);
+  wheel_.arm(slot, tick_at(now) + ticks_in(delay));
+}
+
+Instant NeighborTable::next_deadline() const {
+  Tick when;
+  if (!wheel_.next_event(when)) return Instant::never();
+  const std::int64_t tick_ns = kTickLength.ns();
+  const auto ahead = static_cast<std::int32_t>(when - tick_at(now_));
+  return Instant::from_ns((now_.ns() / tick_ns + ahead) * tick_ns);
+}
+
+// --- entries ---
+
+std::uint32_t NeighborTable::bucket_of(const NeighborKey& key) const {
+  std::array<std::byte, 17> octets;
+  octets[0] = std::byte{key.interface};
+  std::memcpy(octets.data() + 1, key.address.octets().data(), 16);
+  return static_cast<std::uint32_t>(keyed_hash(key_, octets) & (buckets_.size() - 1));
+}
+
+std::uint16_t NeighborTable::lookup(const NeighborKey& key) const {
+  std::uint16_t slot = buckets_[bucket_of(key)];
+  while (slot != kNone &&
+         (records_[slot].interface != key.interface || records_[slot].address != key.address))
+    slot = slots_[slot].next_in_bucket;
+  return slot;
+}
+
+const NeighborRecord* NeighborTable::find(const NeighborKey& key) const {
+  const std::uint16_t slot = lookup(key);
+  return slot == kNone ? nullptr : &records_[slot];
+}
+
+std::uint16_t NeighborTable::insert(const NeighborKey& key, Evict evict, Instant now) {
+  if (free_slot_ == kNone) {
+    const std::uint16_t leaving = victim(evict, now);
+    if (leaving == kNone) return kNone;
+    erase(leaving);
+  }
+  const std::uint16_t slot = free_slot_;
+  Slot& entry = slots_[slot];
+  free_slot_ = entry.next_in_bucket;
+  std::uint16_t& bucket = buckets_[bucket_of(key)];
+  entry.next_in_bucket = bucket;
+  bucket = slot;
+  ++size_;
+  NeighborRecord& record = records_[slot];
+  record.version.begin_write();
+  record.interface = key.interface;
+  record.address = key.address;
+  record.version.end_write();
+  entry.used_at = now;
+  move_to_front(slot, now);
+  return slot;
+}
+
+/// The least recently used entry that is not static and has no packet waiting: at most
+/// `pending_total` entries have, which bounds the walk.
+std::uint16_t NeighborTable::victim(Evict evict, Instant now) const {
+  std::uint16_t slot = oldest_;
+  while (slot != kNone && slots_[slot].first_waiting != kNil) slot = slots_[slot].newer;
+  if (slot != kNone && evict == Evict::kUnusedOnly &&
+      slots_[slot].used_at + options_.reachable > now)
+    return kNone;
+  return slot;
+}
+
+void NeighborTable::erase(std::uint16_t slot) {
+  SLUICE_ASSERT(slots_[slot].first_waiting == kNil);
+  NeighborRecord& record = records_[slot];
+  std::uint16_t* link = &buckets_[bucket_of({record.interface, record.address})];
+  while (*link != slot) link = &slots_[*link].next_in_bucket;
+  *link = slots_[slot].next_in_bucket;
+  wheel_.cancel(slot);
+  if (record.state != NeighborState::kStatic) unlist(slot);
+  set_mac(slot, MacAddr{});
+  record.version.begin_write();
+  const SeqVersion version = record.version;
+  record = NeighborRecord{};
+  record.version = version;
+  record.version.end_write();
+  slots_[slot] = Slot{};
+  slots_[slot].next_in_bucket = free_slot_;
+  free_slot_ = slot;
+  --size_;
+  ++slot_generation_;
+}
+
+void NeighborTable::set_state(std::uint16_t slot, NeighborState state, Instant now) {
+  NeighborRecord& record = records_[slot];
+  record.version.begin_write();
+  record.state = state;
+  record.probes = 0;
+  record.state_since = now.ns();
+  record.version.end_write();
+}
+
+void NeighborTable::set_mac(std::uint16_t slot, const MacAddr& mac) {
+  NeighborRecord& record = records_[slot];
+  if (record.mac == mac) return;
+  record.version.begin_write();
+  record.mac = mac;
+  record.version.end_write();
+  ++generation_;
+  log_[generation_ % kChangeLog] = {generation_, {record.interface, record.address}, mac};
+}
+
+NeighborTable::LogRead NeighborTable::change_after(std::uint32_t generation,
+                                                   NeighborChange& change) const {
+  const std::uint32_t behind = generation_ - generation;
+  if (behind == 0) return LogRead::kUpToDate;
+  if (behind > kChangeLog) return LogRead::kLost;
+  change = log_[(generation + 1) % kChangeLog];
+  return LogRead::kChange;
+}
+
+// --- least recently used: newest_ ... oldest_ ---
+
+void NeighborTable::move_to_front(std::uint16_t slot, Instant now) {
+  Slot& entry = slots_[slot];
+  entry.listed_at = now;
+  if (records_[slot].state == NeighborState::kStatic || newest_ == slot) return;
+  unlist(slot);
+  entry.older = newest_;
+  (newest_ == kNone ? oldest_ : slots_[newest_].newer) = slot;
+  newest_ = slot;
+}
+
+void NeighborTable::unlist(std::uint16_t slot) {
+  Slot& entry = slots_[slot];
+  const bool is_listed = newest_ == slot || entry.newer != kNone;
+  if (!is_listed) return;
+  (entry.newer == kNone ? newest_ : slots_[entry.newer].older) = entry.older;
+  (entry.older == kNone ? oldest_ : slots_[entry.older].newer) = entry.newer;
+  entry.newer = entry.older = kNone;
+}
+
+}  // namespace sluice::link

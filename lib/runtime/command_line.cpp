@@ -1,0 +1,146 @@
+#include "runtime/command_line.hpp"
+
+#include <fmt/format.h>
+
+#include <vector>
+// A vdev string has commas of its own: a repeated flag is the only way to give several values.
+#define CXXOPTS_VECTOR_DELIMITER '\0'
+#include <cxxopts.hpp>
+
+#include "runtime/join.hpp"
+
+namespace sluice::runtime {
+namespace {
+
+/// A flag with its own name for a key of the file.
+struct Alias {
+  const char* flag;
+  const char* key;
+  const char* argument;
+};
+
+constexpr Alias kAliases[] = {
+    {"device", "device.devices", "DEVICE"},
+    {"address", "interface.addresses", "A.B.C.D/LEN"},
+    {"gateway", "interface.gateway", "A.B.C.D"},
+    {"listen", "runtime.listen", "PORT"},
+    {"workers", "runtime.workers", "N"},
+    {"instance", "runtime.instance", "NAME"},
+    {"eal", "dpdk.eal_args", "ARGS"},
+    {"pcap", "device.pcap", "FILE"},
+    {"mac", "device.mac", "MAC"},
+    {"mtu", "device.mtu", "OCTETS"},
+    {"time-wait", "tcp.time_wait", "TIME"},
+    {"drain-timeout", "runtime.drain_timeout", "TIME"},
+    {"exit-when-idle", "runtime.exit_when_idle", "TIME"},
+    {"replay-seed", "runtime.replay_seed", "NUMBER"},
+    {"idle", "runtime.idle", "MODE"},
+};
+
+bool is_list(const Key& key) {
+  return std::holds_alternative<ListField>(key.field);
+}
+
+std::string help_of(const Alias& alias) {
+  const Key& key = *find_key(alias.key);
+  return fmt::format("{} {} [{}; {}{}]{}", key.doc, is_list(key) ? "Repeatable." : "", key.unit,
+                     range_of(key), "", fmt::format(" (default: {})", render(key, Config{})));
+}
+
+cxxopts::Options make_options(const ProgramInfo& program) {
+  cxxopts::Options options(program.name, program.summary);
+  options.custom_help("[OPTION...]").positional_help("").set_width(100);
+  auto add = options.add_options();
+  add("config", "Configuration file (TOML); flags override it", cxxopts::value<std::string>(),
+      "FILE");
+  for (const Alias& alias : kAliases)
+    add(alias.flag, help_of(alias), cxxopts::value<std::vector<std::string>>(), alias.argument);
+  add("set", "Any key of the configuration file, e.g. tcp.rto_min=100ms. Repeatable.",
+      cxxopts::value<std::vector<std::string>>(), "KEY=VALUE");
+  add("help", "This text, and exit");
+  add("help-config", "Every key of the configuration file with unit, range and default, and exit");
+  add("version", "Version, and exit");
+  auto own = options.add_options(program.name);
+  for (const ProgramOption& option : program.options)
+    own(option.name,
+        option.help + (option.default_value.empty()
+                           ? std::string()
+                           : fmt::format(" (default: {})", option.default_value)),
+        cxxopts::value<std::string>(), "VALUE");
+  return options;
+}
+
+void apply_flag(const std::string& shown, const Key& key, const std::vector<std::string>& values,
+                Config& config) {
+  // Flags replace what the file says: a list starts anew with the first of them.
+  if (const auto* list = std::get_if<ListField>(&key.field)) list->clear(config);
+  for (const std::string& value : values)
+    if (const auto problem = set_from_text(key, config, value))
+      throw SetupError(fmt::format("{} {}: {}", shown, value, *problem), 2);
+}
+
+void apply_assignments(const std::vector<std::string>& assignments, Config& config) {
+  // Several of one list key add up, as several flags do.
+  std::map<std::string, std::vector<std::string>> values;
+  for (const std::string& assignment : assignments) {
+    const std::size_t equals = assignment.find('=');
+    const std::string name = assignment.substr(0, equals);
+    if (equals == std::string::npos || find_key(name) == nullptr)
+      throw SetupError(fmt::format("--set {}: no such key; expected SECTION.KEY=VALUE, see "
+                                   "--help-config",
+                                   assignment),
+                       2);
+    values[name].push_back(assignment.substr(equals + 1));
+  }
+  for (const auto& [name, texts] : values)
+    apply_flag("--set " + name, *find_key(name), texts, config);
+}
+
+std::string default_ports_note(const ProgramInfo& program) {
+  std::vector<std::string> ports;
+  for (const Port port : program.default_ports) ports.push_back(std::to_string(port.value));
+  if (ports.empty()) return {};
+  return fmt::format("\nWithout --listen it serves port {}.\n", join(ports, ", "));
+}
+
+}  // namespace
+
+CommandLine parse_command_line(int argc, const char* const* argv, const ProgramInfo& program) {
+  CommandLine line;
+  cxxopts::Options options = make_options(program);
+  try {
+    const cxxopts::ParseResult flags = options.parse(argc, argv);
+    if (flags.count("help") != 0) {
+      line.print = options.help() + default_ports_note(program);
+      return line;
+    }
+    if (flags.count("version") != 0) {
+      line.print = fmt::format("{} {}\n", program.name, SLUICE_VERSION);
+      return line;
+    }
+    if (flags.count("help-config") != 0) {
+      line.print = annotated_defaults();
+      return line;
+    }
+    if (!flags.unmatched().empty())
+      throw SetupError(fmt::format("'{}': no such argument, see --help", flags.unmatched()[0]), 2);
+    if (flags.count("config") != 0) load_file(flags["config"].as<std::string>(), line.config);
+    for (const Alias& alias : kAliases)
+      if (flags.count(alias.flag) != 0)
+        apply_flag(fmt::format("--{}", alias.flag), *find_key(alias.key),
+                   flags[alias.flag].as<std::vector<std::string>>(), line.config);
+    if (flags.count("set") != 0)
+      apply_assignments(flags["set"].as<std::vector<std::string>>(), line.config);
+    for (const ProgramOption& option : program.options)
+      line.options[option.name] = flags.count(option.name) != 0
+                                      ? flags[option.name].as<std::string>()
+                                      : option.default_value;
+  } catch (const cxxopts::exceptions::exception& error) {
+    throw SetupError(fmt::format("{}, see --help", error.what()), 2);
+  }
+  if (const auto problem = contradiction(line.config)) throw SetupError(*problem, 2);
+  if (line.config.listen.empty()) line.config.listen = program.default_ports;
+  return line;
+}
+
+}  // namespace sluice::runtime

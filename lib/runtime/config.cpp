@@ -1,0 +1,250 @@
+#include "runtime/config.hpp"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <charconv>
+
+#include "runtime/join.hpp"
+
+namespace sluice::runtime {
+namespace {
+
+template <class... Cases>
+struct Overloaded : Cases... {
+  using Cases::operator()...;
+};
+template <class... Cases>
+Overloaded(Cases...) -> Overloaded<Cases...>;
+
+struct Unit {
+  std::string_view name;
+  std::int64_t ns;
+};
+// From the largest: to_string takes the first that divides.
+constexpr Unit kUnits[] = {{"h", 3'600'000'000'000},
+                           {"m", 60'000'000'000},
+                           {"s", 1'000'000'000},
+                           {"ms", 1'000'000},
+                           {"us", 1'000}};
+
+std::string quoted(std::string_view text) {
+  std::string out = "\"";
+  for (const char c : text) {
+    if (c == '"' || c == '\\') out += '\\';
+    out += c;
+  }
+  return out + '"';
+}
+
+/// `text` as comment lines of at most 100 columns.
+std::string comment(std::string_view text) {
+  constexpr std::size_t kColumns = 98;
+  std::string out;
+  while (!text.empty()) {
+    std::size_t end = text.size();
+    if (end > kColumns) end = text.rfind(' ', kColumns);
+    out += fmt::format("# {}\n", text.substr(0, end));
+    text.remove_prefix(std::min(end + 1, text.size()));
+  }
+  return out;
+}
+
+std::string expected(const Key& key) {
+  return fmt::format("expected {}", range_of(key));
+}
+
+}  // namespace
+
+std::optional<Duration> parse_duration(std::string_view text) {
+  std::int64_t count = 0;
+  const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), count);
+  if (error != std::errc{} || count < 0) return std::nullopt;
+  const std::string_view name(end, static_cast<std::size_t>(text.data() + text.size() - end));
+  for (const Unit& unit : kUnits) {
+    std::int64_t ns = 0;
+    if (unit.name == name && !__builtin_mul_overflow(count, unit.ns, &ns))
+      return Duration::from_ns(ns);
+  }
+  return std::nullopt;
+}
+
+std::string to_string(Duration duration) {
+  if (duration == Duration::zero()) return "0s";
+  for (const Unit& unit : kUnits) {
+    // "60s" and "63s" read better side by side than "1m" and "63s".
+    const bool is_preferred = unit.ns <= 1'000'000'000 || duration.ns() >= 2 * unit.ns;
+    if (duration.ns() % unit.ns == 0 && is_preferred)
+      return fmt::format("{}{}", duration.ns() / unit.ns, unit.name);
+  }
+  return fmt::format("{}us", duration.us());
+}
+
+std::string range_of(const Key& key) {
+  return std::visit(Overloaded{[](const FlagField&) { return std::string("true or false"); },
+                               [](const CountField& field) {
+                                 return fmt::format("{} to {}", field.least, field.most);
+                               },
+                               [](const DurationField& field) {
+                                 return fmt::format("{} to {} (us, ms, s, m, h)",
+                                                    to_string(field.least), to_string(field.most));
+                               },
+                               [](const TextField& field) { return std::string(field.expects); },
+                               [](const ListField& field) { return std::string(field.expects); }},
+                    key.field);
+}
+
+std::optional<std::string> set(const Key& key, Config& config, const Value& value) {
+  const bool is_set = std::visit(
+      Overloaded{[&](const FlagField& field) {
+                   const auto* flag = std::get_if<bool>(&value);
+                   if (flag != nullptr) field.at(config) = *flag;
+                   return flag != nullptr;
+                 },
+                 [&](const CountField& field) {
+                   const auto* number = std::get_if<std::int64_t>(&value);
+                   if (number == nullptr || *number < 0) return false;
+                   const auto count = static_cast<std::uint64_t>(*number);
+                   if (count < field.least || count > field.most) return false;
+                   field.set(config, count);
+                   return true;
+                 },
+                 [&](const DurationField& field) {
+                   const auto* text = std::get_if<std::string>(&value);
+                   const auto duration = text != nullptr ? parse_duration(*text) : std::nullopt;
+                   if (!duration || *duration < field.least || *duration > field.most) return false;
+                   field.at(config) = *duration;
+                   return true;
+                 },
+                 [&](const TextField& field) {
+                   const auto* text = std::get_if<std::string>(&value);
+                   return text != nullptr && field.set(config, *text);
+                 },
+                 [&](const ListField& field) {
+                   const auto* items = std::get_if<std::vector<std::string>>(&value);
+                   if (items == nullptr) return false;
+                   field.clear(config);
+                   return std::all_of(items->begin(), items->end(), [&](const std::string& item) {
+                     return field.add(config, item);
+                   });
+                 }},
+      key.field);
+  if (is_set) return std::nullopt;
+  return expected(key);
+}
+
+std::optional<std::string> set_from_text(const Key& key, Config& config, const std::string& text) {
+  if (std::holds_alternative<FlagField>(key.field)) {
+    if (text != "true" && text != "false") return expected(key);
+    return set(key, config, text == "true");
+  }
+  if (std::holds_alternative<CountField>(key.field)) {
+    std::int64_t number = 0;
+    const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), number);
+    if (error != std::errc{} || end != text.data() + text.size()) return expected(key);
+    return set(key, config, number);
+  }
+  if (const auto* list = std::get_if<ListField>(&key.field)) {
+    if (list->add(config, text)) return std::nullopt;
+    return expected(key);
+  }
+  return set(key, config, text);
+}
+
+std::string render(const Key& key, const Config& config) {
+  Config copy = config;  // the accessors of FlagField and DurationField want a mutable one
+  return std::visit(
+      Overloaded{
+          [&](const FlagField& field) { return std::string(field.at(copy) ? "true" : "false"); },
+          [&](const CountField& field) { return std::to_string(field.get(config)); },
+          [&](const DurationField& field) { return quoted(to_string(field.at(copy))); },
+          [&](const TextField& field) { return quoted(field.get(config)); },
+          [&](const ListField& field) {
+            std::vector<std::string> items = field.get(config);
+            if (!field.is_numeric)
+              for (std::string& item : items) item = quoted(item);
+            return fmt::format("[{}]", join(items, ", "));
+          }},
+      key.field);
+}
+
+std::optional<std::string> contradiction(const Config& config) {
+  const tcp::EngineConfig& tcp = config.stack.tcp;
+  if (tcp.ephemeral_first > tcp.ephemeral_last)
+    return "tcp.ephemeral_first: lies above tcp.ephemeral_last";
+  if (tcp.rto_min > tcp.rto_initial || tcp.rto_initial > tcp.rto_max)
+    return "tcp.rto_initial: must lie between tcp.rto_min and tcp.rto_max";
+  if (config.devices.empty()) return "device.devices: at least one is needed";
+  if (config.addresses.empty()) return "interface.addresses: at least one is needed";
+  if (!config.cpus.empty() && config.cpus.size() != config.workers)
+    return fmt::format("runtime.cpus: {} given for {} workers; give one each, or none",
+                       config.cpus.size(), config.workers);
+  if (config.replay_seed != 0 && config.workers != 1)
+    return "runtime.replay_seed: a replay has one worker";
+  // One worker of several may well be idle while the others serve.
+  if (config.exit_when_idle != Duration::zero() && config.workers != 1)
+    return "runtime.exit_when_idle: needs one worker";
+  if (config.stack.receive_low_watermark_pkts >= config.receive_pkts)
+    return "pools.receive_low_watermark_pkts: must lie below pools.receive_pkts";
+  if (config.gateway) {
+    const bool is_connected =
+        std::any_of(config.addresses.begin(), config.addresses.end(),
+                    [&](const Prefix& prefix) { return prefix.contains(*config.gateway); });
+    if (!is_connected)
+      return fmt::format("interface.gateway: {} lies in no prefix of interface.addresses",
+                         sluice::to_string(*config.gateway));
+  }
+  return std::nullopt;
+}
+
+std::string annotated_defaults() {
+  const Config defaults;
+  std::string out =
+      "# Every key of Sluice with its default. Written by any Sluice program's --help-config; a "
+      "test\n"
+      "# holds it equal to the parser's table. Times are texts of an integer and us, ms, s, m or "
+      "h.\n"
+      "# Totals are divided among the workers. (restart): a change needs a restart; (restart, "
+      "stream):\n"
+      "# an application can besides set it for a single stream at any time. Flags override the "
+      "file;\n"
+      "# --set SECTION.KEY=VALUE overrides any key.\n";
+  std::string_view section;
+  for (const Key& key : keys()) {
+    const std::size_t dot = key.name.find('.');
+    if (key.name.substr(0, dot) != section) {
+      section = key.name.substr(0, dot);
+      out += fmt::format("\n[{}]\n", section);
+    }
+    const std::string unit = key.unit.empty() ? "" : fmt::format("{}; ", key.unit);
+    out += comment(key.doc);
+    out += comment(fmt::format("{}{} ({})", unit, range_of(key),
+                               key.reload == Reload::kStream ? "restart, stream" : "restart"));
+    out += fmt::format("{} = {}\n\n", key.name.substr(dot + 1), render(key, defaults));
+  }
+  out.pop_back();
+  return out;
+}
+
+std::uint32_t divide(std::uint32_t total, std::uint32_t workers) {
+  return static_cast<std::uint32_t>((std::uint64_t{total} + workers - 1) / workers);
+}
+
+stack::StackConfig stack_config(const Config& config) {
+  stack::StackConfig stack = config.stack;
+  stack::InterfaceConfig interface {
+    .name = "if0", .addresses = config.addresses, .routes = config.routes,
+    .neighbors = config.neighbors
+  };
+  if (config.gateway) interface.routes.push_back({Prefix{Ipv4Addr{}, 0}, *config.gateway});
+  stack.interfaces = {std::move(interface)};
+  for (std::uint32_t* total :
+       {&stack.tcp.max_connections, &stack.tcp.max_half_open, &stack.tcp.max_accept_queue,
+        &stack.tcp.max_time_wait, &stack.tcp.max_in_flight, &stack.tcp.max_orphans,
+        &stack.tcp.reset_limit.rate_per_s, &stack.tcp.challenge_limit.rate_per_s,
+        &stack.icmp_error_limit.rate_per_s, &stack.echo_limit.rate_per_s})
+    *total = divide(*total, config.workers);
+  return stack;
+}
+
+}  // namespace sluice::runtime

@@ -1,0 +1,477 @@
+// The key table. Adding a knob is one entry here and `--help-config > config/sluice.toml`.
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <cctype>
+
+#include "runtime/config.hpp"
+
+namespace sluice::runtime {
+namespace {
+
+// `at` gives a reference to the member, of a const or mutable Config alike.
+template <class At>
+Field count(At at, std::uint64_t least, std::uint64_t most) {
+  return CountField{[at](const Config& config) { return std::uint64_t{at(config)}; },
+                    [at](Config& config, std::uint64_t value) {
+                      auto& member = at(config);
+                      member = static_cast<std::remove_reference_t<decltype(member)>>(value);
+                    },
+                    least, most};
+}
+
+Field duration(Duration& (*at)(Config&), Duration least, Duration most) {
+  return DurationField{at, least, most};
+}
+
+Field flag(bool& (*at)(Config&)) {
+  return FlagField{at};
+}
+
+template <class At>
+Field text(At at, bool (*is_valid)(std::string_view), std::string_view expects) {
+  return TextField{[at](const Config& config) { return at(config); },
+                   [at, is_valid](Config& config, const std::string& value) {
+                     if (!is_valid(value)) return false;
+                     at(config) = value;
+                     return true;
+                   },
+                   expects};
+}
+
+template <class At, class Enum>
+Field choice(At at, std::vector<std::pair<std::string_view, Enum>> names,
+             std::string_view expects) {
+  return TextField{[at, names](const Config& config) {
+                     for (const auto& [name, value] : names)
+                       if (value == at(config)) return std::string(name);
+                     return std::string();
+                   },
+                   [at, names](Config& config, const std::string& text) {
+                     for (const auto& [name, value] : names) {
+                       if (name != text) continue;
+                       at(config) = value;
+                       return true;
+                     }
+                     return false;
+                   },
+                   expects};
+}
+
+/// An optional member: the empty text is none.
+template <class At, class Parse>
+Field optional_text(At at, Parse parse, std::string_view expects) {
+  return TextField{[at](const Config& config) {
+                     return at(config) ? sluice::to_string(*at(config)) : std::string();
+                   },
+                   [at, parse](Config& config, const std::string& text) {
+                     at(config).reset();
+                     if (!text.empty()) at(config) = parse(text);
+                     return text.empty() || at(config).has_value();
+                   },
+                   expects};
+}
+
+template <class At, class Parse, class Print>
+Field list(At at, Parse parse, Print print, std::string_view expects, bool is_numeric = false) {
+  return ListField{[at, print](const Config& config) {
+                     std::vector<std::string> items;
+                     for (const auto& item : at(config)) items.push_back(print(item));
+                     return items;
+                   },
+                   [at](Config& config) { at(config).clear(); },
+                   [at, parse](Config& config, const std::string& text) {
+                     const auto item = parse(text);
+                     if (!item) return false;
+                     at(config).push_back(*item);
+                     return true;
+                   },
+                   expects, is_numeric};
+}
+
+std::optional<std::uint32_t> parse_number(std::string_view text, std::uint32_t least,
+                                          std::uint32_t most) {
+  std::uint32_t value = 0;
+  if (text.empty() || text.size() > 9) return std::nullopt;
+  for (const char c : text) {
+    if (c < '0' || c > '9') return std::nullopt;
+    value = value * 10 + static_cast<std::uint32_t>(c - '0');
+  }
+  if (value < least || value > most) return std::nullopt;
+  return value;
+}
+
+std::optional<Port> parse_port(std::string_view text) {
+  const auto value = parse_number(text, 1, 65535);
+  if (!value) return std::nullopt;
+  return Port{static_cast<std::uint16_t>(*value)};
+}
+
+std::optional<Prefix> parse_interface_prefix(std::string_view text) {
+  const auto prefix = parse_prefix(text);
+  if (!prefix || !prefix->address.is_v4()) return std::nullopt;
+  const Ipv4Addr address = prefix->address.v4();
+  if (address.is_unspecified() || address.is_multicast() || address.is_broadcast() ||
+      address.is_loopback() || prefix->length == 0)
+    return std::nullopt;
+  return prefix;
+}
+
+std::optional<stack::RouteConfig> parse_route(std::string_view text) {
+  constexpr std::string_view kVia = " via ";
+  const std::size_t via = text.find(kVia);
+  const auto destination = parse_prefix(text.substr(0, via));
+  if (!destination) return std::nullopt;
+  if (via == std::string_view::npos) return stack::RouteConfig{*destination, Ipv4Addr{}};
+  const auto gateway = parse_ip(text.substr(via + kVia.size()));
+  if (!gateway || gateway->is_v4() != destination->address.is_v4()) return std::nullopt;
+  return stack::RouteConfig{*destination, *gateway};
+}
+
+std::string print_route(const stack::RouteConfig& route) {
+  const std::string destination = sluice::to_string(route.destination);
+  return route.gateway.is_unspecified() ? destination
+                                        : destination + " via " + sluice::to_string(route.gateway);
+}
+
+std::optional<stack::StaticNeighbor> parse_neighbor(std::string_view text) {
+  const std::size_t equals = text.find('=');
+  if (equals == std::string_view::npos) return std::nullopt;
+  const auto address = parse_ip(text.substr(0, equals));
+  const auto mac = parse_mac(text.substr(equals + 1));
+  if (!address || !mac || mac->is_multicast() || mac->is_zero()) return std::nullopt;
+  return stack::StaticNeighbor{*address, *mac};
+}
+
+bool is_instance_name(std::string_view name) {
+  return !name.empty() && name.size() <= 32 && name.front() != '.' &&
+         std::all_of(name.begin(), name.end(), [](unsigned char c) {
+           return std::isalnum(c) != 0 || c == '-' || c == '_' || c == '.';
+         });
+}
+bool is_any_text(std::string_view) {
+  return true;
+}
+
+std::optional<std::string> parse_device(std::string_view text) {
+  if (text.empty() || text.find_first_of(" \t\n") != std::string_view::npos) return std::nullopt;
+  return std::string(text);
+}
+std::optional<MacAddr> parse_unicast_mac(const std::string& text) {
+  const auto mac = parse_mac(text);
+  return mac && !mac->is_multicast() && !mac->is_zero() ? mac : std::nullopt;
+}
+std::optional<IpAddr> parse_gateway(const std::string& text) {
+  const auto address = parse_ip(text);
+  return address && address->is_v4() && !address->is_unspecified() ? address : std::nullopt;
+}
+
+// The member is named once; the lambda works for const and mutable Config.
+#define AT(member)            \
+  [](auto& config) -> auto& { \
+    return config.member;     \
+  }
+#define AT_MUTABLE(member)       \
+  [](Config & config) -> auto& { \
+    return config.member;        \
+  }
+
+constexpr std::uint64_t kMany = 16'777'216;
+constexpr auto kRestart = Reload::kRestart;
+constexpr Duration us(std::int64_t n) {
+  return Duration::from_us(n);
+}
+constexpr Duration ms(std::int64_t n) {
+  return Duration::from_ms(n);
+}
+constexpr Duration s(std::int64_t n) {
+  return Duration::from_s(n);
+}
+
+void add_runtime_keys(std::vector<Key>& table) {
+  const auto print_number = [](std::uint32_t n) { return std::to_string(n); };
+  table.insert(
+      table.end(),
+      {{"runtime.instance", "name", kRestart,
+        "Names the state region that sluicectl reads (--instance), and DPDK's file prefix.",
+        text(AT(instance), is_instance_name, "1 to 32 of A-Z a-z 0-9 . _ -, no leading dot")},
+       {"runtime.workers", "threads", kRestart,
+        "Shards, each with its own queue pair, tables and pools. Totals below are divided among "
+        "them.",
+        count(AT(workers), 1, 64)},
+       {"runtime.cpus", "CPU numbers", kRestart,
+        "Where the workers are pinned, one each. Empty: one worker floats, more take the first "
+        "CPUs.",
+        list(
+            AT(cpus), [](std::string_view t) { return parse_number(t, 0, 1023); }, print_number,
+            "CPU numbers from 0 to 1023", true)},
+       {"runtime.listen", "TCP ports", kRestart, "Empty: the program's own ports.",
+        list(
+            AT(listen), parse_port, [](Port p) { return std::to_string(p.value); },
+            "ports from 1 to 65535", true)},
+       {"runtime.drain_timeout", "time", kRestart,
+        "After SIGINT or SIGTERM: how long connections may end by themselves before RST.",
+        duration(AT_MUTABLE(drain_timeout), ms(0), s(86400))},
+       {"runtime.exit_when_idle", "time", kRestart,
+        "Drains and ends when no frame came for so long; ends a replay. 0s: never.",
+        duration(AT_MUTABLE(exit_when_idle), ms(0), s(86400))},
+       {"runtime.replay_seed", "number", kRestart,
+        "Not 0: keys come from this number and time is virtual, so that a capture gives the same "
+        "answers each time. Never for real traffic: the keys can be guessed.",
+        count(AT(replay_seed), 0, 0x7fffffffffffffff)},
+       {"runtime.idle", "mode", kRestart,
+        "What a worker without work does. auto sleeps if every device is virtual.",
+        choice(
+            AT(idle),
+            std::vector<std::pair<std::string_view, IdleMode>>{
+                {"auto", IdleMode::kAuto}, {"spin", IdleMode::kSpin}, {"sleep", IdleMode::kSleep}},
+            "auto, spin or sleep")},
+       {"runtime.idle_spin_rounds", "rounds", kRestart,
+        "Poll rounds without work before the worker yields its CPU between them.",
+        count(AT(idle_spin_rounds), 0, 1'000'000'000)},
+       {"runtime.idle_yield_rounds", "rounds", kRestart,
+        "Rounds with a yield before it sleeps, at first 10us, then twice as long each round.",
+        count(AT(idle_yield_rounds), 0, 1'000'000'000)},
+       {"runtime.idle_max_sleep", "time", kRestart,
+        "Longest such sleep, which is what a frame may wait. Never past the next deadline.",
+        duration(AT_MUTABLE(idle_max_sleep), us(10), ms(100))}});
+}
+
+void add_device_keys(std::vector<Key>& table) {
+  table.insert(
+      table.end(),
+      {{"device.devices", "DPDK devices", kRestart,
+        "PCI addresses (0000:01:00.0) or vdevs with their arguments. All belong to one interface.",
+        list(
+            AT(devices), parse_device, [](const std::string& d) { return d; },
+            "PCI addresses or vdev strings without blanks")},
+       {"device.mac", "MAC address", kRestart,
+        "Empty: the device's own; on net_tap one made from the instance's name.",
+        optional_text(AT(mac), parse_unicast_mac, "a unicast MAC such as 02:00:00:00:00:01")},
+       {"device.mtu", "octets", kRestart, "Largest IP packet.", count(AT(mtu), 576, 9000)},
+       {"device.rx_descriptors", "frames", kRestart, "Receive ring of each queue, if the port can.",
+        count(AT(rx_descriptors), 32, 32768)},
+       {"device.tx_descriptors", "frames", kRestart,
+        "Transmit ring of each queue, if the port can.", count(AT(tx_descriptors), 32, 32768)},
+       {"device.checksum_offload", "", kRestart, "Let the port do checksums where it can.",
+        flag(AT_MUTABLE(checksum_offload))},
+       {"device.pcap", "file", kRestart,
+        "Writes every frame, both directions, to this capture (a worker after the first: FILE.1, "
+        "...). "
+        "Empty: none.",
+        text(AT(pcap), is_any_text, "a file name")},
+       {"dpdk.memory_mb", "MiB", kRestart, "Memory for mbufs (-m). 0: what the pools need.",
+        count(AT(memory_mb), 0, 1 << 20)},
+       {"dpdk.huge_pages", "mode", kRestart, "auto uses them if enough are free.",
+        choice(AT(huge_pages),
+               std::vector<std::pair<std::string_view, HugePageMode>>{{"auto", HugePageMode::kAuto},
+                                                                      {"on", HugePageMode::kOn},
+                                                                      {"off", HugePageMode::kOff}},
+               "auto, on or off")},
+       {"dpdk.telemetry", "", kRestart, "DPDK's own telemetry socket (dpdk-telemetry.py).",
+        flag(AT_MUTABLE(telemetry))},
+       {"dpdk.eal_args", "arguments", kRestart,
+        "Appended to EAL's; with --log-level DPDK's messages are shown.",
+        text(AT(eal_args), is_any_text, "EAL arguments")},
+       {"pools.receive_pkts", "mbufs per worker", kRestart,
+        "Buffers for received frames and copies of payload.", count(AT(receive_pkts), 1024, kMany)},
+       {"pools.control_pkts", "mbufs per worker", kRestart,
+        "Reserved for headers, ACKs, RSTs, ARP and ICMP.", count(AT(control_pkts), 512, kMany)},
+       {"pools.indirect_pkts", "mbufs per worker", kRestart,
+        "Views of payload that somebody else holds.", count(AT(indirect_pkts), 512, kMany)}});
+}
+
+void add_interface_keys(std::vector<Key>& table) {
+  table.insert(
+      table.end(),
+      {{"interface.addresses", "address/prefix length", kRestart, "Our IPv4 addresses.",
+        list(
+            AT(addresses), parse_interface_prefix,
+            [](const Prefix& p) { return sluice::to_string(p); },
+            "host addresses such as 10.0.0.2/24")},
+       {"interface.gateway", "address", kRestart, "Next hop of the default route. Empty: none.",
+        optional_text(AT(gateway), parse_gateway, "an IPv4 address")},
+       {"interface.routes", "\"prefix via gateway\"", kRestart,
+        "More routes; without via: on-link.",
+        list(AT(routes), parse_route, print_route, "routes such as 10.1.0.0/16 via 10.0.0.1")},
+       {"interface.neighbors", "\"address=MAC\"", kRestart, "Pinned neighbours, never asked for.",
+        list(
+            AT(neighbors), parse_neighbor,
+            [](const stack::StaticNeighbor& n) {
+              return sluice::to_string(n.address) + "=" + sluice::to_string(n.mac);
+            },
+            "entries such as 10.0.0.1=02:00:00:00:00:01")},
+       {"interface.ttl", "hops", kRestart, "TTL of packets sent.", count(AT(stack.ttl), 1, 255)},
+       {"interface.max_routes", "routes", kRestart, "Size of the route table.",
+        count(AT(stack.max_routes), 1, 65536)},
+       {"neighbor.max_entries", "neighbours", kRestart, "Size of the ARP cache.",
+        count(AT(stack.max_neighbors), 8, 1'048'576)},
+       {"neighbor.queue_pkts", "packets", kRestart, "That wait for one unresolved neighbour.",
+        count(AT(stack.neighbor_queue_packets), 1, 1024)},
+       {"neighbor.queue_total_pkts", "packets per worker", kRestart, "That wait for all of them.",
+        count(AT(stack.neighbor_pending_total), 1, 65536)},
+       {"neighbor.reachable", "time", kRestart, "An entry this old is asked for again.",
+        duration(AT_MUTABLE(stack.neighbor_reachable), s(1), s(86400))},
+       {"neighbor.retry", "time", kRestart, "Between requests.",
+        duration(AT_MUTABLE(stack.neighbor_retry), ms(10), s(60))},
+       {"neighbor.probes", "requests", kRestart, "Without answer before a neighbour is given up.",
+        count(AT(stack.neighbor_probes), 1, 20)},
+       {"icmp.error_rate", "messages/s", kRestart,
+        "ICMP errors that strangers can make us send. 0: none.",
+        count(AT(stack.icmp_error_limit.rate_per_s), 0, 1'000'000)},
+       {"icmp.error_burst", "messages", kRestart, "At once.",
+        count(AT(stack.icmp_error_limit.burst), 1, 1'000'000)},
+       {"icmp.echo_rate", "messages/s", kRestart, "Echo replies. 0: none.",
+        count(AT(stack.echo_limit.rate_per_s), 0, 10'000'000)},
+       {"icmp.echo_burst", "messages", kRestart, "At once.",
+        count(AT(stack.echo_limit.burst), 1, 1'000'000)},
+       {"pools.receive_low_watermark_pkts", "mbufs per worker", kRestart,
+        "With fewer free, payload is dropped unacknowledged, so that receive rings always refill.",
+        count(AT(stack.receive_low_watermark_pkts), 0, kMany)}});
+}
+
+void add_tcp_size_keys(std::vector<Key>& table) {
+  table.insert(
+      table.end(),
+      {{"tcp.max_connections", "connections, total", kRestart, "Established and closing ones.",
+        count(AT(stack.tcp.max_connections), 16, kMany)},
+       {"tcp.max_half_open", "entries, total", kRestart, "Cap over all listeners' SYN backlogs.",
+        count(AT(stack.tcp.max_half_open), 16, kMany)},
+       {"tcp.max_accept_queue", "connections, total", kRestart, "Cap over all accept backlogs.",
+        count(AT(stack.tcp.max_accept_queue), 1, kMany)},
+       {"tcp.max_time_wait", "entries, total", kRestart, "IPv4; IPv6 has a quarter of it.",
+        count(AT(stack.tcp.max_time_wait), 16, kMany)},
+       {"tcp.max_listeners", "listeners", kRestart, "",
+        count(AT(stack.tcp.max_listeners), 1, 4096)},
+       {"tcp.max_in_flight", "connections, total", kRestart,
+        "With data queued or in flight, for each direction.",
+        count(AT(stack.tcp.max_in_flight), 16, kMany)},
+       {"tcp.max_orphans", "connections, total", kRestart,
+        "Closed by the application and not yet by the peer.",
+        count(AT(stack.tcp.max_orphans), 0, kMany)},
+       {"tcp.recorder_events", "events per worker", kRestart,
+        "Of the flight recorder (sluicectl trace). 0: off.",
+        count(AT(stack.tcp.recorder_events), 0, kMany)},
+       {"tcp.receive_buffer_bytes", "octets per connection", kRestart, "Also the largest window.",
+        count(AT(stack.tcp.receive_buffer_bytes), 2048, 1 << 30)},
+       {"tcp.send_buffer_bytes", "octets per connection", kRestart, "",
+        count(AT(stack.tcp.send_buffer_bytes), 2048, 1 << 30)},
+       {"tcp.reassembly_segments", "segments per connection", kRestart,
+        "Out-of-order segments kept.", count(AT(stack.tcp.reassembly_segments), 1, 65536)},
+       {"tcp.reassembly_worker_segments", "segments per worker", kRestart, "The same, for all.",
+        count(AT(stack.tcp.reassembly_worker_segments), 1, kMany)},
+       {"tcp.copy_break_bytes", "octets", kRestart,
+        "Smaller payloads are copied together instead of pinning a buffer each.",
+        count(AT(stack.tcp.copy_break_bytes), 0, 2048)}});
+}
+
+void add_tcp_handshake_keys(std::vector<Key>& table) {
+  table.insert(
+      table.end(),
+      {{"tcp.syn_retries", "segments", kRestart, "Sent again after 1, 2, 4, ... s; then timed out.",
+        count(AT(stack.tcp.syn_retries), 0, 10)},
+       {"tcp.syn_ack_retries", "segments", kRestart, "The same for SYN-ACKs.",
+        count(AT(stack.tcp.syn_ack_retries), 0, 10)},
+       {"tcp.half_open_lifetime", "time", kRestart, "Of an entry without its last ACK.",
+        duration(AT_MUTABLE(stack.tcp.half_open_lifetime), s(1), s(3600))},
+       {"tcp.ephemeral_first", "TCP port", kRestart, "Range of local ports of connect().",
+        count(AT(stack.tcp.ephemeral_first), 1024, 65535)},
+       {"tcp.ephemeral_last", "TCP port", kRestart, "",
+        count(AT(stack.tcp.ephemeral_last), 1024, 65535)},
+       {"tcp.timestamps", "", kRestart, "Offer timestamps (RFC 7323).",
+        flag(AT_MUTABLE(stack.tcp.timestamps))},
+       {"tcp.sack", "", kRestart, "Offer selective acknowledgement (RFC 2018).",
+        flag(AT_MUTABLE(stack.tcp.sack))},
+       {"tcp.window_scaling", "", kRestart, "Offer window scaling (RFC 7323).",
+        flag(AT_MUTABLE(stack.tcp.window_scaling))},
+       {"tcp.max_mss", "octets", kRestart, "Largest MSS we announce. 0: what the MTU gives.",
+        count(AT(stack.tcp.max_mss), 0, 8960)}});
+}
+
+void add_tcp_timer_keys(std::vector<Key>& table) {
+  table.insert(
+      table.end(),
+      {{"tcp.rto_initial", "time", kRestart,
+        "Retransmission timeout before the first RTT (RFC 6298).",
+        duration(AT_MUTABLE(stack.tcp.rto_initial), ms(10), s(60))},
+       {"tcp.rto_min", "time", kRestart, "", duration(AT_MUTABLE(stack.tcp.rto_min), ms(1), s(60))},
+       {"tcp.rto_max", "time", kRestart, "",
+        duration(AT_MUTABLE(stack.tcp.rto_max), s(1), s(3600))},
+       {"tcp.initial_window_segments", "segments", kRestart,
+        "Initial congestion window (RFC 6928).",
+        count(AT(stack.tcp.initial_window_segments), 1, 64)},
+       {"tcp.user_timeout", "time", Reload::kStream,
+        "A connection whose octets stay unacknowledged so long is given up.",
+        duration(AT_MUTABLE(stack.tcp.user_timeout), s(1), s(86400))},
+       {"tcp.delayed_ack", "time", kRestart, "Longest delay of an ACK.",
+        duration(AT_MUTABLE(stack.tcp.delayed_ack), ms(0), ms(500))},
+       {"tcp.quick_acks", "segments", kRestart, "Acknowledged at once at a connection's start.",
+        count(AT(stack.tcp.quick_acks), 0, 255)},
+       {"tcp.nodelay", "", Reload::kStream, "true switches Nagle's algorithm off.",
+        flag(AT_MUTABLE(stack.tcp.nodelay))},
+       {"tcp.time_wait", "time", kRestart,
+        "2 MSL: how long a closed connection stays in TIME-WAIT.",
+        duration(AT_MUTABLE(stack.tcp.time_wait), ms(1), s(480))},
+       {"tcp.fin_wait_2", "time", kRestart,
+        "How long a connection closed here waits for the peer's FIN.",
+        duration(AT_MUTABLE(stack.tcp.fin_wait_2), ms(1), s(3600))},
+       {"tcp.keepalive", "", Reload::kStream, "Probe idle connections.",
+        flag(AT_MUTABLE(stack.tcp.keepalive))},
+       {"tcp.keepalive_idle", "time", kRestart, "Silence before the first probe.",
+        duration(AT_MUTABLE(stack.tcp.keepalive_idle), s(1), s(604800))},
+       {"tcp.keepalive_interval", "time", kRestart, "Between probes.",
+        duration(AT_MUTABLE(stack.tcp.keepalive_interval), s(1), s(3600))},
+       {"tcp.keepalive_count", "probes", kRestart,
+        "Without answer before the connection is given up.",
+        count(AT(stack.tcp.keepalive_count), 1, 100)},
+       {"tcp.reset_rate", "segments/s", kRestart, "RSTs that strangers can make us send. 0: none.",
+        count(AT(stack.tcp.reset_limit.rate_per_s), 0, 10'000'000)},
+       {"tcp.reset_burst", "segments", kRestart, "At once.",
+        count(AT(stack.tcp.reset_limit.burst), 1, 1'000'000)},
+       {"tcp.challenge_rate", "segments/s", kRestart, "Challenge ACKs (RFC 5961). 0: none.",
+        count(AT(stack.tcp.challenge_limit.rate_per_s), 0, 10'000'000)},
+       {"tcp.challenge_burst", "segments", kRestart, "At once.",
+        count(AT(stack.tcp.challenge_limit.burst), 1, 1'000'000)}});
+}
+
+#undef AT
+#undef AT_MUTABLE
+
+std::vector<Key> make_table() {
+  std::vector<Key> table;
+  add_runtime_keys(table);
+  add_device_keys(table);
+  add_interface_keys(table);
+  add_tcp_size_keys(table);
+  add_tcp_handshake_keys(table);
+  add_tcp_timer_keys(table);
+  // A section stands once in a file; keys of one may be defined beside those of another above.
+  std::vector<std::string_view> sections;
+  const auto section_of = [](const Key& key) { return key.name.substr(0, key.name.find('.')); };
+  for (const Key& key : table)
+    if (std::find(sections.begin(), sections.end(), section_of(key)) == sections.end())
+      sections.push_back(section_of(key));
+  const auto rank = [&](const Key& key) {
+    return std::find(sections.begin(), sections.end(), section_of(key)) - sections.begin();
+  };
+  std::stable_sort(table.begin(), table.end(),
+                   [&](const Key& a, const Key& b) { return rank(a) < rank(b); });
+  return table;
+}
+
+}  // namespace
+
+std::span<const Key> keys() {
+  static const std::vector<Key> table = make_table();
+  return table;
+}
+
+const Key* find_key(std::string_view name) {
+  const auto table = keys();
+  const auto found =
+      std::find_if(table.begin(), table.end(), [&](const Key& key) { return key.name == name; });
+  return found == table.end() ? nullptr : &*found;
+}
+
+}  // namespace sluice::runtime

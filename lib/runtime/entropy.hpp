@@ -1,0 +1,21 @@
+#pragma once
+
+#include <cstdint>
+
+#include "stack/stack.hpp"
+
+namespace sluice::runtime {
+
+/// Keys and seed of one worker. The flow table's key is the same for all workers of a runtime, so
+/// that a flow has one owner whatever port it enters by; so are the others, for a successor.
+struct WorkerEntropy {
+  stack::Secrets secrets;
+  std::uint64_t seed = 0;
+};
+
+/// From the operating system (libsodium); from `replay_seed` if that is not 0.
+WorkerEntropy make_entropy(std::uint64_t replay_seed);
+/// The next worker's: same keys, another seed.
+WorkerEntropy for_worker(const WorkerEntropy& runtime, unsigned worker);
+
+}  // namespace sluice::runtime

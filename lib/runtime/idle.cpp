@@ -1,0 +1,51 @@
+#include "runtime/idle.hpp"
+
+#include <rte_pause.h>
+#include <sched.h>
+
+#include <algorithm>
+
+namespace sluice::runtime {
+
+IdlePolicy::Action IdlePolicy::on_idle(Instant now, Instant deadline, Instant& sleep_until) {
+  const std::uint32_t round = idle_rounds_;
+  if (limits_.max_sleep == Duration::zero() || round < limits_.spin_rounds) {
+    if (limits_.max_sleep != Duration::zero()) ++idle_rounds_;
+    return Action::kSpin;
+  }
+  if (round - limits_.spin_rounds < limits_.yield_rounds) {
+    ++idle_rounds_;
+    sleep_ = kFirstSleep;
+    return Action::kYield;
+  }
+  if (limits_.yield_rounds == 0 && round == limits_.spin_rounds) {
+    sleep_ = kFirstSleep;
+    ++idle_rounds_;
+  }
+  sleep_until = std::min(now + sleep_, deadline);
+  sleep_ = std::min(sleep_ * 2, limits_.max_sleep);
+  return sleep_until <= now ? Action::kSpin : Action::kSleep;
+}
+
+void IdlePolicy::wait(Clock& clock, Instant now, Instant deadline) {
+  if (clock.is_virtual()) {
+    // Nothing comes in by itself while virtual time stands: go on to what is due, in steps that
+    // exit_when_idle can count.
+    clock.sleep_until(std::min(deadline, now + Duration::from_ms(1)));
+    return;
+  }
+  Instant until;
+  switch (on_idle(now, deadline, until)) {
+    case Action::kSpin:
+      rte_pause();
+      break;
+    case Action::kYield:
+      ::sched_yield();
+      break;
+    case Action::kSleep:
+      clock.sleep_until(until);
+      break;
+  }
+}
+
+}  // namespace sluice::runtime

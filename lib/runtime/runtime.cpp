@@ -1,0 +1,356 @@
+#include "sluice/runtime.hpp"
+
+#include <fmt/format.h>
+#include <rte_launch.h>
+#include <rte_lcore.h>
+#include <sched.h>
+
+#include <algorithm>
+#include <cstdio>
+#include <cstdlib>
+
+#include "drivers/dpdk/device.hpp"
+#include "drivers/dpdk/device_error.hpp"
+#include "drivers/dpdk/eal.hpp"
+#include "drivers/dpdk/pool.hpp"
+#include "drivers/middleware/pcap_writer.hpp"
+#include "runtime/command_line.hpp"
+#include "runtime/entropy.hpp"
+#include "runtime/join.hpp"
+#include "runtime/worker_loop.hpp"
+
+namespace sluice {
+namespace {
+
+using runtime::CommandLine;
+using runtime::Config;
+using runtime::Mailbox;
+using runtime::WorkerLoop;
+
+drivers::PoolOptions pool_options(const Config& config, unsigned worker) {
+  return {.name = fmt::format("w{}", worker),
+          .receive_pkts = config.receive_pkts,
+          .control_pkts = config.control_pkts,
+          .indirect_pkts = config.indirect_pkts,
+          .mtu = config.mtu};
+}
+
+std::vector<unsigned> worker_cpus(const Config& config) {
+  std::vector<unsigned> cpus(config.cpus.begin(), config.cpus.end());
+  cpu_set_t allowed;
+  CPU_ZERO(&allowed);
+  ::sched_getaffinity(0, sizeof allowed, &allowed);
+  for (const unsigned cpu : cpus)
+    if (cpu >= CPU_SETSIZE || !CPU_ISSET(cpu, &allowed))
+      throw SetupError(fmt::format("runtime.cpus: CPU {} is not ours to use", cpu), 1);
+  if (!cpus.empty() || config.workers == 1) return cpus;
+  for (unsigned cpu = 0; cpu < CPU_SETSIZE && cpus.size() < config.workers; ++cpu)
+    if (CPU_ISSET(cpu, &allowed)) cpus.push_back(cpu);
+  if (cpus.size() < config.workers)
+    throw SetupError(fmt::format("--workers {}: only {} CPUs are ours to use; use fewer workers",
+                                 config.workers, cpus.size()),
+                     1);
+  return cpus;
+}
+
+drivers::EalOptions eal_options(const Config& config, const std::string& program) {
+  drivers::EalOptions options;
+  options.program = program;
+  options.instance = config.instance;
+  options.devices = config.devices;
+  options.huge_pages = static_cast<drivers::HugePages>(config.huge_pages);
+  options.telemetry = config.telemetry;
+  options.workers = config.workers;
+  options.cpus = worker_cpus(config);
+  options.extra = config.eal_args;
+  // Above the pools: DPDK's own structures, rings of devices, and the holes between them.
+  constexpr std::uint64_t kMiB = 1024 * 1024;
+  const std::uint64_t pools =
+      config.workers * drivers::WorkerPools::memory_needed(pool_options(config, 0));
+  options.memory_mb =
+      config.memory_mb != 0 ? config.memory_mb : static_cast<unsigned>(64 + pools * 5 / 4 / kMiB);
+  return options;
+}
+
+/// The state region with its file. A clean end, or a start that failed, leaves no file behind;
+/// after a crash it stays for sluicectl.
+class OwnedRegion {
+ public:
+  OwnedRegion(const Config& config, const std::string& program) : region_(make(config, program)) {}
+  ~OwnedRegion() { region_.remove_file(); }
+  OwnedRegion(const OwnedRegion&) = delete;
+  OwnedRegion& operator=(const OwnedRegion&) = delete;
+  telemetry::StateRegion& get() { return region_; }
+
+ private:
+  static telemetry::StateRegion make(const Config& config, const std::string& program) {
+    const stack::StackConfig stack_config = runtime::stack_config(config);
+    std::vector<telemetry::SectionPlan> plan;
+    for (unsigned worker = 0; worker < config.workers; ++worker)
+      stack::Stack::plan_state(stack_config, worker, plan);
+    return telemetry::StateRegion::create(config.instance, program, plan);
+  }
+
+  telemetry::StateRegion region_;
+};
+
+}  // namespace
+
+/// Members are destroyed from the last to the first: loops and stacks give their mbufs back before
+/// devices close, and pools go after everything that was filled from them.
+struct Runtime::Impl {
+  struct Shard {
+    std::unique_ptr<stack::Stack> stack;
+    std::unique_ptr<WorkerLoop> loop;
+    std::uint32_t reset_connections = 0;
+    Impl* owner = nullptr;
+  };
+
+  Impl(CommandLine parsed, ProgramInfo info);
+
+  void open_devices();
+  void make_shards();
+  void connect_mailboxes();
+  void announce() const;
+  void serve(Shard& shard);
+
+  CommandLine line;
+  ProgramInfo program;
+  runtime::Clock clock;
+  std::unique_ptr<OwnedRegion> region;
+  std::unique_ptr<drivers::Eal> eal;
+  std::vector<std::unique_ptr<drivers::WorkerPools>> pools;
+  std::vector<std::unique_ptr<drivers::DpdkDevice>> devices;
+  std::vector<std::unique_ptr<drivers::PcapFile>> captures;
+  std::vector<std::unique_ptr<drivers::PcapWriter>> capture_ports;
+
+  std::vector<std::unique_ptr<Mailbox>> mailboxes;
+  std::vector<Shard> shards;
+  std::vector<std::function<void(Worker)>> starters;
+  std::vector<std::string> services;
+  runtime::StopLevel stop{0};
+};
+
+Runtime::Impl::Impl(CommandLine parsed, ProgramInfo info)
+    : line(std::move(parsed)),
+      program(std::move(info)),
+      clock(line.config.replay_seed == 0 ? runtime::Clock::Kind::kMonotonic
+                                         : runtime::Clock::Kind::kVirtual) {
+  const Config& config = line.config;
+  // The region comes first: it says in one line that the instance runs already.
+  region = std::make_unique<OwnedRegion>(config, program.name);
+  eal = std::make_unique<drivers::Eal>(eal_options(config, program.name));
+  for (unsigned worker = 0; worker < config.workers; ++worker)
+    pools.push_back(std::make_unique<drivers::WorkerPools>(pool_options(config, worker)));
+  open_devices();
+  make_shards();
+  connect_mailboxes();
+}
+
+void Runtime::Impl::open_devices() {
+  const Config& config = line.config;
+  for (const std::string& device : config.devices) {
+    drivers::DeviceOptions options;
+    options.device = device;
+    for (const auto& worker_pools : pools)
+      options.receive_pools.push_back(worker_pools->get().receive);
+    options.rx_descriptors = config.rx_descriptors;
+    options.tx_descriptors = config.tx_descriptors;
+    options.mtu = config.mtu;
+    options.checksum_offload = config.checksum_offload;
+    options.mac = config.mac;
+    options.instance = config.instance;
+    devices.push_back(std::make_unique<drivers::DpdkDevice>(options));
+    const std::string problem = runtime::steering_problem(device, devices.back()->capabilities(),
+                                                          static_cast<unsigned>(pools.size()));
+    if (!problem.empty()) throw SetupError(problem, 1);
+  }
+}
+
+void Runtime::Impl::make_shards() {
+  const Config& config = line.config;
+  const stack::StackConfig stack_config = runtime::stack_config(config);
+  const runtime::WorkerEntropy entropy = runtime::make_entropy(config.replay_seed);
+  const bool may_sleep =
+      config.idle == runtime::IdleMode::kSleep ||
+      (config.idle == runtime::IdleMode::kAuto &&
+       std::all_of(devices.begin(), devices.end(), [](const auto& d) { return d->is_virtual(); }));
+  const runtime::LoopOptions loop_options{config.drain_timeout,
+                                          config.exit_when_idle,
+                                          {config.idle_spin_rounds, config.idle_yield_rounds,
+                                           may_sleep ? config.idle_max_sleep : Duration::zero()}};
+
+  shards.resize(config.workers);
+  for (unsigned worker = 0; worker < config.workers; ++worker) {
+    Shard& shard = shards[worker];
+    shard.owner = this;
+    const runtime::WorkerEntropy own = runtime::for_worker(entropy, worker);
+    const stack::StackDeps deps{.region = region->get(),
+                                .pools = pools[worker]->get(),
+                                .secrets = own.secrets,
+                                .seed = own.seed,
+                                .worker = worker};
+    shard.stack = std::make_unique<stack::Stack>(stack_config, deps, clock.now());
+    auto& metrics =
+        region->get().section<telemetry::Metrics>(telemetry::SectionKind::kMetrics, worker)[0];
+    shard.loop = std::make_unique<WorkerLoop>(*shard.stack, metrics, clock, loop_options);
+    if (!config.pcap.empty())
+      captures.push_back(std::make_unique<drivers::PcapFile>(
+          worker == 0 ? config.pcap : fmt::format("{}.{}", config.pcap, worker),
+          clock.wall_anchor_ns()));
+    for (const auto& device : devices) {
+      packet::PortQueue* queue = &device->queue(worker);
+      if (!config.pcap.empty()) {
+        capture_ports.push_back(std::make_unique<drivers::PcapWriter>(*queue, *captures.back()));
+        queue = capture_ports.back().get();
+      }
+      shard.loop->add_port(*queue, 0);
+    }
+  }
+}
+
+void Runtime::Impl::connect_mailboxes() {
+  const std::size_t count = shards.size();
+  if (count < 2) return;
+  std::vector<runtime::Exchange> exchanges(count);
+  for (std::size_t worker = 0; worker < count; ++worker) {
+    exchanges[worker].in.resize(count, nullptr);
+    exchanges[worker].out.resize(count, nullptr);
+    exchanges[worker].pool = pools[worker]->get().control;
+  }
+  for (std::size_t from = 0; from < count; ++from) {
+    for (std::size_t to = 0; to < count; ++to) {
+      if (from == to) continue;
+      mailboxes.push_back(std::make_unique<Mailbox>());
+      exchanges[from].out[to] = mailboxes.back().get();
+      exchanges[to].in[from] = mailboxes.back().get();
+    }
+  }
+  for (std::size_t worker = 0; worker < count; ++worker)
+    shards[worker].loop->set_exchange(std::move(exchanges[worker]));
+}
+
+void Runtime::Impl::announce() const {
+  const Config& config = line.config;
+  std::vector<std::string> addresses;
+  for (const Prefix& prefix : config.addresses) addresses.push_back(to_string(prefix));
+  for (const auto& device : devices) {
+    const bool is_tap = !device->tap_interface().empty();
+    fmt::print(stderr, "{}: {} on {}{} ({}), MAC {}, {} worker{}\n", program.name,
+               runtime::join(addresses, ", "), device->name(),
+               is_tap ? fmt::format(", interface {}", device->tap_interface()) : "",
+               device->driver(), to_string(device->mac()), config.workers,
+               config.workers == 1 ? "" : "s");
+  }
+  if (!services.empty())
+    fmt::print(stderr, "{}: listening on TCP {}\n", program.name, runtime::join(services, ", "));
+  fmt::print(stderr, "{}: look with 'sluicectl conns --instance {}'\n", program.name,
+             config.instance);
+  if (config.replay_seed != 0)
+    fmt::print(stderr, "{}: replay: keys come from runtime.replay_seed and time is virtual\n",
+               program.name);
+}
+
+void Runtime::Impl::serve(Shard& shard) {
+  for (const auto& start : starters) start(shard.stack->worker());
+  shard.reset_connections = shard.loop->run(stop);
+}
+
+Runtime::Runtime(std::unique_ptr<Impl> impl) : impl_(std::move(impl)) {}
+Runtime::Runtime(Runtime&&) noexcept = default;
+Runtime& Runtime::operator=(Runtime&&) noexcept = default;
+Runtime::~Runtime() = default;
+
+Runtime Runtime::from_command_line(int argc, const char* const* argv, ProgramInfo info) {
+  if (info.name.empty()) {
+    const std::string path = argc > 0 ? argv[0] : "sluice";
+    info.name = path.substr(path.find_last_of('/') + 1);
+  }
+  CommandLine line = runtime::parse_command_line(argc, argv, info);
+  if (!line.print.empty()) {
+    fmt::print("{}", line.print);
+    std::exit(0);
+  }
+  try {
+    return Runtime(std::make_unique<Impl>(std::move(line), std::move(info)));
+  } catch (const SetupError&) {
+    throw;
+  } catch (const std::exception& error) {
+    throw SetupError(error.what(), 1);
+  }
+}
+
+const std::vector<Port>& Runtime::listen_ports() const {
+  return impl_->line.config.listen;
+}
+
+const std::string& Runtime::option(const std::string& name) const {
+  const auto found = impl_->line.options.find(name);
+  if (found == impl_->line.options.end())
+    throw SetupError(fmt::format("program option '{}' was not declared in ProgramInfo", name), 2);
+  return found->second;
+}
+
+void Runtime::listen_each(const ListenOptions& options,
+                          const std::function<std::unique_ptr<HandlerFactory>()>& make_factory) {
+  const auto workers = static_cast<std::uint32_t>(impl_->shards.size());
+  ListenOptions own = options;
+  own.syn_backlog = runtime::divide(options.syn_backlog, workers);
+  own.accept_backlog = runtime::divide(options.accept_backlog, workers);
+  for (Impl::Shard& shard : impl_->shards) {
+    const auto listener = shard.stack->worker().listen(own, make_factory());
+    if (!listener)
+      throw SetupError(fmt::format("cannot listen on port {}: {}", options.port.value,
+                                   to_string(listener.error())),
+                       1);
+  }
+  impl_->services.push_back(options.address ? to_string(Endpoint{*options.address, options.port})
+                                            : fmt::format("port {}", options.port.value));
+}
+
+void Runtime::on_worker_start(std::function<void(Worker)> start) {
+  impl_->starters.push_back(std::move(start));
+}
+
+int Runtime::run() {
+  impl_->announce();
+  const runtime::SignalStop signals(impl_->stop);
+  // EAL made one pinned thread a worker; worker 0 is this thread.
+  const auto start = [](void* shard) {
+    auto& own = *static_cast<Impl::Shard*>(shard);
+    own.owner->serve(own);
+    return 0;
+  };
+  for (unsigned worker = 1; worker < impl_->shards.size(); ++worker)
+    if (rte_eal_remote_launch(start, &impl_->shards[worker], worker) != 0)
+      throw SetupError(fmt::format("worker {} did not start", worker), 1);
+  impl_->serve(impl_->shards[0]);
+  rte_eal_mp_wait_lcore();
+  std::uint32_t reset = 0;
+  for (const Impl::Shard& shard : impl_->shards) reset += shard.reset_connections;
+  if (reset == 0) {
+    fmt::print(stderr, "{}: drained: every connection ended by itself\n", impl_->program.name);
+    return 0;
+  }
+  fmt::print(stderr, "{}: drained: {} connection{} had to be reset\n", impl_->program.name, reset,
+             reset == 1 ? "" : "s");
+  return 3;
+}
+
+void Runtime::request_stop() noexcept {
+  impl_->stop.fetch_add(1, std::memory_order_release);
+}
+
+int run_program(int argc, const char* const* argv, ProgramInfo info,
+                const std::function<int(Runtime&)>& body) {
+  try {
+    Runtime runtime = Runtime::from_command_line(argc, argv, std::move(info));
+    return body(runtime);
+  } catch (const SetupError& error) {
+    const std::string path = argc > 0 ? argv[0] : "sluice";
+    fmt::print(stderr, "{}: {}\n", path.substr(path.find_last_of('/') + 1), error.what());
+    return error.exit_code();
+  }
+}
+
+}  // namespace sluice

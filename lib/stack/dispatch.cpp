@@ -1,0 +1,116 @@
+// Events to callbacks: after the burst, never from inside the engine. What a callback causes joins
+// the next round, so a handler may do anything, to itself too.
+
+#include "stack/impl.hpp"
+
+namespace sluice::stack {
+
+using tcp::Context;
+using tcp::Tcb;
+
+void Stack::Impl::dispatch() {
+  dispatch_listeners();
+  Context& ctx = engine.context();
+  for (std::uint32_t count = ctx.events.size(); count > 0 && !ctx.events.is_empty(); --count)
+    dispatch_stream(ctx.events.pop());
+}
+
+void Stack::Impl::dispatch_listeners() {
+  Context& ctx = engine.context();
+  std::uint64_t due = std::exchange(ctx.acceptable_listeners, 0);
+  for (; due != 0; due &= due - 1) {
+    const auto index = static_cast<std::uint16_t>(__builtin_ctzll(due));
+    const tcp::ListenerRecord& record = ctx.listeners[index];
+    if (!record.is_open || record.is_paused || record.accept_queued == 0) continue;
+    ListenerApp& app = listeners[index];
+    if (app.push != nullptr) {
+      accept_all(index);
+    } else if (app.pull != nullptr) {
+      app.pull->on_acceptable(Listener(&self, {index, record.generation}));
+    }
+  }
+}
+
+void Stack::Impl::accept_all(std::uint16_t index) {
+  Context& ctx = engine.context();
+  const ListenerHandle handle{index, ctx.listeners[index].generation};
+  HandlerPool& pool = *listeners[index].push;
+  while (ctx.listeners[index].accept_queued > 0) {
+    StreamHandler* const handler = pool.make();
+    if (handler == nullptr) {  // as many handlers as connections: only while closed ones are on their way out
+      ctx.acceptable_listeners |= std::uint64_t{1} << index;
+      return;
+    }
+    const auto connection = tcp::accept(ctx, handle);
+    if (!connection) {
+      pool.destroy(handler);
+      return;
+    }
+    streams[connection->index] = {handler, &pool};
+  }
+}
+
+void Stack::Impl::dispatch_stream(std::uint32_t index) {
+  Context& ctx = engine.context();
+  Tcb& block = ctx.touch(index);
+  block.clear(tcp::kEventPending);
+  const std::uint8_t mask = std::exchange(block.event_mask, std::uint8_t{0});
+  const Stream at = stream(index);
+  // Each call may replace the handler, or close or abort the stream: ask again before the next.
+  const auto handler = [&]() -> StreamHandler* {
+    return block.has(tcp::kOrphan) ? nullptr : streams[index].handler;
+  };
+  const auto wants = [&](std::uint8_t event) { return (mask & event) != 0 && handler() != nullptr; };
+  const bool was_refused = block.has(tcp::kReadRefused) && (mask & app::kWritable) != 0;
+  if (wants(app::kOpened)) handler()->on_open(at);
+  if (wants(app::kUrgent)) handler()->on_urgent(at);
+  if (wants(app::kWritable)) handler()->on_writable(at);
+  if ((wants(app::kReadable) || (was_refused && handler() != nullptr)) && !block.has(tcp::kReadPaused)) {
+    block.clear(tcp::kReadRefused);
+    handler()->on_readable(at);
+  }
+  if (wants(app::kTimer)) handler()->on_timer(at);
+  if ((mask & app::kClosed) != 0 && !deliver_closed(index)) {
+    ctx.touch(index).event_mask |= app::kClosed;  // receive() or close() brings it back
+    return;
+  }
+  ctx.release_if_done(index);
+}
+
+bool Stack::Impl::deliver_closed(std::uint32_t index) {
+  Context& ctx = engine.context();
+  Tcb& block = ctx.touch(index);
+  if (block.has(tcp::kClosedDelivered)) return true;
+  if (ctx.has_unread(block) && streams[index].handler != nullptr) return false;
+  if (StreamHandler* const handler = streams[index].handler)
+    handler->on_closed(stream(index), static_cast<CloseReason>(block.close_reason));
+  free_handler(index);
+  ctx.touch(index).set(tcp::kClosedDelivered);
+  return true;
+}
+
+void Stack::Impl::free_handler(std::uint32_t index) {
+  StreamApp& app = streams[index];
+  if (app.owner != nullptr) app.owner->destroy(app.handler);
+  app = {};
+}
+
+}  // namespace sluice::stack
+
+namespace sluice {
+
+void StreamHandler::on_readable(Stream stream) {
+  if (!stream.take_end_of_stream()) {
+    auto data = stream.read();
+    if (!data) return;
+    on_data(stream, *data);
+    if (!data->empty()) {
+      stream.unread(std::move(*data));
+      return;
+    }
+    if (!stream.take_end_of_stream()) return;
+  }
+  on_peer_closed(stream);
+}
+
+}  // namespace sluice

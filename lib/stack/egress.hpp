@@ -1,0 +1,111 @@
+#pragma once
+
+// The way out: tcp/icmp/arp -> route and source -> neighbour -> checksums -> port's queue.
+
+#include <cstddef>
+#include <cstdint>
+#include <span>
+#include <vector>
+
+#include "base/rng.hpp"
+#include "link/neighbor_table.hpp"
+#include "packet/pools.hpp"
+#include "stack/network.hpp"
+#include "stack/transmit_queue.hpp"
+#include "tcp/segment.hpp"
+#include "telemetry/metrics.hpp"
+#include "wire/arp.hpp"
+#include "wire/ipv4.hpp"
+
+namespace sluice::stack {
+
+/// A packet of another protocol than TCP to send: it starts at the IP payload, which is complete
+/// with its checksum.
+struct OutboundPacket {
+  packet::PacketPtr packet;
+  Ipv4Addr source;
+  Ipv4Addr destination;
+  std::uint8_t protocol = 0;
+  std::uint8_t traffic_class = 0;
+};
+
+class Egress final : private link::NeighborSink {
+ public:
+  static constexpr std::size_t kQueueFrames = 1024;    ///< Places of a port's queue.
+  static constexpr std::size_t kControlReserve = 128;  ///< Of these, for control packets only.
+  static constexpr std::size_t kMaxReports = 256;
+
+  /// All that is referred to outlives the Egress.
+  struct Deps {
+    Network& network;
+    packet::Pools pools;
+    telemetry::Metrics& metrics;
+    Rng& rng;
+  };
+  Egress(const StackConfig& config, const Deps& deps);
+  ~Egress() = default;
+
+  /// Binds a (port, queue) pair to an interface (Network::attach) and gives it a queue.
+  unsigned attach(const packet::PortCapabilities& capabilities, const MacAddr& mac,
+                  unsigned interface_index);
+
+  /// Sends a segment: it is queued on a port, waits for its neighbour, or is dropped, counted and
+  /// (no route, no neighbour) reported. `segment.hint`, if any, is used and refreshed.
+  void send(tcp::OutboundSegment segment, Instant now);
+  void send(OutboundPacket packet, Instant now);
+  /// Sends an ARP packet on `port`.
+  void send_arp(unsigned port, const MacAddr& destination, const wire::ArpPacket& packet);
+
+  /// Moves finished frames of `port` to `out`, whose owner they have then. Gives how many.
+  std::size_t fill(unsigned port, std::span<rte_mbuf*> out);
+  /// Segments with payload that the queue of `port` takes now; without `port`, every port's.
+  std::size_t room(unsigned port) const;
+  std::size_t room() const;
+  /// Frames wait for fill().
+  bool has_frames() const;
+
+  /// Sends due ARP requests, ages neighbours, gives up on silent ones (which makes reports).
+  void advance(Instant now);
+  Instant next_deadline() const;
+
+  /// Segments that could not be sent since clear_reports(), as errors for the engine. At most
+  /// kMaxReports are kept; the rest only time out.
+  std::span<const tcp::IcmpError> reports() const { return reports_; }
+  void clear_reports() { reports_.clear(); }
+
+  /// The neighbour table's news for egress: ingress hands it on with what ARP learns.
+  link::NeighborSink& neighbor_sink() { return *this; }
+
+ private:
+  /// Takes the packet, which starts at its IPv4 header, to the neighbour that the hint remembers.
+  /// False: the hint does not help, the packet is untouched.
+  bool send_by_hint(packet::PacketPtr& packet, const tcp::PathHint& hint, Instant now);
+  void send_by_route(packet::PacketPtr packet, const wire::Ipv4Header& header, tcp::PathHint* hint,
+                     Instant now);
+  /// Makes the packet one that `port` can take: size, segments, checksums. False: dropped, counted.
+  bool prepare(packet::PacketPtr& packet, unsigned port);
+  packet::PacketPtr copy_linear(const rte_mbuf& packet);
+  void enqueue_frame(packet::PacketPtr packet, unsigned port, const MacAddr& destination,
+                     std::uint16_t ether_type, TransmitQueue::Share share);
+  void enqueue_ip(packet::PacketPtr packet, unsigned port, const MacAddr& destination);
+  /// Reports a packet of ours, which starts at its IPv4 header, if it is a segment.
+  void report(const rte_mbuf& packet, tcp::IcmpErrorKind kind, std::uint16_t mtu);
+  void report(const IpAddr& source, const IpAddr& destination, std::span<const std::byte> segment,
+              tcp::IcmpErrorKind kind, std::uint16_t mtu);
+
+  void on_solicit(const link::NeighborRecord& neighbor, const MacAddr& to, Instant now) override;
+  void on_resolved(const link::NeighborRecord& neighbor, link::WaitingPacket waiting,
+                   Instant now) override;
+  void on_unreachable(const link::NeighborRecord& neighbor, link::WaitingPacket waiting,
+                      Instant now) override;
+
+  Network& network_;
+  packet::Pools pools_;
+  telemetry::Metrics& metrics_;
+  Rng& rng_;
+  std::uint8_t ttl_;
+  std::vector<TransmitQueue> queues_;
+  std::vector<tcp::IcmpError> reports_;
+};
+
+}  // namespace sluice::stack

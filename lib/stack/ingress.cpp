@@ -1,0 +1,264 @@
+#include "stack/ingress.hpp"
+
+#include <rte_mbuf.h>
+
+#include <algorithm>
+
+#include "base/assert.hpp"
+#include "ip/ipv4_output.hpp"
+#include "link/arp_input.hpp"
+#include "wire/tcp_peek.hpp"
+
+namespace sluice::stack {
+namespace {
+
+using packet::PacketPtr;
+using telemetry::Counter;
+using telemetry::Outcome;
+
+/// Link, IP and TCP headers at their longest: what the first mbuf must hold of a frame.
+constexpr std::size_t kMaxHeaders =
+    wire::kEthernetMaxHeader + wire::kIpv4MaxHeader + wire::kTcpMaxHeader;
+
+tcp::IcmpErrorKind kind_of(ip::ErrorKind kind) {
+  switch (kind) {
+    case ip::ErrorKind::kNetUnreachable:
+      return tcp::IcmpErrorKind::kNetUnreachable;
+    case ip::ErrorKind::kHostUnreachable:
+      return tcp::IcmpErrorKind::kHostUnreachable;
+    case ip::ErrorKind::kProtocolUnreachable:
+      return tcp::IcmpErrorKind::kProtocolUnreachable;
+    case ip::ErrorKind::kPortUnreachable:
+      return tcp::IcmpErrorKind::kPortUnreachable;
+    case ip::ErrorKind::kFragmentationNeeded:
+      return tcp::IcmpErrorKind::kFragmentationNeeded;
+    case ip::ErrorKind::kProhibited:
+      return tcp::IcmpErrorKind::kProhibited;
+    case ip::ErrorKind::kTimeExceeded:
+      return tcp::IcmpErrorKind::kTimeExceeded;
+    case ip::ErrorKind::kParameterProblem:
+      return tcp::IcmpErrorKind::kParameterProblem;
+  }
+  return tcp::IcmpErrorKind::kNetUnreachable;
+}
+
+/// "Good", or "not in the packet, but known to be whole" (a frame that never left this machine).
+bool is_ip_checksum_known_good(const rte_mbuf& packet) {
+  const std::uint64_t flags = packet.ol_flags & RTE_MBUF_F_RX_IP_CKSUM_MASK;
+  return flags == RTE_MBUF_F_RX_IP_CKSUM_GOOD || flags == RTE_MBUF_F_RX_IP_CKSUM_NONE;
+}
+bool is_l4_checksum_known_good(const rte_mbuf& packet) {
+  const std::uint64_t flags = packet.ol_flags & RTE_MBUF_F_RX_L4_CKSUM_MASK;
+  return flags == RTE_MBUF_F_RX_L4_CKSUM_GOOD || flags == RTE_MBUF_F_RX_L4_CKSUM_NONE;
+}
+
+/// Cuts the packet to `length` octets: what link layers fill frames up with goes.
+void trim_to(rte_mbuf& packet, std::uint32_t length) {
+  if (packet.pkt_len == length) return;
+  rte_mbuf* last = &packet;
+  std::uint32_t left = length;
+  std::uint16_t segments = 1;
+  while (left > last->data_len) {
+    left -= last->data_len;
+    last = last->next;
+    ++segments;
+  }
+  last->data_len = static_cast<std::uint16_t>(left);
+  rte_pktmbuf_free(std::exchange(last->next, nullptr));
+  packet.pkt_len = length;
+  packet.nb_segs = segments;
+}
+
+}  // namespace
+
+/// One call of process().
+struct Ingress::Burst {
+  unsigned port;
+  Instant now;
+  std::span<tcp::InboundSegment> segments;
+  std::span<tcp::IcmpError> errors;
+  Yield yield;
+};
+
+Ingress::Ingress(const StackConfig& config, const Deps& deps)
+    : network_(deps.network),
+      egress_(deps.egress),
+      pools_(deps.pools),
+      metrics_(deps.metrics),
+      icmp_({.error = config.icmp_error_limit, .echo = config.echo_limit}) {}
+
+Ingress::Yield Ingress::process(unsigned port, std::span<rte_mbuf* const> frames, Instant now,
+                                std::span<tcp::InboundSegment> segments,
+                                std::span<tcp::IcmpError> errors) {
+  SLUICE_ASSERT(segments.size() >= frames.size() && errors.size() >= frames.size());
+  Burst burst{port, now, segments, errors, {}};
+  std::uint64_t bytes = 0;
+  for (rte_mbuf* const frame : frames) {
+    bytes += frame->pkt_len;
+    on_frame(burst, PacketPtr(frame));
+  }
+  metrics_.count(Counter::kRxPackets, frames.size());
+  metrics_.count(Counter::kRxBytes, bytes);
+  return burst.yield;
+}
+
+void Ingress::on_frame(Burst& burst, PacketPtr packet) {
+  packet = gather(std::move(packet), kMaxHeaders);
+  if (!packet) return metrics_.count(Outcome::kNoMemory);
+  const auto frame =
+      link::classify_frame(packet::first_segment(*packet), network_.port(burst.port).mac);
+  if (!frame) return metrics_.count(frame.error());
+  rte_pktmbuf_adj(packet.get(), frame->header_length);
+  switch (frame->protocol) {
+    case link::NetworkProtocol::kArp:
+      return metrics_.count(on_arp(burst, *packet));
+    case link::NetworkProtocol::kIpv4:
+      return on_ipv4(burst, std::move(packet), frame->delivery);
+  }
+}
+
+Outcome Ingress::on_arp(Burst& burst, const rte_mbuf& packet) {
+  const auto arp = wire::parse_arp(packet::first_segment(packet));
+  if (!arp) return Outcome::kArpMalformed;
+  const PortBinding& port = network_.port(burst.port);
+  const link::ArpContext context{port.interface, port.mac,
+                                 network_.interface(port.interface).prefixes};
+  wire::ArpPacket reply;
+  const Outcome outcome =
+      link::on_arp(*arp, context, network_.neighbors(), egress_.neighbor_sink(), burst.now, reply);
+  if (outcome == Outcome::kArpRequestAnswered)
+    egress_.send_arp(burst.port, reply.target_mac, reply);
+  return outcome;
+}
+
+void Ingress::on_ipv4(Burst& burst, PacketPtr packet, link::Delivery delivery) {
+  const PortBinding& port = network_.port(burst.port);
+  const bool is_checked = port.capabilities.rx_checksum && is_ip_checksum_known_good(*packet);
+  const ip::InputContext context{
+      .interface = port.interface,
+      .checksum = is_checked ? ip::HardwareChecksum::kGood : ip::HardwareChecksum::kUnknown,
+      .is_link_broadcast = delivery == link::Delivery::kBroadcast,
+      .packet_length = packet->pkt_len};
+  const auto arrival =
+      ip::accept_ipv4(packet::first_segment(*packet), context, network_.addresses());
+  if (!arrival) return metrics_.count(arrival.error());
+  trim_to(*packet, arrival->header.total_length);
+
+  switch (arrival->header.protocol) {
+    case wire::ip_protocol::kTcp:
+      rte_pktmbuf_adj(packet.get(), arrival->header.header_length);
+      return on_tcp(burst, std::move(packet), *arrival);
+    case wire::ip_protocol::kIcmp:
+      rte_pktmbuf_adj(packet.get(), arrival->header.header_length);
+      return on_icmp(burst, std::move(packet), *arrival);
+    case wire::ip_protocol::kUdp:
+      refuse(burst, *packet, *arrival, wire::icmp_unreachable::kPort);
+      return metrics_.count(Outcome::kUdpUnreachable);
+    default:
+      refuse(burst, *packet, *arrival, wire::icmp_unreachable::kProtocol);
+      return metrics_.count(Outcome::kIpUnknownProtocol);
+  }
+}
+
+void Ingress::on_icmp(Burst& burst, PacketPtr packet, const ip::Arrival& arrival) {
+  packet = gather(std::move(packet), arrival.header.payload_length());
+  if (packet && !packet::is_exclusive(*packet))
+    packet.reset(rte_pktmbuf_copy(packet.get(), pools_.receive, 0, UINT32_MAX));
+  if (!packet) return metrics_.count(Outcome::kNoMemory);
+  const auto verdict = icmp_.on_message(*packet, arrival, network_.addresses(), burst.now);
+  switch (verdict.action) {
+    case ip::IcmpResponder::Action::kNone:
+      break;
+    case ip::IcmpResponder::Action::kReply:
+      egress_.send({.packet = std::move(packet),
+                    .source = arrival.header.destination,
+                    .destination = arrival.header.source,
+                    .protocol = wire::ip_protocol::kIcmp,
+                    .traffic_class = arrival.header.traffic_class},
+                   burst.now);
+      break;
+    case ip::IcmpResponder::Action::kReport: {
+      const wire::IcmpQuoted& quoted = verdict.report.quoted;
+      burst.errors[burst.yield.errors++] = {
+          .kind = kind_of(verdict.report.kind),
+          .flow = {quoted.source, quoted.destination, quoted.source_port, quoted.destination_port},
+          .seq = quoted.seq,
+          .mtu = verdict.report.mtu};
+      return;  // Whether it fits a connection is the engine's to say, and the stack's to count.
+    }
+  }
+  metrics_.count(verdict.outcome);
+}
+
+void Ingress::refuse(Burst& burst, const rte_mbuf& packet, const ip::Arrival& arrival,
+                     std::uint8_t code) {
+  PacketPtr error = icmp_.unreachable(code, packet, arrival, *pools_.control, metrics_, burst.now);
+  if (!error) return;
+  egress_.send({.packet = std::move(error),
+                .source = arrival.header.destination,
+                .destination = arrival.header.source,
+                .protocol = wire::ip_protocol::kIcmp},
+               burst.now);
+}
+
+void Ingress::on_tcp(Burst& burst, PacketPtr packet, const ip::Arrival& arrival) {
+  //= rfc9293#3.9.2.3 MUST-57
+  //= rfc1122#4.2.3.10 MUST
+  if (arrival.destination != ip::AddressKind::kOurs)
+    return metrics_.count(Outcome::kTcpAddressInvalid);
+  if (packet->pkt_len < wire::kTcpMinHeader) return metrics_.count(Outcome::kTcpTruncated);
+  const wire::TcpPeek tcp = wire::peek_tcp(packet::first_segment(*packet));
+  if (tcp.header_length < wire::kTcpMinHeader || tcp.header_length > packet->pkt_len)
+    return metrics_.count(Outcome::kTcpDataOffset);
+  if (!is_tcp_checksum_right(burst, *packet, arrival)) return metrics_.count(Outcome::kTcpChecksum);
+  if (tcp.source == Port{} || tcp.destination == Port{})
+    return metrics_.count(Outcome::kTcpAddressInvalid);
+  packet->ol_flags &= RTE_MBUF_F_INDIRECT | RTE_MBUF_F_EXTERNAL;
+  burst.segments[burst.yield.segments++] = {
+      .packet = std::move(packet),
+      .source = arrival.header.source,
+      .destination = arrival.header.destination,
+      .ecn = static_cast<std::uint8_t>(arrival.header.traffic_class & 3)};
+}
+
+bool Ingress::is_tcp_checksum_right(const Burst& burst, const rte_mbuf& packet,
+                                    const ip::Arrival& arrival) const {
+  if (network_.port(burst.port).capabilities.rx_checksum && is_l4_checksum_known_good(packet))
+    return true;
+  wire::Checksum sum;
+  sum.add_pseudo_header(arrival.header.source, arrival.header.destination, wire::ip_protocol::kTcp,
+                        packet.pkt_len);
+  ip::add_packet(sum, packet, 0);
+  return sum.finish() == 0;
+}
+
+/// The packet with its first `octets` (all, if it has fewer) in the first mbuf: a new head takes
+/// them where they lie scattered. Null (and the packet freed) without an mbuf that holds them.
+PacketPtr Ingress::gather(PacketPtr packet, std::size_t octets) {
+  const auto wanted = static_cast<std::uint16_t>(std::min<std::size_t>(octets, packet->pkt_len));
+  if (packet->data_len >= wanted) return packet;
+  PacketPtr head(rte_pktmbuf_alloc(pools_.receive));
+  if (!head) return {};
+  std::byte* at = packet::append(*head, wanted);
+  if (at == nullptr) return {};
+  head->ol_flags = packet->ol_flags & (RTE_MBUF_F_RX_IP_CKSUM_MASK | RTE_MBUF_F_RX_L4_CKSUM_MASK);
+  head->port = packet->port;
+
+  packet::PacketChain rest(std::move(packet));
+  std::uint32_t left = wanted;
+  while (left > 0) {
+    const std::span<const std::byte> front = packet::first_segment(*rest.head());
+    const auto count = static_cast<std::uint32_t>(std::min<std::size_t>(front.size(), left));
+    std::memcpy(at, front.data(), count);
+    at += count;
+    left -= count;
+    rest.drop_front(count);
+  }
+  while (!rest.is_empty()) {
+    const int chained = rte_pktmbuf_chain(head.get(), rest.pop_front().release());
+    SLUICE_ASSERT(chained == 0);
+  }
+  return head;
+}
+
+}  // namespace sluice::stack

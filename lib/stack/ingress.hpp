@@ -1,0 +1,65 @@
+#pragma once
+
+// The way in: frame -> ethernet -> arp | ipv4 -> icmp | tcp. Every frame ends in one outcome here,
+// or goes to the engine as a segment or an error, and is counted by what becomes of it there.
+
+#include <cstddef>
+#include <cstdint>
+#include <span>
+
+#include "ip/icmp.hpp"
+#include "ip/ipv4_input.hpp"
+#include "link/ethernet_input.hpp"
+#include "packet/pools.hpp"
+#include "stack/egress.hpp"
+#include "stack/network.hpp"
+#include "tcp/segment.hpp"
+#include "telemetry/metrics.hpp"
+
+namespace sluice::stack {
+
+class Ingress {
+ public:
+  /// All that is referred to outlives the Ingress. Replies (ARP, ICMP) go out by `egress`.
+  struct Deps {
+    Network& network;
+    Egress& egress;
+    packet::Pools pools;
+    telemetry::Metrics& metrics;
+  };
+  Ingress(const StackConfig& config, const Deps& deps);
+
+  /// What a burst gave the engine.
+  struct Yield {
+    std::size_t segments = 0;
+    std::size_t errors = 0;
+  };
+
+  /// Takes a burst of frames of `port`, and ownership of all of them. TCP segments with a right
+  /// checksum go to the front of `segments`, ICMP errors about segments of ours to that of
+  /// `errors`; the caller counts these as kIcmpErrorDelivered or kIcmpErrorUnmatched, as the engine
+  /// says. Precondition: both have room for frames.size().
+  Yield process(unsigned port, std::span<rte_mbuf* const> frames, Instant now,
+                std::span<tcp::InboundSegment> segments, std::span<tcp::IcmpError> errors);
+
+ private:
+  struct Burst;
+
+  void on_frame(Burst& burst, packet::PacketPtr packet);
+  telemetry::Outcome on_arp(Burst& burst, const rte_mbuf& packet);
+  void on_ipv4(Burst& burst, packet::PacketPtr packet, link::Delivery delivery);
+  void on_icmp(Burst& burst, packet::PacketPtr packet, const ip::Arrival& arrival);
+  void on_tcp(Burst& burst, packet::PacketPtr packet, const ip::Arrival& arrival);
+  void refuse(Burst& burst, const rte_mbuf& packet, const ip::Arrival& arrival, std::uint8_t code);
+  bool is_tcp_checksum_right(const Burst& burst, const rte_mbuf& packet,
+                             const ip::Arrival& arrival) const;
+  packet::PacketPtr gather(packet::PacketPtr packet, std::size_t octets);
+
+  Network& network_;
+  Egress& egress_;
+  packet::Pools pools_;
+  telemetry::Metrics& metrics_;
+  ip::IcmpResponder icmp_;
+};
+
+}  // namespace sluice::stack

@@ -1,0 +1,141 @@
+#include "stack/network.hpp"
+
+#include <algorithm>
+#include <cstring>
+
+#include "base/assert.hpp"
+
+namespace sluice::stack {
+namespace {
+
+using telemetry::SectionKind;
+
+constexpr std::uint32_t kMinAddresses = 16;
+
+std::uint32_t neighbor_count(const StackConfig& config) {
+  return std::clamp(config.max_neighbors, 1u, link::NeighborTable::kMaxRecords);
+}
+std::uint32_t route_count(const StackConfig& config) {
+  return std::max(config.max_routes, 1u);
+}
+std::uint32_t address_count(const StackConfig& config) {
+  std::size_t count = 0;
+  for (const InterfaceConfig& interface : config.interfaces) count += interface.addresses.size();
+  return std::max(static_cast<std::uint32_t>(count), kMinAddresses);
+}
+
+link::NeighborTable::Options neighbor_options(const StackConfig& config) {
+  link::NeighborTable::Options options;
+  options.reachable = config.neighbor_reachable;
+  options.stale = config.neighbor_reachable * 10;
+  options.retry = config.neighbor_retry;
+  options.probes = config.neighbor_probes;
+  options.queue_packets = config.neighbor_queue_packets;
+  options.pending_total = config.neighbor_pending_total;
+  return options;
+}
+
+HashKey make_key(Rng& rng) {
+  HashKey key;
+  const std::uint64_t words[2] = {rng.next(), rng.next()};
+  std::memcpy(key.octets.data(), words, sizeof words);
+  return key;
+}
+
+/// Static entries are added before anything can wait for them.
+class NoSink final : public link::NeighborSink {
+  void on_solicit(const link::NeighborRecord&, const MacAddr&, Instant) override {}
+  void on_resolved(const link::NeighborRecord&, link::WaitingPacket, Instant) override {}
+  void on_unreachable(const link::NeighborRecord&, link::WaitingPacket, Instant) override {}
+};
+
+bool is_host_prefix(const Prefix& prefix) {
+  return prefix.length == (prefix.address.is_v4() ? 32 : 128);
+}
+
+}  // namespace
+
+void Network::plan(const StackConfig& config, unsigned worker,
+                   std::vector<telemetry::SectionPlan>& plan) {
+  plan.push_back(
+      {SectionKind::kNeighbors, worker, sizeof(link::NeighborRecord), neighbor_count(config)});
+  plan.push_back({SectionKind::kRoutes, worker, sizeof(ip::RouteRecord), route_count(config)});
+  plan.push_back(
+      {SectionKind::kAddresses, worker, sizeof(ip::AddressRecord), address_count(config)});
+}
+
+Network::Network(const StackConfig& config, telemetry::StateRegion& region, unsigned worker,
+                 Rng& rng, Instant now)
+    : interfaces_(config.interfaces.size()),
+      addresses_(region.section<ip::AddressRecord>(SectionKind::kAddresses, worker)),
+      routes_(region.section<ip::RouteRecord>(SectionKind::kRoutes, worker)),
+      neighbors_(region.section<link::NeighborRecord>(SectionKind::kNeighbors, worker),
+                 neighbor_options(config), make_key(rng), now) {
+  SLUICE_ASSERT(config.interfaces.size() < 256);
+  NoSink sink;
+  for (std::size_t i = 0; i < config.interfaces.size(); ++i) {
+    const auto index = static_cast<std::uint8_t>(i);
+    const InterfaceConfig& interface = config.interfaces[i];
+    for (const Prefix& prefix : interface.addresses) {
+      const auto added = addresses_.add(index, prefix);
+      SLUICE_ASSERT(added == ip::AddressTable::AddResult::kAdded);
+      interfaces_[i].prefixes.push_back(prefix);
+      if (is_host_prefix(prefix)) continue;
+      const auto connected = routes_.add(
+          {.destination = prefix, .gateway = {}, .interface = index, .is_connected = true});
+      SLUICE_ASSERT(connected != ip::RouteTable::AddResult::kFull);
+    }
+    for (const RouteConfig& route : interface.routes) {
+      const auto added = routes_.add(
+          {.destination = route.destination, .gateway = route.gateway, .interface = index});
+      SLUICE_ASSERT(added != ip::RouteTable::AddResult::kFull);
+    }
+    for (const StaticNeighbor& neighbor : interface.neighbors) {
+      const bool added = neighbors_.add_static({index, neighbor.address}, neighbor.mac, sink, now);
+      SLUICE_ASSERT(added);
+    }
+  }
+}
+
+unsigned Network::attach(const packet::PortCapabilities& capabilities, const MacAddr& mac,
+                         unsigned interface_index) {
+  SLUICE_ASSERT(interface_index < interfaces_.size() && ports_.size() < 0xffff);
+  const auto number = static_cast<std::uint16_t>(ports_.size());
+  ports_.push_back({capabilities, mac, static_cast<std::uint8_t>(interface_index)});
+  interfaces_[interface_index].ports.push_back(number);
+  return number;
+}
+
+bool Network::find_route(const IpAddr& source, const IpAddr& destination,
+                         ip::NextHop& next_hop) const {
+  const ip::AddressRecord* const own = addresses_.find(source);
+  const bool is_found = own == nullptr ? routes_.lookup(destination, next_hop)
+                                       : routes_.lookup(destination, own->interface, next_hop);
+  if (!is_found || interfaces_[next_hop.interface].ports.empty()) return false;
+  return !destination.is_v4() ||
+         addresses_.classify(next_hop.interface, destination.v4()) == ip::AddressKind::kUnicast;
+}
+
+Result<tcp::PathInfo, tcp::PathError> Network::path_to(const IpAddr& destination,
+                                                       const IpAddr& preferred_source) const {
+  const bool has_preference = !preferred_source.is_unspecified();
+  if (has_preference && !addresses_.is_ours(preferred_source))
+    return fail(tcp::PathError::kNoAddress);
+  ip::NextHop next_hop;
+  if (!find_route(preferred_source, destination, next_hop)) return fail(tcp::PathError::kNoRoute);
+
+  tcp::PathInfo path;
+  path.source = preferred_source;
+  if (!has_preference) {
+    const ip::AddressRecord* const own =
+        addresses_.source_for(next_hop.interface, next_hop.address);
+    if (own == nullptr) return fail(tcp::PathError::kNoAddress);
+    path.source = own->address;
+  }
+  path.mtu = 0xffff;
+  for (const std::uint16_t port : interfaces_[next_hop.interface].ports)
+    path.mtu = std::min(path.mtu, ports_[port].capabilities.mtu);
+  return path;
+}
+
+}  // namespace sluice::stack

@@ -1,0 +1,84 @@
+#pragma once
+
+// What ingress and egress share: interfaces, their (port, queue) pairs, addresses, routes and
+// neighbours. Also tells the engine the way to a peer.
+
+#include <cstdint>
+#include <span>
+#include <vector>
+
+#include "base/rng.hpp"
+#include "ip/address_table.hpp"
+#include "ip/route_table.hpp"
+#include "link/neighbor_table.hpp"
+#include "packet/port.hpp"
+#include "stack/stack.hpp"
+#include "tcp/segment.hpp"
+#include "telemetry/region.hpp"
+
+namespace sluice::stack {
+
+/// A (port, queue) pair, bound to an interface.
+struct PortBinding {
+  packet::PortCapabilities capabilities;
+  MacAddr mac;
+  std::uint8_t interface = 0;
+};
+
+/// An interface's ports and IPv4 addresses; the rest lies in the tables.
+struct Interface {
+  std::vector<std::uint16_t> ports;
+  std::vector<Prefix> prefixes;  ///< Our addresses with their prefix lengths.
+};
+
+class Network final : public tcp::PathProvider {
+ public:
+  /// Appends the sections of neighbours, routes and addresses.
+  static void plan(const StackConfig& config, unsigned worker,
+                   std::vector<telemetry::SectionPlan>& plan);
+
+  /// Fills the tables from `config`, whose interfaces are numbered in order (at most 255), whose
+  /// addresses are distinct. `rng` keys the neighbour table's hash.
+  Network(const StackConfig& config, telemetry::StateRegion& region, unsigned worker, Rng& rng,
+          Instant now);
+
+  /// Binds a pair to an interface; gives the pair's number.
+  unsigned attach(const packet::PortCapabilities& capabilities, const MacAddr& mac,
+                  unsigned interface_index);
+
+  /// The way to `destination`. kNoAddress: `preferred_source` is not ours, or the interface has no
+  /// address of that family.
+  Result<tcp::PathInfo, tcp::PathError> path_to(const IpAddr& destination,
+                                                const IpAddr& preferred_source) const override;
+
+  /// The next hop of a packet from `source` (unspecified: none chosen yet) to `destination`. False:
+  /// no route, none that has a port, or a destination that is no other host.
+  [[nodiscard]] bool find_route(const IpAddr& source, const IpAddr& destination,
+                                ip::NextHop& next_hop) const;
+
+  std::span<const PortBinding> ports() const { return ports_; }
+  const PortBinding& port(unsigned number) const { return ports_[number]; }
+  const Interface& interface(unsigned index) const { return interfaces_[index]; }
+  std::size_t interface_count() const { return interfaces_.size(); }
+
+  ip::AddressTable& addresses() { return addresses_; }
+  ip::RouteTable& routes() { return routes_; }
+  link::NeighborTable& neighbors() { return neighbors_; }
+  const ip::AddressTable& addresses() const { return addresses_; }
+  const ip::RouteTable& routes() const { return routes_; }
+  const link::NeighborTable& neighbors() const { return neighbors_; }
+
+  /// Changes whenever a PathHint taken before may mislead. Never 0.
+  std::uint32_t path_generation() const {
+    return 1 + routes_.generation() + addresses_.generation() + neighbors_.generation_of_slots();
+  }
+
+ private:
+  std::vector<PortBinding> ports_;
+  std::vector<Interface> interfaces_;
+  ip::AddressTable addresses_;
+  ip::RouteTable routes_;
+  link::NeighborTable neighbors_;
+};
+
+}  // namespace sluice::stack

@@ -1,0 +1,179 @@
+#include "stack/stack.hpp"
+
+#include <algorithm>
+
+#include "stack/impl.hpp"
+#include "tcp/output/control.hpp"
+
+namespace sluice::stack {
+namespace {
+
+tcp::Keys keys_of(const Secrets& secrets) {
+  return {secrets.flow_table, secrets.isn, secrets.timestamps, secrets.ports};
+}
+
+}  // namespace
+
+void Stack::plan_state(const StackConfig& config, unsigned worker,
+                       std::vector<telemetry::SectionPlan>& plan) {
+  plan.push_back({telemetry::SectionKind::kWorkerInfo, worker, sizeof(telemetry::WorkerInfo), 1});
+  Network::plan(config, worker, plan);
+  tcp::Engine::plan_state(config.tcp, worker, plan);
+}
+
+Stack::Impl::Impl(Stack& stack, const StackConfig& stack_config, const StackDeps& deps, Instant now)
+    : self(stack),
+      config(stack_config),
+      worker(deps.worker),
+      pools(deps.pools),
+      metrics(deps.region.section<telemetry::Metrics>(telemetry::SectionKind::kMetrics, deps.worker)[0]),
+      info(deps.region.section<telemetry::WorkerInfo>(telemetry::SectionKind::kWorkerInfo, deps.worker)[0]),
+      rng(deps.seed),
+      network(config, deps.region, deps.worker, rng, now),
+      egress(config, {.network = network, .pools = pools, .metrics = metrics, .rng = rng}),
+      ingress(config, {.network = network, .egress = egress, .pools = pools, .metrics = metrics}),
+      engine(config.tcp,
+             {.region = deps.region, .worker = deps.worker, .pools = pools, .paths = network,
+              .keys = keys_of(deps.secrets), .seed = rng.next()},
+             now),
+      streams(config.tcp.max_connections),
+      listeners(config.tcp.max_listeners),
+      timer_memory(kWorkerTimers),
+      timers(timer_memory),
+      timer_wheel(TimerNodes{timer_memory.data()}, tick_at(now)),
+      inbound(kBurst),
+      errors(kBurst),
+      outbound(kBurst) {}
+
+Stack::Impl::~Impl() {
+  for (std::uint32_t index = 0; index < streams.size(); ++index) free_handler(index);
+}
+
+Stack::Stack(const StackConfig& config, const StackDeps& deps, Instant now)
+    : impl_(std::make_unique<Impl>(*this, config, deps, now)) {}
+
+Stack::~Stack() = default;
+
+unsigned Stack::attach(const packet::PortCapabilities& capabilities, const MacAddr& mac,
+                       unsigned interface_index) {
+  return impl_->egress.attach(capabilities, mac, interface_index);
+}
+
+void Stack::receive(unsigned port, std::span<rte_mbuf* const> frames, Instant now) {
+  Impl& my = *impl_;
+  // Asking a mempool costs a sum over its caches: once a burst, not once a packet.
+  my.engine.context().is_low_on_buffers =
+      rte_mempool_avail_count(my.pools.receive) < my.config.receive_low_watermark_pkts;
+  while (!frames.empty()) {
+    const auto chunk = frames.first(std::min(frames.size(), Impl::kBurst));
+    frames = frames.subspan(chunk.size());
+    const Ingress::Yield yield = my.ingress.process(port, chunk, now, my.inbound, my.errors);
+    my.engine.receive(std::span(my.inbound).first(yield.segments), now);
+    for (std::size_t i = 0; i < yield.errors; ++i) {
+      const bool is_matched = my.engine.on_icmp_error(my.errors[i], now);
+      my.metrics.count(is_matched ? telemetry::Outcome::kIcmpErrorDelivered
+                                  : telemetry::Outcome::kIcmpErrorUnmatched);
+    }
+  }
+}
+
+void Stack::advance(Instant now) {
+  Impl& my = *impl_;
+  tcp::Context& ctx = my.engine.context();
+  my.egress.advance(now);
+  my.hand_reports_to_engine(now);
+  my.engine.advance(now);
+  my.timer_wheel.advance(ctx.tick, Impl::kWorkerTimers, [&](std::uint32_t index) {
+    WorkerTimer& timer = my.timers[index];
+    TimerHandler* const handler = timer.handler;
+    ++timer.generation;
+    my.timers.release(index);
+    my.metrics.count(telemetry::TimerKind::kApplication);
+    handler->on_timer();
+  });
+  if (ctx.is_draining) tcp::drain_idle(ctx, 4096, my.drain_cursor);
+  my.dispatch();
+}
+
+std::size_t Stack::transmit(unsigned port, std::span<rte_mbuf*> out, Instant now) {
+  Impl& my = *impl_;
+  for (;;) {
+    // The engine is asked only for what the queues can take: a full port slows the connections.
+    const std::size_t room = std::min(my.egress.room(), Impl::kBurst);
+    if (room == 0 || !my.engine.has_output()) break;
+    const std::size_t count = my.engine.transmit(std::span(my.outbound).first(room), now);
+    for (std::size_t i = 0; i < count; ++i) my.egress.send(std::move(my.outbound[i]), now);
+    if (count < room) break;
+  }
+  my.hand_reports_to_engine(now);
+  return my.egress.fill(port, out);
+}
+
+void Stack::Impl::hand_reports_to_engine(Instant now) {
+  for (const tcp::IcmpError& report : egress.reports()) engine.on_icmp_error(report, now);
+  egress.clear_reports();
+}
+
+Instant Stack::next_deadline() const {
+  const Impl& my = *impl_;
+  Instant next = std::min(my.engine.next_deadline(), my.egress.next_deadline());
+  Tick when;
+  if (my.timer_wheel.next_event(when)) {
+    const tcp::Context& ctx = my.engine.context();
+    const auto ahead = std::max(static_cast<std::int32_t>(when - ctx.tick), 0);
+    next = std::min(next, ctx.now + kTickLength * ahead);
+  }
+  return has_work() ? my.engine.context().now : next;
+}
+
+bool Stack::has_work() const {
+  const Impl& my = *impl_;
+  const tcp::Context& ctx = my.engine.context();
+  return my.engine.has_output() || my.egress.has_frames() || !ctx.events.is_empty() ||
+         ctx.acceptable_listeners != 0;
+}
+
+void Stack::publish(Instant now) {
+  Impl& my = *impl_;
+  tcp::Context& ctx = my.engine.context();
+  ctx.publish();
+  SeqVersion version{my.info.version};
+  version.begin_write();
+  my.info.version = version.value;
+  my.info.tick = tick_at(now);
+  my.info.last_round = now.ns();
+  my.info.tcbs_in_use = ctx.tcbs.used();
+  my.info.half_open_in_use = ctx.half_opens.used();
+  my.info.time_wait_in_use = ctx.time_wait4.in_use() + ctx.time_wait6.in_use();
+  my.info.receive_mbufs_free = rte_mempool_avail_count(my.pools.receive);
+  my.info.control_mbufs_free = rte_mempool_avail_count(my.pools.control);
+  my.info.draining = ctx.is_draining ? 1 : 0;
+  version.end_write();
+  my.info.version = version.value;
+}
+
+void Stack::begin_drain(Instant now) {
+  tcp::Context& ctx = impl_->engine.context();
+  ctx.set_now(now);
+  ctx.is_draining = true;
+}
+
+bool Stack::is_drained() const { return impl_->engine.context().connections == 0; }
+
+std::uint32_t Stack::reset_all(Instant now) {
+  tcp::Context& ctx = impl_->engine.context();
+  ctx.set_now(now);
+  std::uint32_t count = 0;
+  for (std::uint32_t index = 0; index < ctx.tcbs.high_water(); ++index) {
+    const tcp::Tcb& block = ctx.tcb(index);
+    if (block.state == tcp::State::kClosed || block.has(tcp::kDetached)) continue;
+    static_cast<void>(tcp::abort(ctx, tcp::handle_of(ctx, index), CloseReason::kShutdown));
+    ++count;
+  }
+  return count;
+}
+
+Worker Stack::worker() { return Worker(this); }
+const telemetry::Metrics& Stack::metrics() const { return impl_->metrics; }
+
+}  // namespace sluice::stack

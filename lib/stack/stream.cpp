@@ -1,0 +1,212 @@
+// The public Stream: handle calls translated to the engine's user calls.
+
+#include "sluice/stream.hpp"
+
+#include <cstring>
+
+#include "stack/impl.hpp"
+#include "stack/rx_chain.hpp"
+#include "tcp/output/window.hpp"
+#include "tcp/recovery/loss_recovery.hpp"
+#include "tcp/recovery/rtt.hpp"
+#include "tcp/timer/tcp_timers.hpp"
+
+namespace sluice {
+namespace {
+
+using stack::Stack;
+using tcp::Context;
+using tcp::Tcb;
+
+Context* context_of(Stack* stack) {
+  return stack == nullptr ? nullptr : &stack->impl().engine.context();
+}
+
+/// The TCB of a live stream that the application still owns.
+Tcb* owned(Context* ctx, ConnHandle handle) {
+  if (ctx == nullptr) return nullptr;
+  Tcb* const block = tcp::find_tcb(*ctx, handle);
+  if (block == nullptr || block->has(tcp::kOrphan)) return nullptr;
+  return &ctx->touch(handle.index);
+}
+
+template <class Change>
+Result<void, Error> change(Stack* stack, ConnHandle handle, Change&& apply) {
+  Context* const ctx = context_of(stack);
+  Tcb* const block = owned(ctx, handle);
+  if (block == nullptr) return fail(Error::kStaleHandle);
+  apply(*ctx, *block);
+  return {};
+}
+
+}  // namespace
+
+Result<RxData, Error> Stream::read() {
+  Context* const ctx = context_of(stack_);
+  if (ctx == nullptr) return fail(Error::kStaleHandle);
+  auto chain = tcp::receive(*ctx, handle_);
+  if (!chain) return fail(chain.error());
+  return stack::RxChain::wrap(stack_, handle_, std::move(*chain));
+}
+
+void Stream::unread(RxData data) {
+  Context* const ctx = context_of(stack_);
+  Tcb* const block = owned(ctx, handle_);
+  if (block == nullptr) return;
+  block->set(tcp::kReadRefused);
+  tcp::unreceive(*ctx, handle_, stack::RxChain::take_still_charged(data));
+}
+
+bool Stream::take_end_of_stream() {
+  Context* const ctx = context_of(stack_);
+  Tcb* const block = owned(ctx, handle_);
+  if (block == nullptr || block->has(tcp::kEndDelivered)) return false;
+  const tcp::ReceiveRecord* const record = ctx->receive_record(*block);
+  if (record != nullptr && !record->ready.is_empty()) return false;
+  const auto end = tcp::receive(*ctx, handle_);
+  return !end && end.error() == Error::kEndOfStream;
+}
+
+Result<std::size_t, Error> Stream::send(std::span<const std::byte> octets) {
+  Context* const ctx = context_of(stack_);
+  if (ctx == nullptr) return fail(Error::kStaleHandle);
+  return tcp::send(*ctx, handle_, octets);
+}
+
+Result<std::size_t, Error> Stream::send(std::string_view text) {
+  return send(std::as_bytes(std::span(text.data(), text.size())));
+}
+
+Result<std::size_t, Error> Stream::send(RxData& data) {
+  Context* const ctx = context_of(stack_);
+  if (ctx == nullptr) return fail(Error::kStaleHandle);
+  stack::RxChain::Loan loan(data);
+  return tcp::send(*ctx, handle_, loan.chain);
+}
+
+Result<void, Error> Stream::shutdown() {
+  Context* const ctx = context_of(stack_);
+  return ctx == nullptr ? fail(Error::kStaleHandle) : tcp::shutdown(*ctx, handle_);
+}
+
+Result<void, Error> Stream::close() {
+  Context* const ctx = context_of(stack_);
+  return ctx == nullptr ? fail(Error::kStaleHandle) : tcp::close(*ctx, handle_);
+}
+
+Result<void, Error> Stream::abort() {
+  Context* const ctx = context_of(stack_);
+  return ctx == nullptr ? fail(Error::kStaleHandle) : tcp::abort(*ctx, handle_, CloseReason::kAborted);
+}
+
+Result<void, Error> Stream::pause_reading() {
+  return change(stack_, handle_, [](Context&, Tcb& block) { block.set(tcp::kReadPaused); });
+}
+
+Result<void, Error> Stream::resume_reading() {
+  return change(stack_, handle_, [this](Context& ctx, Tcb& block) {
+    if (!block.has(tcp::kReadPaused)) return;
+    block.clear(tcp::kReadPaused);
+    if (ctx.has_unread(block)) ctx.notify(handle_.index, app::kReadable);
+  });
+}
+
+Result<void, Error> Stream::set_handler(StreamHandler* handler) {
+  return change(stack_, handle_, [&](Context& ctx, Tcb& block) {
+    auto& app = stack_->impl().streams[handle_.index];
+    if (app.owner != nullptr && app.handler != handler) app.owner->destroy(app.handler);
+    app = {handler, nullptr};
+    if (handler != nullptr && ctx.has_unread(block)) ctx.notify(handle_.index, app::kReadable);
+    if (block.has(tcp::kDetached)) ctx.notify(handle_.index, app::kClosed);
+  });
+}
+
+StreamHandler* Stream::handler() const {
+  Context* const ctx = context_of(stack_);
+  if (ctx == nullptr || tcp::find_tcb(*ctx, handle_) == nullptr) return nullptr;
+  return stack_->impl().streams[handle_.index].handler;
+}
+
+Result<void, Error> Stream::set_nodelay(std::optional<bool> nodelay) {
+  return change(stack_, handle_, [&](Context& ctx, Tcb& block) {
+    block.clear(tcp::kNodelay | tcp::kNodelaySet);
+    if (nodelay) block.set(tcp::kNodelaySet | (*nodelay ? tcp::kNodelay : 0u));
+    if (tcp::is_synchronized(block.state)) ctx.want_output(handle_.index);  // what Nagle held may go
+  });
+}
+
+Result<void, Error> Stream::set_user_timeout(Duration limit) {
+  if (limit < Duration::zero() || limit > Duration::from_s(1'000'000)) return fail(Error::kInvalidArgument);
+  return change(stack_, handle_, [&](Context&, Tcb& block) {
+    block.user_timeout_ms = static_cast<std::uint32_t>(ticks_in(limit));
+  });
+}
+
+Result<void, Error> Stream::set_keepalive(bool on) {
+  return change(stack_, handle_, [&](Context& ctx, Tcb& block) {
+    if (!on) {
+      block.clear(tcp::kKeepaliveOn);
+      ctx.disarm(block, tcp::kTimerKeepalive);
+      return;
+    }
+    block.set(tcp::kKeepaliveOn);
+    if (tcp::is_synchronized(block.state) && !block.has(tcp::kDetached))
+      tcp::restart_keepalive(ctx, handle_.index);
+  });
+}
+
+Result<void, Error> Stream::set_timer(Duration delay) {
+  if (delay < Duration::zero()) return fail(Error::kInvalidArgument);
+  constexpr Duration kLongest = Duration::from_s(2'000'000);  // ticks are 31 bits of milliseconds
+  return change(stack_, handle_, [&](Context& ctx, Tcb& block) {
+    ctx.disarm(block, tcp::kTimerApplication);
+    if (delay > kLongest || block.has(tcp::kDetached)) return;
+    ctx.arm(handle_.index, tcp::kTimerApplication, tick_after(ctx.now, delay));
+  });
+}
+
+Result<void, Error> Stream::set_trace(bool on) {
+  return change(stack_, handle_, [&](Context&, Tcb& block) {
+    on ? block.set(tcp::kTraced) : block.clear(tcp::kTraced);
+  });
+}
+
+Result<StreamInfo, Error> Stream::info() const {
+  Context* const ctx = context_of(stack_);
+  const Tcb* const found = ctx == nullptr ? nullptr : tcp::find_tcb(*ctx, handle_);
+  if (found == nullptr) return fail(Error::kStaleHandle);
+  const Tcb& block = *found;
+  const tcp::TcbTotals& totals = ctx->totals[handle_.index];
+  const tcp::FlowKey flow = ctx->flow_of(block);
+  const tcp::ReceiveRecord* const record =
+      block.receive_record == tcp::kNoIndex ? nullptr : &ctx->receives.slab[block.receive_record];
+  StreamInfo info;
+  info.local = {flow.local, flow.local_port};
+  info.remote = {flow.remote, flow.remote_port};
+  info.state = tcp::to_string(block.state);
+  info.srtt = Duration::from_us(block.srtt_us8 / 8);
+  info.rttvar = Duration::from_us(block.rttvar_us4 / 4);
+  info.min_rtt = Duration::from_us(block.min_rtt_us);
+  info.rto = tcp::retransmission_timeout(block, ctx->config);
+  info.mss = block.snd_mss;
+  info.cwnd_bytes = block.cwnd;
+  info.ssthresh_bytes = block.ssthresh;
+  info.send_window_bytes = block.snd.wnd;
+  info.receive_window_bytes = tcp::receive_window(block);
+  info.unacked_bytes = tcp::flight_size(block);
+  info.send_queued_bytes = static_cast<std::uint32_t>(totals.bytes_queued - totals.bytes_acked);
+  info.receive_queued_bytes = record == nullptr ? 0 : record->ready.bytes();
+  info.bytes_received = totals.bytes_received;
+  info.bytes_acked = totals.bytes_acked;
+  info.retransmitted_segments = totals.retransmitted_segments;
+  return info;
+}
+
+bool Stream::is_stale() const {
+  Context* const ctx = context_of(stack_);
+  return ctx == nullptr || tcp::find_tcb(*ctx, handle_) == nullptr;
+}
+
+Worker Stream::worker() const { return Worker(stack_); }
+
+}  // namespace sluice

@@ -1,0 +1,90 @@
+#include "sluice/worker.hpp"
+
+#include "stack/impl.hpp"
+
+namespace sluice {
+namespace {
+
+using stack::HandlerPool;
+using stack::WorkerTimer;
+
+Result<ListenerHandle, Error> listen_with(stack::Stack::Impl& impl, const ListenOptions& options) {
+  if (options.address && !impl.network.path_to(*options.address, *options.address) &&
+      !impl.network.addresses().is_ours(*options.address))
+    return fail(Error::kInvalidArgument);
+  return tcp::listen(impl.engine.context(), {.address = options.address.value_or(IpAddr{}),
+                                             .port = options.port,
+                                             .syn_backlog = options.syn_backlog,
+                                             .accept_backlog = options.accept_backlog,
+                                             .is_traced = options.trace});
+}
+
+}  // namespace
+
+unsigned Worker::index() const { return stack_ == nullptr ? 0 : stack_->impl().worker; }
+
+Instant Worker::now() const {
+  return stack_ == nullptr ? Instant{} : stack_->impl().engine.context().now;
+}
+
+Result<Listener, Error> Worker::listen(const ListenOptions& options, ListenerHandler& handler) {
+  if (stack_ == nullptr) return fail(Error::kStaleHandle);
+  auto& impl = stack_->impl();
+  const auto handle = listen_with(impl, options);
+  if (!handle) return fail(handle.error());
+  impl.listeners[handle->index] = {&handler, nullptr};
+  return Listener(stack_, *handle);
+}
+
+Result<Listener, Error> Worker::listen(const ListenOptions& options,
+                                       std::unique_ptr<HandlerFactory> factory) {
+  if (stack_ == nullptr) return fail(Error::kStaleHandle);
+  if (factory == nullptr) return fail(Error::kInvalidArgument);
+  auto& impl = stack_->impl();
+  const auto handle = listen_with(impl, options);
+  if (!handle) return fail(handle.error());
+  impl.listeners[handle->index] = {
+      nullptr, std::make_unique<HandlerPool>(std::move(factory), impl.config.tcp.max_connections)};
+  return Listener(stack_, *handle);
+}
+
+Result<Stream, Error> Worker::connect(const ConnectOptions& options, StreamHandler* handler) {
+  if (stack_ == nullptr) return fail(Error::kStaleHandle);
+  auto& impl = stack_->impl();
+  const auto connection = tcp::open(
+      impl.engine.context(), {.remote = options.remote,
+                              .local = options.local_address.value_or(
+                                  options.remote.address.is_v4() ? IpAddr(Ipv4Addr{}) : IpAddr{}),
+                              .local_port = options.local_port,
+                              .is_traced = options.trace});
+  if (!connection) return fail(connection.error());
+  impl.streams[connection->index] = {handler, nullptr};
+  return impl.stream(connection->index);
+}
+
+Result<TimerHandle, Error> Worker::set_timer(Duration delay, TimerHandler& handler) {
+  constexpr Duration kLongest = Duration::from_s(2'000'000);  // ticks are 31 bits of milliseconds
+  if (stack_ == nullptr) return fail(Error::kStaleHandle);
+  if (delay < Duration::zero() || delay > kLongest) return fail(Error::kInvalidArgument);
+  auto& impl = stack_->impl();
+  const std::uint32_t index = impl.timers.take();
+  if (index == Slab<WorkerTimer>::kNone) return fail(Error::kNoBuffers);
+  WorkerTimer& timer = impl.timers[index];
+  timer.node = TimerNode{};
+  timer.handler = &handler;
+  impl.timer_wheel.arm(index, tick_after(impl.engine.context().now, delay));
+  return TimerHandle{index, timer.generation};
+}
+
+void Worker::cancel_timer(TimerHandle timer) {
+  if (stack_ == nullptr) return;
+  auto& impl = stack_->impl();
+  if (timer.index >= impl.timers.high_water()) return;
+  WorkerTimer& at = impl.timers[timer.index];
+  if (at.generation != timer.generation || !at.node.is_linked()) return;
+  impl.timer_wheel.cancel(timer.index);
+  ++at.generation;
+  impl.timers.release(timer.index);
+}
+
+}  // namespace sluice

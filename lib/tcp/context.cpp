@@ -1,0 +1,532 @@
+#include "tcp/context.hpp"
+
+#include <algorithm>
+#include <cstring>
+
+#include "tcp/demux/flow_hash.hpp"
+
+namespace sluice::tcp {
+namespace {
+
+constexpr std::size_t kTouchedCapacity = 4096;
+constexpr std::uint32_t kControlCapacity = 1024;
+
+std::uint32_t table_size(const ContextDeps& deps) {
+  return static_cast<std::uint32_t>(deps.tcbs.size() + deps.half_open.size() +
+                                    deps.time_wait4.size() + deps.time_wait6.size());
+}
+
+}  // namespace
+
+ReceiveRecord::~ReceiveRecord() {
+  while (first_packet != nullptr) {
+    rte_mbuf* const packet = first_packet;
+    first_packet = static_cast<ReassemblyNote*>(rte_mbuf_to_priv(packet))->next_packet;
+    rte_pktmbuf_free(packet);
+  }
+}
+
+Context::Context(const EngineConfig& engine_config, const ContextDeps& deps, Instant start)
+    : config(engine_config),
+      now(start),
+      tick(tick_at(start)),
+      metrics(deps.metrics),
+      recorder(deps.recorder),
+      pools(deps.pools),
+      paths(deps.paths),
+      keys(deps.keys),
+      rng(deps.seed),
+      tcbs(deps.tcbs),
+      totals(deps.totals),
+      v6_keys(deps.v6_keys),
+      half_opens(deps.half_open),
+      time_wait4(deps.time_wait4),
+      time_wait6(deps.time_wait6),
+      listeners(deps.listeners),
+      flows(table_size(deps)),
+      sends(engine_config.max_in_flight),
+      receives(engine_config.max_in_flight),
+      wheel(TcbTimerNodes{deps.tcbs.data()}, tick),
+      half_open_wheel(HalfOpenTimerNodes{deps.half_open.data()}, tick),
+      outputs(OutputLinks{deps.tcbs.data()}),
+      events(EventLinks{deps.tcbs.data()}),
+      control(kControlCapacity),
+      reset_bucket(engine_config.reset_limit),
+      challenge_bucket(engine_config.challenge_limit) {
+  SLUICE_ASSERT(deps.listeners.size() <= 64);
+  touched_.reserve(kTouchedCapacity);
+  for (HalfOpen& entry : deps.half_open) entry.listener = ListenerHandle::kNone;
+}
+
+Context::~Context() {
+  while (!control.is_empty()) control.pop();
+  for (std::uint32_t index = 0; index < tcbs.high_water(); ++index) {
+    Tcb& block = tcbs[index];
+    drop_send_record(block);
+    drop_receive_record(block);
+  }
+}
+
+Tcb& Context::touch(std::uint32_t index) {
+  Tcb& block = tcbs[index];
+  if (!block.has(kTouched)) {
+    if (touched_.size() == kTouchedCapacity) publish();
+    block.version.begin_write();
+    block.set(kTouched);
+    touched_.push_back(index);
+  }
+  return block;
+}
+
+void Context::publish() {
+  for (const std::uint32_t index : touched_) {
+    tcbs[index].clear(kTouched);
+    tcbs[index].version.end_write();
+  }
+  touched_.clear();
+}
+
+FlowKey Context::flow_of(const Tcb& block) const {
+  const Port local{block.key.local_port}, remote{block.key.remote_port};
+  if (block.has(kIsV6)) {
+    const V6Key& key = v6_keys[block.key.local];
+    return {key.local, key.remote, local, remote};
+  }
+  return {Ipv4Addr{block.key.local}, Ipv4Addr{block.key.remote}, local, remote};
+}
+
+FlowKey Context::flow_of(const HalfOpen& entry) const {
+  return {entry.local, entry.remote, Port{entry.local_port}, Port{entry.remote_port}};
+}
+
+bool Context::has_flow(const Tcb& block, const FlowKey& flow) const {
+  if (block.key.local_port != flow.local_port.value ||
+      block.key.remote_port != flow.remote_port.value)
+    return false;
+  if (!block.has(kIsV6))
+    return flow.is_v4() && block.key.local == flow.local.v4().value &&
+           block.key.remote == flow.remote.v4().value;
+  const V6Key& key = v6_keys[block.key.local];
+  return key.local == flow.local && key.remote == flow.remote;
+}
+
+std::uint64_t Context::hash_of(const FlowKey& flow) const {
+  return flow_hash(keys.flow_table, flow);
+}
+
+FlowKey Context::flow_of_time_wait(FlowRef ref) {
+  if (ref.kind() == FlowRef::kTimeWait4) {
+    const CompactKey& key = time_wait4[ref.index()].key;
+    return {Ipv4Addr{key.local}, Ipv4Addr{key.remote}, Port{key.local_port}, Port{key.remote_port}};
+  }
+  const TimeWait6& entry = time_wait6[ref.index()];
+  return {entry.local, entry.remote, Port{entry.local_port}, Port{entry.remote_port}};
+}
+
+FlowRef Context::find_flow(const FlowKey& flow, std::uint64_t hash) {
+  return flows.find(hash, [&](FlowRef ref) {
+    switch (ref.kind()) {
+      case FlowRef::kConnection: return has_flow(tcbs[ref.index()], flow);
+      case FlowRef::kHalfOpen: return flow_of(half_opens[ref.index()]) == flow;
+      case FlowRef::kTimeWait4:
+      case FlowRef::kTimeWait6: return flow_of_time_wait(ref) == flow;
+    }
+    return false;
+  });
+}
+
+std::uint32_t Context::make_tcb(const FlowKey& flow, std::uint64_t hash, FlowRef previous) {
+  std::uint32_t v6 = kNoIndex;
+  if (!flow.is_v4()) {
+    v6 = v6_keys.take();
+    if (v6 == kNoIndex) return kNoIndex;
+    v6_keys[v6].local = flow.local;
+    v6_keys[v6].remote = flow.remote;
+  }
+  const std::uint32_t index = tcbs.take();
+  if (index == kNoIndex) {
+    if (v6 != kNoIndex) v6_keys.release(v6);
+    return kNoIndex;
+  }
+  const FlowRef ref(FlowRef::kConnection, index);
+  if (!previous.is_none()) {
+    flows.replace(hash, previous, ref);
+  } else if (!flows.insert(hash, ref)) {
+    tcbs.release(index);
+    if (v6 != kNoIndex) v6_keys.release(v6);
+    return kNoIndex;
+  }
+
+  Tcb& block = tcbs[index];
+  const SeqVersion version = block.version;
+  const std::uint32_t generation = block.generation + 1;
+  block = Tcb{};
+  block.version = version;
+  block.generation = generation;
+  touch(index);
+  if (v6 != kNoIndex) {
+    block.set(kIsV6);
+    block.key.local = v6;
+  } else {
+    block.key.local = flow.local.v4().value;
+    block.key.remote = flow.remote.v4().value;
+  }
+  block.key.local_port = flow.local_port.value;
+  block.key.remote_port = flow.remote_port.value;
+  block.send_record = block.receive_record = kNoIndex;
+  block.listener = ListenerHandle::kNone;
+  block.ssthresh = 0x7fffffff;
+  block.rto_us = static_cast<std::uint32_t>(config.rto_initial.us());
+  block.challenges_left = 5;
+  block.timer = TimerNode{};
+  totals[index] = TcbTotals{};
+  totals[index].opened_at = totals[index].last_received_at = tick;
+  ++connections;
+  return index;
+}
+
+void Context::transition(std::uint32_t index, State to) {
+  Tcb& block = touch(index);
+  const State from = block.state;
+  if (from == to) return;
+  count_transition(from, to);
+  if (recorder.is_enabled()) record_transition(hash_of(flow_of(block)), from, to);
+  block.state = to;
+}
+
+bool Context::has_unread(const Tcb& block) const {
+  if (block.has(kOrphan)) return false;
+  if (block.receive_record != kNoIndex && !receives.slab[block.receive_record].ready.is_empty())
+    return true;
+  return block.has(kFinReceived) && !block.has(kEndDelivered);
+}
+
+namespace {
+
+/// Nothing is left to send or to time: what leaving the flow table means for the record.
+void detach(Context& ctx, std::uint32_t index) {
+  Tcb& block = ctx.touch(index);
+  SLUICE_ASSERT(!block.has(kDetached));
+  ctx.drop_send_record(block);
+  ctx.wheel.cancel(index);
+  block.timers_armed = 0;
+  block.clear(kAckNow | kRetransmitNow | kProbeNow | kPersisting);
+  block.duplicate_acks_due = 0;
+  if (block.has(kOrphan)) --ctx.orphans;
+  block.set(kDetached);
+  --ctx.connections;
+}
+
+}  // namespace
+
+void Context::close(std::uint32_t index, CloseReason reason) {
+  Tcb& block = touch(index);
+  flows.erase(hash_of(flow_of(block)), FlowRef(FlowRef::kConnection, index));
+  detach(*this, index);
+  block.close_reason = static_cast<std::uint8_t>(reason);
+  if (recorder.is_enabled())
+    record_detail(telemetry::EventKind::kClosed, block, static_cast<std::uint8_t>(reason));
+  transition(index, State::kClosed);
+  if (reason != CloseReason::kNormal || !has_unread(block)) drop_receive_record(block);
+  if (block.has(kWaitsAccept)) {
+    accept_remove(index);
+    block.set(kClosedDelivered);
+    drop_receive_record(block);
+    release_if_done(index);
+    return;
+  }
+  notify(index, app::kClosed);
+}
+
+void Context::enter_time_wait(std::uint32_t index) {
+  Tcb& block = touch(index);
+  const FlowKey flow = flow_of(block);
+  const std::uint64_t hash = hash_of(flow);
+  const FlowRef self(FlowRef::kConnection, index);
+  const auto window =
+      static_cast<std::uint16_t>((block.rcv.adv.value() - block.rcv.nxt.value()) >> block.rcv_wscale());
+  const auto flags = static_cast<std::uint16_t>((block.has(kTimestampsOk) ? kTimeWaitTimestamps : 0) |
+                                                (block.has(kTraced) ? kTimeWaitTraced : 0));
+  const Tick deadline = tick + ticks_in(config.time_wait);
+  if (flow.is_v4()) {
+    while (time_wait4.is_full()) drop_time_wait(FlowRef(FlowRef::kTimeWait4, time_wait4.oldest()), Counter::kTimeWaitEvicted);
+    const std::uint32_t at = time_wait4.push({.version = {},
+                                              .key = block.key,
+                                              .snd_nxt = block.snd.nxt,
+                                              .rcv_nxt = block.rcv.nxt,
+                                              .ts_recent = block.ts_recent,
+                                              .ts_offset = block.ts_offset,
+                                              .deadline = deadline,
+                                              .rcv_wnd = window,
+                                              .flags = flags});
+    flows.replace(hash, self, FlowRef(FlowRef::kTimeWait4, at));
+  } else {
+    while (time_wait6.is_full()) drop_time_wait(FlowRef(FlowRef::kTimeWait6, time_wait6.oldest()), Counter::kTimeWaitEvicted);
+    const std::uint32_t at = time_wait6.push({.version = {},
+                                              .local = flow.local,
+                                              .remote = flow.remote,
+                                              .local_port = flow.local_port.value,
+                                              .remote_port = flow.remote_port.value,
+                                              .snd_nxt = block.snd.nxt,
+                                              .rcv_nxt = block.rcv.nxt,
+                                              .ts_recent = block.ts_recent,
+                                              .ts_offset = block.ts_offset,
+                                              .deadline = deadline,
+                                              .rcv_wnd = window,
+                                              .flags = flags});
+    flows.replace(hash, self, FlowRef(FlowRef::kTimeWait6, at));
+  }
+  const bool ack_due = block.has(kAckNow);
+  detach(*this, index);
+  transition(index, State::kTimeWait);
+  block.close_reason = static_cast<std::uint8_t>(CloseReason::kNormal);
+  if (ack_due) {  // the ACK of the peer's FIN still has to go out, from the record as it is
+    block.set(kAckNow);
+    want_output(index);
+  }
+  if (block.has(kWaitsAccept)) return;  // the application may still accept and read it
+  notify(index, app::kClosed);
+}
+
+void Context::release_if_done(std::uint32_t index) {
+  Tcb& block = tcbs[index];
+  if (!block.has(kClosedDelivered) || block.has(kOutputPending | kEventPending)) return;
+  touch(index);
+  drop_receive_record(block);
+  if (block.has(kIsV6)) v6_keys.release(block.key.local);
+  block.state = State::kClosed;
+  block.flags &= kTouched;
+  block.event_mask = 0;
+  ++block.generation;  // handles are stale from here on; even: free, odd: in use
+  tcbs.release(index);
+}
+
+SendRecord* Context::need_send_record(Tcb& block) {
+  if (block.send_record == kNoIndex) {
+    block.send_record = sends.slab.allocate();
+    if (block.send_record == kNoIndex) return nullptr;
+    const bool syn_unacked = block.state == State::kSynSent || block.state == State::kSynReceived;
+    sends.slab[block.send_record].base = syn_unacked ? block.snd.una + 1 : block.snd.nxt;
+  }
+  return &sends.slab[block.send_record];
+}
+
+ReceiveRecord* Context::need_receive_record(Tcb& block) {
+  if (block.receive_record == kNoIndex) {
+    block.receive_record = receives.slab.allocate();
+    if (block.receive_record == kNoIndex) return nullptr;
+  }
+  return &receives.slab[block.receive_record];
+}
+
+void Context::drop_send_record(Tcb& block) {
+  if (block.send_record == kNoIndex) return;
+  sends.slab.release(block.send_record);
+  block.send_record = kNoIndex;
+}
+
+void Context::drop_receive_record(Tcb& block) {
+  if (block.receive_record == kNoIndex) return;
+  reassembly_segments -= receives.slab[block.receive_record].packets;
+  receives.slab.release(block.receive_record);
+  block.receive_record = kNoIndex;
+}
+
+void Context::notify(std::uint32_t index, std::uint8_t event) {
+  Tcb& block = touch(index);
+  block.event_mask = static_cast<std::uint8_t>(block.event_mask | event);
+  if (block.has(kEventPending | kWaitsAccept)) return;
+  block.set(kEventPending);
+  events.push(index);
+}
+
+void Context::want_output(std::uint32_t index) {
+  Tcb& block = touch(index);
+  if (block.has(kOutputPending)) return;
+  block.set(kOutputPending);
+  outputs.push(index);
+}
+
+void Context::arm(std::uint32_t index, TcbTimer timer, Tick deadline) {
+  Tcb& block = tcbs[index];
+  switch (timer) {
+    case kTimerRetransmit: block.retransmit_at = deadline; break;
+    case kTimerDelayedAck: block.delayed_ack_at = deadline; break;
+    case kTimerKeepalive: block.keepalive_at = deadline; break;
+    case kTimerLinger: block.linger_at = deadline; break;
+    case kTimerApplication: block.application_at = deadline; break;
+  }
+  block.timers_armed = static_cast<std::uint8_t>(block.timers_armed | timer);
+  wheel.arm(index, deadline);
+}
+
+std::uint32_t Context::make_half_open(const FlowKey& flow, std::uint64_t hash, FlowRef previous,
+                                      std::uint16_t listener) {
+  const std::uint32_t index = half_opens.take();
+  if (index == kNoIndex) return kNoIndex;
+  const FlowRef ref(FlowRef::kHalfOpen, index);
+  if (!previous.is_none()) {
+    flows.replace(hash, previous, ref);
+  } else if (!flows.insert(hash, ref)) {
+    half_opens.release(index);
+    return kNoIndex;
+  }
+  HalfOpen& entry = half_opens[index];
+  const SeqVersion version = entry.version;
+  entry = HalfOpen{};
+  entry.version = version;
+  entry.version.begin_write();
+  entry.timer = TimerNode{};
+  entry.local = flow.local;
+  entry.remote = flow.remote;
+  entry.local_port = flow.local_port.value;
+  entry.remote_port = flow.remote_port.value;
+  entry.listener = listener;
+  entry.created_at = tick;
+  ListenerRecord& owner = listeners[listener];
+  owner.version.begin_write();
+  ++owner.half_open;
+  owner.version.end_write();
+  count_transition(State::kListen, State::kSynReceived);
+  return index;
+}
+
+void Context::drop_half_open(std::uint32_t index, FlowRef successor) {
+  HalfOpen& entry = half_opens[index];
+  half_open_wheel.cancel(index);
+  const FlowRef self(FlowRef::kHalfOpen, index);
+  const std::uint64_t hash = hash_of(flow_of(entry));
+  if (successor.is_none()) {
+    flows.erase(hash, self);
+    count_transition(State::kSynReceived, State::kListen);
+    if (recorder.is_enabled()) record_transition(hash, State::kSynReceived, State::kListen);
+  }
+  ListenerRecord& owner = listeners[entry.listener];
+  owner.version.begin_write();
+  SLUICE_ASSERT(owner.half_open > 0);
+  --owner.half_open;
+  owner.version.end_write();
+  entry.version.begin_write();
+  entry.listener = ListenerHandle::kNone;
+  half_opens.release(index);
+  entry.version.end_write();
+}
+
+void Context::drop_time_wait(FlowRef ref, Counter why) {
+  const auto drop = [&](auto& ring) {
+    if (ring[ref.index()].flags & kTimeWaitInUse) {
+      const std::uint64_t hash = hash_of(flow_of_time_wait(ref));
+      flows.erase(hash, ref);
+      ring.give_up(ref.index());
+      metrics.count(why);
+      count_transition(State::kTimeWait, State::kClosed);
+      if (recorder.is_enabled()) record_transition(hash, State::kTimeWait, State::kClosed);
+    }
+    while (!ring.is_empty() && !(ring[ring.oldest()].flags & kTimeWaitInUse)) ring.pop_oldest();
+  };
+  if (ref.kind() == FlowRef::kTimeWait4) {
+    drop(time_wait4);
+  } else {
+    drop(time_wait6);
+  }
+}
+
+void Context::accept_push(std::uint16_t listener, std::uint32_t index) {
+  ListenerRecord& owner = listeners[listener];
+  Tcb& block = touch(index);
+  owner.version.begin_write();
+  block.set(kWaitsAccept);
+  block.accept_prev = owner.accept_tail;
+  block.next_event = kNoIndex;
+  if (owner.accept_tail == kNoIndex) {
+    owner.accept_head = index;
+  } else {
+    touch(owner.accept_tail).next_event = index;
+  }
+  owner.accept_tail = index;
+  ++owner.accept_queued;
+  owner.version.end_write();
+  if (!owner.is_paused) acceptable_listeners |= std::uint64_t{1} << listener;
+}
+
+void Context::accept_remove(std::uint32_t index) {
+  Tcb& block = touch(index);
+  ListenerRecord& owner = listeners[block.listener];
+  owner.version.begin_write();
+  (block.accept_prev == kNoIndex ? owner.accept_head : touch(block.accept_prev).next_event) =
+      block.next_event;
+  (block.next_event == kNoIndex ? owner.accept_tail : touch(block.next_event).accept_prev) =
+      block.accept_prev;
+  SLUICE_ASSERT(owner.accept_queued > 0);
+  --owner.accept_queued;
+  owner.version.end_write();
+  block.clear(kWaitsAccept);
+}
+
+void Context::record_flow(const FlowKey& flow, std::uint64_t hash, std::uint32_t index, SeqNum iss,
+                          SeqNum irs) {
+  telemetry::RecorderEvent event{};
+  event.time = now.ns();
+  event.flow = hash;
+  event.kind = telemetry::EventKind::kFlow;
+  auto& info = event.flow_info;
+  if (flow.is_v4()) {
+    info.local4 = flow.local.v4().value;
+    info.remote4 = flow.remote.v4().value;
+  }
+  info.local_port = flow.local_port.value;
+  info.remote_port = flow.remote_port.value;
+  info.is_v6 = flow.is_v4() ? 0 : 1;
+  info.connection = index;
+  info.generation = index == kNoIndex ? 0 : tcbs[index].generation;
+  info.iss = iss.value();
+  info.irs = irs.value();
+  event.state = static_cast<std::uint8_t>(index == kNoIndex ? State::kSynReceived : tcbs[index].state);
+  recorder.record(event);
+}
+
+void Context::record_transition(std::uint64_t hash, State from, State to) {
+  telemetry::RecorderEvent event{};
+  event.time = now.ns();
+  event.flow = hash;
+  event.kind = telemetry::EventKind::kTransition;
+  event.state = static_cast<std::uint8_t>(from);
+  event.state_to = static_cast<std::uint8_t>(to);
+  recorder.record(event);
+}
+
+void Context::record_segment(telemetry::EventKind kind, std::uint64_t hash, const Tcb* block,
+                             const wire::TcpHeader& header, std::uint32_t window,
+                             std::uint32_t payload, Outcome outcome, bool is_retransmission) {
+  telemetry::RecorderEvent event{};
+  event.time = now.ns();
+  event.flow = hash;
+  event.kind = kind;
+  event.flags = header.flags;
+  event.outcome = static_cast<std::uint16_t>(outcome);
+  event.is_retransmission = is_retransmission ? 1 : 0;
+  event.segment.seq = header.seq.value();
+  event.segment.ack = header.ack.value();
+  event.segment.window = window;
+  event.segment.payload = payload;
+  if (block != nullptr) {
+    event.state = static_cast<std::uint8_t>(block->state);
+    event.segment.snd_una = block->snd.una.value();
+    event.segment.snd_nxt = block->snd.nxt.value();
+    event.segment.rcv_nxt = block->rcv.nxt.value();
+    event.segment.cwnd = block->cwnd;
+  }
+  recorder.record(event);
+}
+
+void Context::record_detail(telemetry::EventKind kind, const Tcb& block, std::uint8_t detail) {
+  telemetry::RecorderEvent event{};
+  event.time = now.ns();
+  event.flow = hash_of(flow_of(block));
+  event.kind = kind;
+  event.state = static_cast<std::uint8_t>(block.state);
+  event.detail = detail;
+  recorder.record(event);
+}
+
+}  // namespace sluice::tcp

@@ -1,0 +1,268 @@
+#pragma once
+
+// Everything that the parts of one engine share: state as data, which the functions in handshake/,
+// input/ and output/ act on. One thread, no locks, all memory taken before the first packet.
+
+#include <cstdint>
+#include <memory>
+#include <new>
+#include <span>
+#include <vector>
+
+#include "app/event.hpp"
+#include "base/keyed_hash.hpp"
+#include "base/rng.hpp"
+#include "base/slab.hpp"
+#include "base/timer_wheel.hpp"
+#include "base/token_bucket.hpp"
+#include "packet/pools.hpp"
+#include "sluice/errors.hpp"
+#include "tcp/config.hpp"
+#include "tcp/demux/flow_table.hpp"
+#include "tcp/demux/listen_table.hpp"
+#include "tcp/demux/time_wait_table.hpp"
+#include "tcp/records.hpp"
+#include "tcp/tcb.hpp"
+#include "telemetry/metrics.hpp"
+#include "telemetry/recorder.hpp"
+
+namespace sluice::tcp {
+
+using telemetry::Counter;
+using telemetry::Outcome;
+using telemetry::TimerKind;
+
+/// A received segment, parsed. `left` and `payload` shrink as what was received before is trimmed.
+struct Segment {
+  wire::TcpHeader header;
+  packet::PacketPtr packet;  ///< Starts at the TCP header until the payload is taken.
+  FlowKey flow;
+  std::uint64_t hash = 0;
+  std::uint32_t payload = 0;  ///< Octets of payload.
+  FlowRef hint;               ///< What the first look-up of the burst found.
+  std::uint32_t hint_generation = 0;
+
+  bool has(std::uint8_t flags) const { return header.has(flags); }
+  SeqNum seq() const { return header.seq; }
+  SeqNum ack() const { return header.ack; }
+  /// SEG.LEN: payload, SYN and FIN.
+  std::uint32_t length() const { return payload + (has(wire::kSyn) ? 1u : 0u) + (has(wire::kFin) ? 1u : 0u); }
+};
+
+/// Secrets of the engine.
+struct Keys {
+  HashKey flow_table;
+  HashKey isn;
+  HashKey timestamps;
+  HashKey ports;
+};
+
+/// Raw memory for a Slab whose records are not in the state region; pages are touched on first use.
+template <class T>
+class SlabMemory {
+ public:
+  explicit SlabMemory(std::uint32_t count)
+      : memory_(static_cast<T*>(::operator new(sizeof(T) * count, std::align_val_t(alignof(T))))),
+        slab(std::span<T>(memory_, count)) {}
+  ~SlabMemory() { ::operator delete(memory_, std::align_val_t(alignof(T))); }
+  SlabMemory(const SlabMemory&) = delete;
+  SlabMemory& operator=(const SlabMemory&) = delete;
+
+ private:
+  T* memory_;
+
+ public:
+  Slab<T> slab;
+};
+
+/// Segments without a connection's queue behind them: SYN-ACK, RST, challenge ACK. Bounded.
+class ControlQueue {
+ public:
+  explicit ControlQueue(std::uint32_t capacity) : ring_(capacity) {}
+  bool is_full() const { return count_ == ring_.size(); }
+  bool is_empty() const { return count_ == 0; }
+  void push(OutboundSegment segment) {
+    ring_[(head_ + count_++) % ring_.size()] = std::move(segment);
+  }
+  OutboundSegment pop() {
+    OutboundSegment segment = std::move(ring_[head_]);
+    head_ = (head_ + 1) % ring_.size();
+    --count_;
+    return segment;
+  }
+
+ private:
+  std::vector<OutboundSegment> ring_;
+  std::size_t head_ = 0;
+  std::size_t count_ = 0;
+};
+
+struct ContextDeps {
+  telemetry::Metrics& metrics;
+  telemetry::Recorder recorder;
+  packet::Pools pools;
+  const PathProvider& paths;
+  Keys keys;
+  std::uint64_t seed;
+  std::span<Tcb> tcbs;
+  std::span<TcbTotals> totals;
+  std::span<V6Key> v6_keys;
+  std::span<HalfOpen> half_open;
+  std::span<TimeWait4> time_wait4;
+  std::span<TimeWait6> time_wait6;
+  std::span<ListenerRecord> listeners;
+};
+
+struct Context {
+  Context(const EngineConfig& config, const ContextDeps& deps, Instant start);
+  ~Context();
+  Context(const Context&) = delete;
+  Context& operator=(const Context&) = delete;
+
+  // --- time: one `now` per burst ---
+  void set_now(Instant at) {
+    now = at;
+    tick = tick_at(at);
+  }
+  std::uint32_t now_us() const { return static_cast<std::uint32_t>(now.ns() / 1'000); }
+
+  // --- records ---
+  Tcb& tcb(std::uint32_t index) { return tcbs[index]; }
+  /// Marks the record as being written until the round's end. Call before changing a TCB.
+  Tcb& touch(std::uint32_t index);
+  /// Publishes all touched records to readers of the state region.
+  void publish();
+  FlowKey flow_of(const Tcb& block) const;
+  FlowKey flow_of(const HalfOpen& entry) const;
+  bool has_flow(const Tcb& block, const FlowKey& flow) const;
+  std::uint64_t hash_of(const FlowKey& flow) const;
+  FlowRef find_flow(const FlowKey& flow, std::uint64_t hash);
+
+  // --- birth and death of a TCB ---
+  /// A zeroed TCB in CLOSED with the flow's key, in the flow table (replacing `previous` there, if
+  /// not none). kNoIndex if a table is full.
+  std::uint32_t make_tcb(const FlowKey& flow, std::uint64_t hash, FlowRef previous);
+  /// Moves to `to`: counted and recorded.
+  void transition(std::uint32_t index, State to);
+  /// The end: CLOSED, out of the flow table, no timers, nothing in flight; received octets go too
+  /// unless `reason` is kNormal and a reader is left. The application hears it; the slot is freed
+  /// when it has.
+  void close(std::uint32_t index, CloseReason reason);
+  /// From FIN-WAIT-2, CLOSING or FIN-WAIT-1: a compact entry takes over the 4-tuple for 2 MSL.
+  void enter_time_wait(std::uint32_t index);
+  /// Frees the slot if nothing refers to it any more.
+  void release_if_done(std::uint32_t index);
+
+  /// Octets wait, or the end of the stream that nobody was told yet.
+  bool has_unread(const Tcb& block) const;
+
+  // --- records made on demand; null if the slab is full ---
+  SendRecord* send_record(Tcb& block) {
+    return block.send_record == kNoIndex ? nullptr : &sends.slab[block.send_record];
+  }
+  ReceiveRecord* receive_record(Tcb& block) {
+    return block.receive_record == kNoIndex ? nullptr : &receives.slab[block.receive_record];
+  }
+  SendRecord* need_send_record(Tcb& block);
+  ReceiveRecord* need_receive_record(Tcb& block);
+  void drop_send_record(Tcb& block);
+  void drop_receive_record(Tcb& block);
+
+  // --- events and output ---
+  void notify(std::uint32_t index, std::uint8_t event);
+  void want_output(std::uint32_t index);
+
+  // --- timers of connections ---
+  void arm(std::uint32_t index, TcbTimer timer, Tick deadline);
+  void disarm(Tcb& block, TcbTimer timer) {
+    block.timers_armed = static_cast<std::uint8_t>(block.timers_armed & ~timer);
+  }
+  bool is_armed(const Tcb& block, TcbTimer timer) const { return (block.timers_armed & timer) != 0; }
+
+  // --- half-open entries ---
+  std::uint32_t make_half_open(const FlowKey& flow, std::uint64_t hash, FlowRef previous,
+                               std::uint16_t listener);
+  /// Removes the entry; `successor`, if not none, takes its place in the flow table.
+  void drop_half_open(std::uint32_t index, FlowRef successor = {});
+
+  // --- TIME-WAIT ---
+  void drop_time_wait(FlowRef ref, Counter why);
+  FlowKey flow_of_time_wait(FlowRef ref);
+
+  // --- accept queues ---
+  void accept_push(std::uint16_t listener, std::uint32_t index);
+  void accept_remove(std::uint32_t index);
+
+  // --- recorder ---
+  void record_flow(const FlowKey& flow, std::uint64_t hash, std::uint32_t index, SeqNum iss, SeqNum irs);
+  void record_transition(std::uint64_t hash, State from, State to);
+  void record_segment(telemetry::EventKind kind, std::uint64_t hash, const Tcb* block,
+                      const wire::TcpHeader& header, std::uint32_t window, std::uint32_t payload,
+                      Outcome outcome, bool is_retransmission);
+  void record_detail(telemetry::EventKind kind, const Tcb& block, std::uint8_t detail);
+  void count_transition(State from, State to) {
+    telemetry::Metrics::bump(
+        metrics.transitions[static_cast<std::size_t>(from)][static_cast<std::size_t>(to)], 1);
+  }
+
+  std::uint32_t receive_buffer_of(const Tcb&) const { return config.receive_buffer_bytes; }
+
+  struct TcbTimerNodes {
+    Tcb* base;
+    TimerNode& operator()(std::uint32_t index) const { return base[index].timer; }
+  };
+  struct HalfOpenTimerNodes {
+    HalfOpen* base;
+    TimerNode& operator()(std::uint32_t index) const { return base[index].timer; }
+  };
+  struct OutputLinks {
+    Tcb* base;
+    std::uint32_t& operator()(std::uint32_t index) const { return base[index].next_output; }
+  };
+  struct EventLinks {
+    Tcb* base;
+    std::uint32_t& operator()(std::uint32_t index) const { return base[index].next_event; }
+  };
+
+  const EngineConfig config;
+  Instant now;
+  Tick tick;
+  telemetry::Metrics& metrics;
+  telemetry::Recorder recorder;
+  packet::Pools pools;
+  const PathProvider& paths;
+  const Keys keys;
+  Rng rng;
+
+  Slab<Tcb> tcbs;
+  std::span<TcbTotals> totals;
+  Slab<V6Key> v6_keys;
+  Slab<HalfOpen> half_opens;
+  TimeWaitRing<TimeWait4> time_wait4;
+  TimeWaitRing<TimeWait6> time_wait6;
+  ListenTable listeners;
+  FlowTable flows;
+  SlabMemory<SendRecord> sends;
+  SlabMemory<ReceiveRecord> receives;
+
+  TimerWheel<TcbTimerNodes> wheel;
+  TimerWheel<HalfOpenTimerNodes> half_open_wheel;
+  app::IndexList<OutputLinks> outputs;
+  app::IndexList<EventLinks> events;
+  std::uint64_t acceptable_listeners = 0;  ///< Bit per listener: on_acceptable is due.
+  ControlQueue control;
+  TokenBucket reset_bucket;
+  TokenBucket challenge_bucket;
+
+  std::uint32_t reassembly_segments = 0;  ///< Packets behind gaps, all connections.
+  std::uint32_t orphans = 0;
+  std::uint32_t connections = 0;  ///< TCBs in the flow table.
+  std::uint32_t ephemeral_counter = 0;
+  bool is_draining = false;
+  bool is_low_on_buffers = false;  ///< Set by the stack once per burst.
+
+ private:
+  std::vector<std::uint32_t> touched_;
+};
+
+}  // namespace sluice::tcp

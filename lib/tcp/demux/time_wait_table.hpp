@@ -1,0 +1,69 @@
+#pragma once
+
+#include <cstdint>
+#include <span>
+
+#include "base/assert.hpp"
+#include "tcp/tcb.hpp"
+
+namespace sluice::tcp {
+
+/// TIME-WAIT entries in order of entry: a ring, so that expiry and eviction look at one end only.
+/// 2 MSL is the same for all; an entry whose 2 MSL was restarted is moved to the back when its
+/// turn comes. Record is TimeWait4 or TimeWait6.
+///
+///    head (oldest) -> [ ][ ][gone][ ] ... [ ] <- newest        indices are positions in the ring
+template <class Record>
+class TimeWaitRing {
+ public:
+  TimeWaitRing() = default;
+  explicit TimeWaitRing(std::span<Record> ring) : ring_(ring) {}
+
+  bool is_full() const { return count_ == ring_.size(); }
+  bool is_empty() const { return count_ == 0; }
+  std::uint32_t in_use() const { return in_use_; }
+  std::uint32_t oldest() const { return head_; }
+
+  /// Precondition: not full. Gives the index.
+  std::uint32_t push(const Record& record) {
+    SLUICE_ASSERT(!is_full());
+    const auto index = static_cast<std::uint32_t>((head_ + count_) % ring_.size());
+    const std::uint32_t version = ring_[index].version.value;
+    ring_[index].version.begin_write();
+    ring_[index] = record;
+    ring_[index].version.value = version | 1u;
+    ring_[index].flags = static_cast<std::uint16_t>(record.flags | kTimeWaitInUse);
+    ring_[index].version.end_write();
+    ++count_;
+    ++in_use_;
+    return index;
+  }
+
+  /// The entry leaves now; its place in the ring is freed when it becomes the oldest.
+  void give_up(std::uint32_t index) {
+    Record& record = ring_[index];
+    SLUICE_ASSERT(record.flags & kTimeWaitInUse);
+    record.version.begin_write();
+    record.flags = 0;
+    record.version.end_write();
+    --in_use_;
+  }
+
+  /// Frees the oldest place. Precondition: not empty, and it was given up.
+  void pop_oldest() {
+    SLUICE_ASSERT(!is_empty() && !(ring_[head_].flags & kTimeWaitInUse));
+    head_ = static_cast<std::uint32_t>((head_ + 1) % ring_.size());
+    --count_;
+  }
+
+  Record& operator[](std::uint32_t index) { return ring_[index]; }
+  const Record& operator[](std::uint32_t index) const { return ring_[index]; }
+
+ private:
+  std::span<Record> ring_;
+  std::uint32_t head_ = 0;
+  std::uint32_t count_ = 0;   ///< Places taken, given-up ones included.
+  std::uint32_t in_use_ = 0;
+};
+
+}  // namespace sluice::tcp

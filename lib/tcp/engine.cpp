@@ -1,0 +1,239 @@
+#include "tcp/engine.hpp"
+
+#include <algorithm>
+
+#include "tcp/handshake/listen.hpp"
+#include "tcp/icmp_error.hpp"
+#include "tcp/input/segment_arrives.hpp"
+#include "tcp/invariants.hpp"
+#include "tcp/output/control.hpp"
+#include "tcp/output/output.hpp"
+#include "tcp/timer/tcp_timers.hpp"
+
+namespace sluice::tcp {
+namespace {
+
+using telemetry::SectionKind;
+
+constexpr std::uint32_t kTimerBudget = 4096;  // steps of a wheel in one turn
+
+std::uint32_t v6_share(std::uint32_t count) { return std::max(count / 4, 1u); }
+
+ContextDeps context_deps(const EngineDeps& deps) {
+  auto& region = deps.region;
+  const unsigned worker = deps.worker;
+  auto& head = region.section<telemetry::RecorderHead>(SectionKind::kRecorder, worker)[0];
+  return {.metrics = region.section<telemetry::Metrics>(SectionKind::kMetrics, worker)[0],
+          .recorder = telemetry::Recorder(
+              head, region.section<telemetry::RecorderEvent>(SectionKind::kRecorderEvents, worker)),
+          .pools = deps.pools,
+          .paths = deps.paths,
+          .keys = deps.keys,
+          .seed = deps.seed,
+          .tcbs = region.section<Tcb>(SectionKind::kTcbs, worker),
+          .totals = region.section<TcbTotals>(SectionKind::kTcbTotals, worker),
+          .v6_keys = region.section<V6Key>(SectionKind::kV6Keys, worker),
+          .half_open = region.section<HalfOpen>(SectionKind::kHalfOpen, worker),
+          .time_wait4 = region.section<TimeWait4>(SectionKind::kTimeWait4, worker),
+          .time_wait6 = region.section<TimeWait6>(SectionKind::kTimeWait6, worker),
+          .listeners = region.section<ListenerRecord>(SectionKind::kListeners, worker)};
+}
+
+}  // namespace
+
+void Engine::plan_state(const EngineConfig& config, unsigned worker,
+                        std::vector<telemetry::SectionPlan>& plan) {
+  const auto add = [&]<class Record>(SectionKind kind, std::uint32_t count, const Record*) {
+    plan.push_back({kind, worker, static_cast<std::uint32_t>(sizeof(Record)), count});
+  };
+  add(SectionKind::kMetrics, 1, static_cast<telemetry::Metrics*>(nullptr));
+  add(SectionKind::kRecorder, 1, static_cast<telemetry::RecorderHead*>(nullptr));
+  add(SectionKind::kRecorderEvents, config.recorder_events, static_cast<telemetry::RecorderEvent*>(nullptr));
+  add(SectionKind::kTcbs, config.max_connections, static_cast<Tcb*>(nullptr));
+  add(SectionKind::kTcbTotals, config.max_connections, static_cast<TcbTotals*>(nullptr));
+  add(SectionKind::kV6Keys, v6_share(config.max_connections), static_cast<V6Key*>(nullptr));
+  add(SectionKind::kHalfOpen, config.max_half_open, static_cast<HalfOpen*>(nullptr));
+  add(SectionKind::kTimeWait4, config.max_time_wait, static_cast<TimeWait4*>(nullptr));
+  add(SectionKind::kTimeWait6, v6_share(config.max_time_wait), static_cast<TimeWait6*>(nullptr));
+  add(SectionKind::kListeners, config.max_listeners, static_cast<ListenerRecord*>(nullptr));
+}
+
+Engine::Engine(const EngineConfig& config, const EngineDeps& deps, Instant now)
+    : ctx_(config, context_deps(deps), now), stage_(kStage) {}
+
+void Engine::receive(std::span<InboundSegment> burst, Instant now) {
+  ctx_.set_now(now);
+  while (!burst.empty()) {
+    const auto chunk = burst.first(std::min(burst.size(), kStage));
+    burst = burst.subspan(chunk.size());
+    std::size_t count = 0;
+    for (InboundSegment& inbound : chunk)
+      if (parse(inbound, stage_[count])) ctx_.flows.prefetch(stage_[count++].hash);
+    for (std::size_t i = 0; i < count; ++i) look_up(stage_[i]);
+    for (std::size_t i = 0; i < count; ++i) {
+      process(stage_[i]);
+      stage_[i].packet.reset();
+    }
+  }
+}
+
+bool Engine::parse(InboundSegment& inbound, Segment& segment) {
+  ctx_.metrics.count(Counter::kSegmentsReceived);
+  packet::PacketPtr packet = std::move(inbound.packet);
+  const auto result = wire::parse_tcp(packet::first_segment(*packet), segment.header);
+  if (!result.ok) {
+    ctx_.metrics.count(result.error == wire::TcpParseError::kTruncated ? Outcome::kTcpTruncated
+                                                                       : Outcome::kTcpDataOffset);
+    return false;
+  }
+  if (result.malformed_options) ctx_.metrics.count(Counter::kOptionsMalformed);
+  const auto is_unicast = [](const IpAddr& address) {
+    return !address.is_unspecified() &&
+           (!address.is_v4() || (!address.v4().is_multicast() && !address.v4().is_broadcast()));
+  };
+  //= rfc9293#3.9.2.3 MUST-57, MUST-63
+  if (segment.header.source.value == 0 || segment.header.destination.value == 0 ||
+      !is_unicast(inbound.source) || !is_unicast(inbound.destination)) {
+    ctx_.metrics.count(Outcome::kTcpAddressInvalid);
+    return false;
+  }
+  segment.flow = {inbound.destination, inbound.source, segment.header.destination, segment.header.source};
+  segment.hash = ctx_.hash_of(segment.flow);
+  segment.payload = packet->pkt_len - segment.header.header_length;
+  segment.packet = std::move(packet);
+  return true;
+}
+
+void Engine::look_up(Segment& segment) {
+  segment.hint = ctx_.find_flow(segment.flow, segment.hash);
+  if (segment.hint.is_none() || segment.hint.kind() != FlowRef::kConnection) return;
+  const Tcb& block = ctx_.tcb(segment.hint.index());
+  segment.hint_generation = block.generation;
+  const char* const line = reinterpret_cast<const char*>(&block);
+  __builtin_prefetch(line + 64);
+  __builtin_prefetch(line + 128);
+}
+
+/// Does what the early look-up found still stand? A whole life of one tuple can lie in one burst.
+bool Engine::is_current(const Segment& segment) {
+  if (segment.hint.is_none()) return false;
+  const std::uint32_t index = segment.hint.index();
+  switch (segment.hint.kind()) {
+    case FlowRef::kConnection: {
+      const Tcb& block = ctx_.tcb(index);
+      return block.generation == segment.hint_generation && !block.has(kDetached) &&
+             block.state != State::kClosed;
+    }
+    case FlowRef::kHalfOpen:
+      return ctx_.half_opens[index].listener != ListenerHandle::kNone &&
+             ctx_.flow_of(ctx_.half_opens[index]) == segment.flow;
+    case FlowRef::kTimeWait4:
+      return (ctx_.time_wait4[index].flags & kTimeWaitInUse) != 0 &&
+             ctx_.flow_of_time_wait(segment.hint) == segment.flow;
+    case FlowRef::kTimeWait6:
+      return (ctx_.time_wait6[index].flags & kTimeWaitInUse) != 0 &&
+             ctx_.flow_of_time_wait(segment.hint) == segment.flow;
+  }
+  return false;
+}
+
+void Engine::process(Segment& segment) {
+  if (!is_current(segment)) segment.hint = ctx_.find_flow(segment.flow, segment.hash);
+  const Outcome outcome = dispatch(segment);
+  ctx_.metrics.count(outcome);
+}
+
+/// The three branches: a known 4-tuple, a SYN to a listener, anything else.
+Outcome Engine::dispatch(Segment& segment) {
+  if (segment.hint.is_none()) return to_no_connection(segment);
+  switch (segment.hint.kind()) {
+    case FlowRef::kConnection: return to_connection(segment.hint.index(), segment);
+    case FlowRef::kHalfOpen: return to_half_open(segment.hint.index(), segment);
+    case FlowRef::kTimeWait4:
+    case FlowRef::kTimeWait6: return to_time_wait(segment.hint, segment);
+  }
+  return Outcome::kStraySilenced;
+}
+
+Outcome Engine::to_connection(std::uint32_t index, Segment& segment) {
+  Tcb& block = ctx_.touch(index);
+  const bool is_traced = block.has(kTraced);
+  const wire::TcpHeader header = segment.header;  // as it came: the steps trim it
+  const std::uint32_t payload = segment.payload;
+  const std::uint32_t window = static_cast<std::uint32_t>(header.window)
+                               << (header.has(wire::kSyn) ? 0 : block.snd_wscale());
+  Outcome outcome;
+  if (block.state == State::kSynSent) {
+    bool has_more = false;
+    outcome = syn_sent_arrives(ctx_, index, segment, has_more);
+    if (has_more) outcome = segment_arrives(ctx_, index, segment);
+  } else {
+    outcome = segment_arrives(ctx_, index, segment);
+  }
+  SLUICE_CHECK(check_tcb(ctx_, index));
+  const bool is_drop = telemetry::kind_of(outcome) == telemetry::OutcomeKind::drop;
+  if (ctx_.recorder.is_enabled() && (is_traced || is_drop))
+    ctx_.record_segment(telemetry::EventKind::kReceived, segment.hash, &ctx_.tcb(index), header, window,
+                        payload, outcome, false);
+  return outcome;
+}
+
+Outcome Engine::to_half_open(std::uint32_t index, Segment& segment) {
+  std::uint32_t connection = kNoIndex;
+  const Outcome outcome = half_open_arrives(ctx_, index, segment, connection);
+  if (connection != kNoIndex) {
+    // What the completing segment brings besides its ACK; it has its outcome already.
+    if (segment.length() > 0) segment_arrives(ctx_, connection, segment);
+    SLUICE_CHECK(check_tcb(ctx_, connection));
+  }
+  return outcome;
+}
+
+Outcome Engine::to_time_wait(FlowRef ref, const Segment& segment) {
+  bool reuse = false;
+  const Outcome outcome = time_wait_arrives(ctx_, ref, segment, reuse);
+  if (!reuse) return outcome;
+  const std::uint16_t listener = ctx_.listeners.find(segment.flow.local, segment.flow.local_port);
+  if (listener == ListenerHandle::kNone) {
+    ctx_.drop_time_wait(ref, Counter::kTimeWaitReused);
+    return answer_stray(ctx_, segment);
+  }
+  return listen_arrives(ctx_, listener, segment, ref);
+}
+
+Outcome Engine::to_no_connection(const Segment& segment) {
+  const std::uint16_t listener = ctx_.listeners.find(segment.flow.local, segment.flow.local_port);
+  if (listener != ListenerHandle::kNone) return listen_arrives(ctx_, listener, segment, {});
+  return answer_stray(ctx_, segment);
+}
+
+bool Engine::on_icmp_error(const IcmpError& error, Instant now) {
+  ctx_.set_now(now);
+  return icmp_error_arrives(ctx_, error);
+}
+
+void Engine::advance(Instant now) {
+  ctx_.set_now(now);
+  advance_timers(ctx_, kTimerBudget);
+}
+
+std::size_t Engine::transmit(std::span<OutboundSegment> out, Instant now) {
+  ctx_.set_now(now);
+  Burst burst{out};
+  while (!burst.is_full() && !ctx_.control.is_empty()) out[burst.used++] = ctx_.control.pop();
+  for (std::uint32_t turns = ctx_.outputs.size(); turns > 0 && !burst.is_full(); --turns) {
+    const std::uint32_t index = ctx_.outputs.pop();
+    ctx_.touch(index).clear(kOutputPending);
+    if (!send_pending(ctx_, index, burst)) {
+      ctx_.want_output(index);
+    } else {
+      SLUICE_CHECK(check_tcb(ctx_, index));
+      ctx_.release_if_done(index);
+    }
+  }
+  return burst.used;
+}
+
+Instant Engine::next_deadline() const { return next_timer(ctx_); }
+
+}  // namespace sluice::tcp

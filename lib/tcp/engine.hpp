@@ -1,0 +1,65 @@
+#pragma once
+
+// The TCP of one worker. Three verbs, each given the time; no I/O, no clock, no thread.
+
+#include <span>
+#include <vector>
+
+#include "tcp/context.hpp"
+#include "tcp/handshake/open.hpp"
+#include "tcp/user_calls.hpp"
+#include "telemetry/region.hpp"
+
+namespace sluice::tcp {
+
+struct EngineDeps {
+  telemetry::StateRegion& region;  ///< Has the sections of plan_state(); outlives the engine.
+  unsigned worker = 0;
+  packet::Pools pools;
+  const PathProvider& paths;
+  Keys keys;
+  std::uint64_t seed = 0;
+};
+
+class Engine {
+ public:
+  static void plan_state(const EngineConfig& config, unsigned worker,
+                         std::vector<telemetry::SectionPlan>& plan);
+
+  Engine(const EngineConfig& config, const EngineDeps& deps, Instant now);
+
+  /// Takes a burst of verified segments. Every one ends in one Outcome, counted here.
+  void receive(std::span<InboundSegment> burst, Instant now);
+  /// Takes an error about something that was sent. True if it fitted a connection (RFC 5927: the
+  /// sequence number lies in flight).
+  bool on_icmp_error(const IcmpError& error, Instant now);
+  /// Fires timers that are due.
+  void advance(Instant now);
+  /// Fills `out` with segments to send. Gives how many; fewer than room means that nothing waits,
+  /// or that mbufs are lacking.
+  std::size_t transmit(std::span<OutboundSegment> out, Instant now);
+
+  Instant next_deadline() const;
+  bool has_output() const { return !ctx_.outputs.is_empty() || !ctx_.control.is_empty(); }
+
+  Context& context() { return ctx_; }
+  const Context& context() const { return ctx_; }
+
+ private:
+  static constexpr std::size_t kStage = 32;  ///< Segments parsed, looked up and processed together.
+
+  bool parse(InboundSegment& inbound, Segment& segment);
+  void look_up(Segment& segment);
+  bool is_current(const Segment& segment);
+  void process(Segment& segment);
+  Outcome dispatch(Segment& segment);
+  Outcome to_connection(std::uint32_t index, Segment& segment);
+  Outcome to_half_open(std::uint32_t index, Segment& segment);
+  Outcome to_time_wait(FlowRef ref, const Segment& segment);
+  Outcome to_no_connection(const Segment& segment);
+
+  Context ctx_;
+  std::vector<Segment> stage_;
+};
+
+}  // namespace sluice::tcp

@@ -1,0 +1,87 @@
+#include "tcp/handshake/established.hpp"
+
+#include <algorithm>
+
+#include "tcp/congestion/controller.hpp"
+#include "tcp/input/ack.hpp"
+#include "tcp/output/output.hpp"
+#include "tcp/output/window.hpp"
+#include "tcp/recovery/loss_recovery.hpp"
+#include "tcp/recovery/rtt.hpp"
+#include "tcp/timer/tcp_timers.hpp"
+
+namespace sluice::tcp {
+
+Agreement agree(const EngineConfig& config, const wire::TcpOptions& options, std::uint16_t path_mtu) {
+  Agreement agreement;
+  agreement.path_mtu = path_mtu;
+  //= rfc9293#3.7.1 MUST-15, MUST-16
+  constexpr std::uint16_t kLeastMss = 64;  // a peer that says less wants us to drown in headers
+  if (options.has_mss) agreement.peer_mss = std::max(options.mss, kLeastMss);
+  //= rfc7323#2.3  above 14 means 14
+  if (config.window_scaling && options.has_window_scale)
+    agreement.peer_wscale = std::min(options.window_scale, wire::kMaxWindowScale);
+  agreement.timestamps = config.timestamps && options.has_timestamps;
+  agreement.sack = config.sack && options.has_sack_permitted;
+  return agreement;
+}
+
+std::uint16_t effective_send_mss(const EngineConfig& config, const FlowKey& flow, const Agreement& agreement) {
+  const unsigned headers = (flow.is_v4() ? 20u : 40u) + 20u;
+  unsigned mss = std::min<unsigned>(agreement.peer_mss, agreement.path_mtu - headers);
+  if (config.max_mss != 0) mss = std::min<unsigned>(mss, config.max_mss);
+  if (agreement.timestamps) mss -= 12;
+  return static_cast<std::uint16_t>(mss);
+}
+
+void apply_agreement(Context& ctx, Tcb& block, const Agreement& agreement) {
+  if (agreement.timestamps) block.set(kTimestampsOk);
+  if (agreement.sack) block.set(kSackOk);
+  block.window_scales = 0;
+  if (agreement.peer_wscale != 0xff) {
+    block.set(kWindowScaleOk);
+    block.window_scales =
+        static_cast<std::uint8_t>(agreement.peer_wscale | window_scale_for(ctx.config) << 4);
+  }
+  block.snd_mss = effective_send_mss(ctx.config, ctx.flow_of(block), agreement);
+}
+
+void start_sending(Context& ctx, Tcb& block, bool had_loss) {
+  //= rfc5681#3.1  after a lost SYN or SYN-ACK one segment, else RFC 6928's ten
+  block.cwnd = initial_window(block.snd_mss, had_loss ? 1 : ctx.config.initial_window_segments);
+  if (had_loss) {
+    block.cwnd = block.snd_mss;
+    //= rfc6298#5.7
+    if (block.srtt_us8 == 0) block.rto_us = std::max(block.rto_us, 3'000'000u);
+  }
+  block.rcv_mss = 536;
+  block.quick_acks = ctx.config.quick_acks;
+  block.unacked_since = ctx.tick;
+}
+
+void become_established(Context& ctx, std::uint32_t index, const Segment& segment) {
+  Tcb& block = ctx.touch(index);
+  const bool had_loss = block.backoff > 0;
+  SendRecord* const record = ctx.send_record(block);
+  if (record != nullptr && record->is_timing) {
+    record->is_timing = false;
+    on_rtt_sample(block, ctx.config, ctx.now - record->timed_at);
+  }
+  block.snd.una = segment.ack();
+  block.backoff = 0;
+  ctx.disarm(block, kTimerRetransmit);
+  block.clear(kRetransmitNow);
+  const bool is_scaled = !segment.has(wire::kSyn);  // RFC 7323 2.2: the window of a SYN never is
+  set_send_window(block, segment,
+                  static_cast<std::uint32_t>(segment.header.window) << (is_scaled ? block.snd_wscale() : 0));
+  start_sending(ctx, block, had_loss);
+  if (record != nullptr && record->queue.is_empty()) ctx.drop_send_record(block);
+  ctx.transition(index, State::kEstablished);
+  ctx.totals[index].last_received_at = ctx.tick;
+  restart_keepalive(ctx, index);
+  ctx.notify(index, app::kOpened);
+  if (block.has(kFinQueued)) ctx.transition(index, State::kFinWait1);
+  ctx.want_output(index);
+}
+
+}  // namespace sluice::tcp

@@ -1,0 +1,212 @@
+#include "tcp/handshake/listen.hpp"
+
+#include <algorithm>
+
+#include "tcp/handshake/established.hpp"
+#include "tcp/handshake/isn.hpp"
+#include "tcp/input/acceptability.hpp"
+#include "tcp/input/ack.hpp"
+#include "tcp/output/control.hpp"
+#include "tcp/recovery/rtt.hpp"
+#include "tcp/timer/tcp_timers.hpp"
+
+namespace sluice::tcp {
+namespace {
+
+std::uint32_t bounded(std::uint32_t backlog, std::uint32_t cap) {
+  return backlog == 0 ? cap : std::min(backlog, cap);
+}
+
+std::uint32_t first_window(const Context& ctx) {
+  return std::min<std::uint32_t>(ctx.config.receive_buffer_bytes, 65535);
+}
+
+void record_received(Context& ctx, const HalfOpen& entry, const Segment& segment, Outcome outcome) {
+  if (!(entry.flags & kHalfOpenTraced) || !ctx.recorder.is_enabled()) return;
+  Tcb shadow{};
+  shadow.state = State::kSynReceived;
+  shadow.snd.una = entry.iss;
+  shadow.snd.nxt = entry.iss + 1;
+  shadow.rcv.nxt = entry.irs + 1;
+  ctx.record_segment(telemetry::EventKind::kReceived, segment.hash, &shadow, segment.header,
+                     segment.header.window, segment.payload, outcome, false);
+}
+
+/// The connection of a completed handshake.
+std::uint32_t make_connection(Context& ctx, std::uint32_t half_open_index, const Segment& segment) {
+  const std::uint32_t index =
+      ctx.make_tcb(segment.flow, segment.hash, FlowRef(FlowRef::kHalfOpen, half_open_index));
+  if (index == kNoIndex) return index;
+  const HalfOpen entry = ctx.half_opens[half_open_index];
+  Tcb& block = ctx.tcb(index);
+  block.state = State::kSynReceived;
+  const Agreement agreement{.peer_mss = entry.peer_mss,
+                            .peer_wscale = entry.peer_wscale,
+                            .timestamps = (entry.flags & kHalfOpenTimestamps) != 0,
+                            .sack = (entry.flags & kHalfOpenSack) != 0,
+                            .path_mtu = entry.path_mtu};
+  apply_agreement(ctx, block, agreement);
+  if (entry.flags & kHalfOpenTraced) block.set(kTraced);
+  if (ctx.config.keepalive) block.set(kKeepaliveOn);
+  block.rcv.nxt = entry.irs + 1;
+  block.rcv.adv = block.rcv.nxt + first_window(ctx);
+  block.rcv.last_ack = block.rcv.nxt;
+  block.ts_recent = entry.ts_recent;
+  block.ts_recent_at = ctx.tick;
+  block.ts_offset = timestamp_offset(ctx.keys.timestamps, segment.flow);
+  block.snd.una = block.snd.nxt = entry.iss + 1;
+  set_send_window(block, segment, static_cast<std::uint32_t>(segment.header.window) << block.snd_wscale());
+  if (entry.retransmits == 0) {
+    on_rtt_sample(block, ctx.config, Duration::from_us(ctx.now_us() - entry.sent_at_us));
+  } else if (agreement.timestamps) {
+    const std::uint32_t age = ctx.tick - (segment.header.options.ts_ecr - block.ts_offset);
+    if (age < 60'000) on_rtt_sample(block, ctx.config, kTickLength * std::max(age, 1u));
+  }
+  start_sending(ctx, block, entry.retransmits > 0);
+  block.listener = entry.listener;
+  ctx.drop_half_open(half_open_index, FlowRef(FlowRef::kConnection, index));
+  if (ctx.recorder.is_enabled()) ctx.record_flow(segment.flow, segment.hash, index, entry.iss, entry.irs);
+  ctx.transition(index, State::kEstablished);
+  restart_keepalive(ctx, index);
+  ctx.metrics.count(Counter::kPassiveOpens);
+  ctx.accept_push(block.listener, index);
+  block.event_mask |= app::kOpened;
+  return index;
+}
+
+/// The third segment of the handshake: is there room for the connection?
+Outcome complete(Context& ctx, std::uint32_t index, const Segment& segment, std::uint32_t& connection) {
+  HalfOpen& entry = ctx.half_opens[index];
+  ListenerRecord& listener = ctx.listeners[entry.listener];
+  if (listener.accept_queued >= accept_backlog_of(ctx, listener)) {
+    // Ignored, and the entry stays: the SYN-ACK is sent again and the client's ACK gets another chance.
+    entry.version.begin_write();
+    entry.flags |= kHalfOpenAckPending;
+    entry.version.end_write();
+    ++listener.accept_dropped_total;
+    return Outcome::kAcceptQueueFull;
+  }
+  connection = make_connection(ctx, index, segment);
+  return connection == kNoIndex ? Outcome::kNoMemory : Outcome::kHandshakeCompleted;
+}
+
+Outcome half_open_verdict(Context& ctx, std::uint32_t index, Segment& segment, std::uint32_t& connection) {
+  HalfOpen& entry = ctx.half_opens[index];
+  const SeqNum rcv_nxt = entry.irs + 1;
+  if (segment.has(wire::kSyn) && !segment.has(wire::kAck | wire::kRst) && segment.seq() == entry.irs) {
+    send_syn_ack(ctx, index);
+    return Outcome::kSynDuplicate;
+  }
+  const auto& options = segment.header.options;
+  if ((entry.flags & kHalfOpenTimestamps) && !segment.has(wire::kRst)) {
+    if (!options.has_timestamps) return Outcome::kNoTimestamp;
+    if (is_paws_rejected(options.ts_val, entry.ts_recent, entry.created_at, ctx.tick)) {
+      send_half_open_ack(ctx, index);
+      return Outcome::kPawsRejected;
+    }
+  }
+  const Acceptability acceptability =
+      check_acceptability(segment.seq(), segment.length(), rcv_nxt, first_window(ctx));
+  if (acceptability != Acceptability::kAcceptable) {
+    if (segment.has(wire::kRst)) return Outcome::kRstOutside;
+    send_half_open_ack(ctx, index);
+    return Outcome::kHandshakeUnacceptable;
+  }
+  if (segment.has(wire::kRst)) {
+    if (segment.seq() != rcv_nxt) {
+      send_half_open_ack(ctx, index);
+      return Outcome::kRstChallenged;
+    }
+    //= rfc9293#3.10.7.4  a passive open returns to LISTEN, and nobody is told
+    ctx.drop_half_open(index);
+    return Outcome::kHandshakeReset;
+  }
+  if (segment.has(wire::kSyn)) {
+    //= rfc9293#3.10.7.4 fourth check, SYN-RECEIVED from a passive open: back to LISTEN
+    ctx.drop_half_open(index);
+    return Outcome::kHandshakeReset;
+  }
+  if (!segment.has(wire::kAck)) return Outcome::kAckMissing;
+  if (segment.ack() != entry.iss + 1) {
+    send_reset_for_ack(ctx, segment);
+    return Outcome::kHandshakeBadAck;
+  }
+  if (options.has_timestamps && (entry.flags & kHalfOpenTimestamps) && segment.seq() == rcv_nxt) {
+    entry.version.begin_write();
+    entry.ts_recent = options.ts_val;
+    entry.version.end_write();
+  }
+  return complete(ctx, index, segment, connection);
+}
+
+Outcome queue_syn(Context& ctx, std::uint16_t listener, const Segment& segment, FlowRef time_wait) {
+  ListenerRecord& owner = ctx.listeners[listener];
+  if (owner.half_open >= syn_backlog_of(ctx, owner) || ctx.half_opens.is_full()) {
+    ++owner.syn_dropped_total;
+    return Outcome::kSynQueueFull;
+  }
+  SeqNum iss = initial_sequence_number(ctx.keys.isn, segment.flow, ctx.now);
+  if (!time_wait.is_none()) {
+    //= rfc9293#3.6.1  beyond anything the old incarnation used
+    const SeqNum old_nxt = time_wait.kind() == FlowRef::kTimeWait4 ? ctx.time_wait4[time_wait.index()].snd_nxt
+                                                                   : ctx.time_wait6[time_wait.index()].snd_nxt;
+    if (wire::seq_leq(iss, old_nxt + 65535)) iss = old_nxt + 65535 + 2;
+    ctx.drop_time_wait(time_wait, Counter::kTimeWaitReused);
+  }
+  const auto path = ctx.paths.path_to(segment.flow.remote, segment.flow.local);
+  const Agreement agreement =
+      agree(ctx.config, segment.header.options, path ? path->mtu : std::uint16_t{1500});
+  const std::uint32_t index = ctx.make_half_open(segment.flow, segment.hash, {}, listener);
+  if (index == kNoIndex) return Outcome::kNoMemory;
+  HalfOpen& entry = ctx.half_opens[index];
+  entry.iss = iss;
+  entry.irs = segment.seq();
+  entry.peer_mss = agreement.peer_mss;
+  entry.peer_window = segment.header.window;
+  entry.peer_wscale = agreement.peer_wscale;
+  entry.path_mtu = agreement.path_mtu;
+  entry.flags = static_cast<std::uint8_t>((agreement.timestamps ? kHalfOpenTimestamps : 0) |
+                                          (agreement.sack ? kHalfOpenSack : 0) |
+                                          (owner.is_traced ? kHalfOpenTraced : 0));
+  entry.ts_recent = segment.header.options.ts_val;
+  entry.sent_at_us = ctx.now_us();
+  entry.version.end_write();
+  if (ctx.recorder.is_enabled()) {
+    ctx.record_flow(segment.flow, segment.hash, kNoIndex, entry.iss, entry.irs);
+    ctx.record_transition(segment.hash, State::kListen, State::kSynReceived);
+  }
+  record_received(ctx, entry, segment, Outcome::kSynQueued);
+  send_syn_ack(ctx, index);
+  ctx.half_open_wheel.arm(index, ctx.tick + ticks_in(ctx.config.rto_initial));
+  return Outcome::kSynQueued;
+}
+
+}  // namespace
+
+std::uint32_t syn_backlog_of(const Context& ctx, const ListenerRecord& listener) {
+  return bounded(listener.syn_backlog, ctx.config.max_half_open);
+}
+
+std::uint32_t accept_backlog_of(const Context& ctx, const ListenerRecord& listener) {
+  return bounded(listener.accept_backlog, ctx.config.max_accept_queue);
+}
+
+Outcome listen_arrives(Context& ctx, std::uint16_t listener, const Segment& segment, FlowRef time_wait) {
+  //= rfc9293#3.10.7.2
+  if (segment.has(wire::kRst)) return Outcome::kStrayRst;      // first
+  if (segment.has(wire::kAck)) return answer_stray(ctx, segment);  // second
+  if (!segment.has(wire::kSyn)) return Outcome::kListenNoSyn;  // fourth
+  if (segment.has(wire::kFin)) return Outcome::kSynMalformed;
+  if (ctx.is_draining) return Outcome::kSynDraining;
+  return queue_syn(ctx, listener, segment, time_wait);         // third
+}
+
+Outcome half_open_arrives(Context& ctx, std::uint32_t index, Segment& segment, std::uint32_t& connection) {
+  const HalfOpen before = ctx.half_opens[index];
+  connection = kNoIndex;
+  const Outcome outcome = half_open_verdict(ctx, index, segment, connection);
+  record_received(ctx, before, segment, outcome);
+  return outcome;
+}
+
+}  // namespace sluice::tcp

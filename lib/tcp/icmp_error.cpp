@@ -1,0 +1,65 @@
+#include "tcp/icmp_error.hpp"
+
+#include <algorithm>
+
+#include "tcp/recovery/loss_recovery.hpp"
+
+namespace sluice::tcp {
+namespace {
+
+/// While connecting, there is nothing to lose: the caller hears at once that there is no way.
+void fail_connect(Context& ctx, std::uint32_t index, const IcmpError& error) {
+  const bool is_refused =
+      error.kind == IcmpErrorKind::kPortUnreachable || error.kind == IcmpErrorKind::kProtocolUnreachable;
+  ctx.metrics.count(is_refused ? Counter::kConnectRefused : Counter::kConnectUnreachable);
+  ctx.close(index, is_refused ? CloseReason::kRefused : CloseReason::kUnreachable);
+}
+
+/// A router cannot pass our segments: smaller ones, at once (RFC 1191 6.4), never below 536 + options.
+void lower_mss(Context& ctx, std::uint32_t index, std::uint16_t mtu) {
+  Tcb& block = ctx.touch(index);
+  const unsigned headers = (block.has(kIsV6) ? 40u : 20u) + 20u + (block.has(kTimestampsOk) ? 12u : 0u);
+  constexpr unsigned kLeastMtu = 552;  // what Linux takes as the smallest credible report
+  const unsigned believed = std::max<unsigned>(mtu, kLeastMtu);
+  if (believed - headers >= block.snd_mss) return;
+  block.snd_mss = static_cast<std::uint16_t>(believed - headers);
+  block.set(kRetransmitNow);
+  ctx.want_output(index);
+}
+
+}  // namespace
+
+bool icmp_error_arrives(Context& ctx, const IcmpError& error) {
+  const FlowRef ref = ctx.find_flow(error.flow, ctx.hash_of(error.flow));
+  if (ref.is_none()) return false;
+  if (ref.kind() == FlowRef::kHalfOpen) {
+    // The SYN-ACK found no way. The entry's own lifetime decides: anybody can forge such a message.
+    return ctx.half_opens[ref.index()].iss == error.seq;
+  }
+  if (ref.kind() != FlowRef::kConnection) return false;
+  const Tcb& block = ctx.tcb(ref.index());
+  //= rfc5927#4.1
+  const bool is_in_flight = wire::seq_leq(block.snd.una, error.seq) && wire::seq_lt(error.seq, block.snd.nxt);
+  const bool is_ours = error.kind == IcmpErrorKind::kNoNeighbor || error.kind == IcmpErrorKind::kNoRoute;
+  if (!is_in_flight && !is_ours) return false;
+  switch (error.kind) {
+    case IcmpErrorKind::kFragmentationNeeded:
+      if (is_synchronized(block.state)) lower_mss(ctx, ref.index(), error.mtu);
+      return true;
+    case IcmpErrorKind::kNetUnreachable:
+    case IcmpErrorKind::kHostUnreachable:
+    case IcmpErrorKind::kProtocolUnreachable:
+    case IcmpErrorKind::kPortUnreachable:
+    case IcmpErrorKind::kProhibited:
+    case IcmpErrorKind::kNoNeighbor:
+    case IcmpErrorKind::kNoRoute:
+      //= rfc9293#3.9.2.2 MUST-54  soft errors do not abort; rfc5927#5.2: hard ones neither, once synchronized
+      if (block.state == State::kSynSent) fail_connect(ctx, ref.index(), error);
+      return true;
+    case IcmpErrorKind::kTimeExceeded:
+    case IcmpErrorKind::kParameterProblem: return true;  //= rfc9293#3.9.2.2 MUST-56
+  }
+  return true;
+}
+
+}  // namespace sluice::tcp

@@ -1,0 +1,18 @@
+#pragma once
+
+#include "tcp/context.hpp"
+
+namespace sluice::tcp {
+
+/// What became of a segment's text.
+struct TextResult {
+  Outcome outcome = Outcome::kSegmentProcessed;
+  bool has_advanced = false;  ///< RCV.NXT moved over octets.
+  bool is_fin_next = false;   ///< A FIN stands at the new RCV.NXT.
+};
+
+/// Step 7: takes payload (and notes FIN) of an acceptable segment into the receive queue or, behind
+/// a gap, into reassembly. Trims what lies outside [RCV.NXT, right edge). Owns the packet afterwards.
+TextResult take_text(Context& ctx, std::uint32_t index, Segment& segment);
+
+}  // namespace sluice::tcp

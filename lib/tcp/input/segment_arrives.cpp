@@ -1,0 +1,265 @@
+#include "tcp/input/segment_arrives.hpp"
+
+#include <optional>
+
+#include "tcp/handshake/established.hpp"
+#include "tcp/input/acceptability.hpp"
+#include "tcp/input/ack.hpp"
+#include "tcp/input/reassembly.hpp"
+#include "tcp/output/control.hpp"
+#include "tcp/output/output.hpp"
+#include "tcp/recovery/loss_recovery.hpp"
+
+namespace sluice::tcp {
+namespace {
+
+/// A step's verdict: nothing (go on), or the segment's end.
+using Verdict = std::optional<Outcome>;
+
+void acknowledge_now(Context& ctx, std::uint32_t index) {
+  ctx.touch(index).set(kAckNow);
+  ctx.want_output(index);
+}
+
+/// <SEQ=SND.NXT><ACK=RCV.NXT> for something refused. Octets and FINs are answered always, or a
+/// peer that lost our ACK would be stranded; mere ACKs only within the challenge limit, or two
+/// confused ends would answer each other for ever.
+Outcome refuse(Context& ctx, std::uint32_t index, const Segment& segment, Outcome outcome) {
+  if (segment.length() > 0 && !segment.has(wire::kSyn)) {
+    acknowledge_now(ctx, index);
+  } else {
+    challenge(ctx, index);
+  }
+  return outcome;
+}
+
+/// In a simultaneous open the peer's SYN-ACK has its SYN just below RCV.NXT (RFC 9293 figure 8):
+/// its ACK is all that is new.
+void strip_simultaneous_syn(const Tcb& block, Segment& segment) {
+  if (block.state != State::kSynReceived || !segment.has(wire::kSyn) || !segment.has(wire::kAck)) return;
+  if (segment.seq() + 1 != block.rcv.nxt || segment.ack() != block.snd.nxt) return;
+  segment.header.flags = static_cast<std::uint8_t>(segment.header.flags & ~wire::kSyn);
+  segment.header.seq += 1;
+  // A SYN's window is not scaled (RFC 7323 2.2); the steps to come will scale it.
+  segment.header.window = static_cast<std::uint16_t>(segment.header.window >> block.snd_wscale());
+}
+
+Verdict check_timestamps(Context& ctx, std::uint32_t index, const Segment& segment) {
+  Tcb& block = ctx.tcb(index);
+  if (!block.has(kTimestampsOk) || segment.has(wire::kRst)) return {};
+  //= rfc7323#3.2
+  if (!segment.header.options.has_timestamps) return Outcome::kNoTimestamp;
+  //= rfc7323#5.3  R1
+  if (is_paws_rejected(segment.header.options.ts_val, block.ts_recent, block.ts_recent_at, ctx.tick))
+    return refuse(ctx, index, segment, Outcome::kPawsRejected);
+  return {};
+}
+
+Verdict check_sequence(Context& ctx, std::uint32_t index, Segment& segment) {
+  Tcb& block = ctx.tcb(index);
+  if (Verdict verdict = check_timestamps(ctx, index, segment)) return verdict;
+  switch (check_acceptability(segment.seq(), segment.length(), block.rcv.nxt, receive_window(block))) {
+    case Acceptability::kAcceptable: break;
+    case Acceptability::kAckOnly:
+      segment.payload = 0;
+      segment.header.flags = static_cast<std::uint8_t>(segment.header.flags & ~wire::kFin);
+      acknowledge_now(ctx, index);
+      break;
+    case Acceptability::kOldDuplicate:
+      if (segment.has(wire::kRst)) return Outcome::kRstOutside;
+      if (segment.has(wire::kSyn)) break;  // challenged below, wherever it lies
+      return refuse(ctx, index, segment, Outcome::kOldDuplicate);
+    case Acceptability::kOutside:
+      if (segment.has(wire::kRst)) return Outcome::kRstOutside;
+      if (segment.has(wire::kSyn)) break;
+      return refuse(ctx, index, segment, Outcome::kOutsideWindow);
+  }
+  //= rfc7323#4.3  only a segment that begins at or below Last.ACK.sent
+  if (block.has(kTimestampsOk) && segment.header.options.has_timestamps && !segment.has(wire::kSyn) &&
+      wire::seq_leq(segment.seq(), block.rcv.last_ack)) {
+    block.ts_recent = segment.header.options.ts_val;
+    block.ts_recent_at = ctx.tick;
+  }
+  ctx.totals[index].last_received_at = ctx.tick;
+  block.keepalive_probes = 0;
+  return {};
+}
+
+Verdict check_reset(Context& ctx, std::uint32_t index, const Segment& segment) {
+  if (!segment.has(wire::kRst)) return {};
+  Tcb& block = ctx.tcb(index);
+  //= rfc5961#3.2  exactly RCV.NXT resets, elsewhere in the window it is only a question
+  if (segment.seq() != block.rcv.nxt) {
+    challenge(ctx, index);
+    return Outcome::kRstChallenged;
+  }
+  const bool was_opening = block.state == State::kSynReceived;
+  if (was_opening) ctx.metrics.count(Counter::kConnectRefused);
+  ctx.close(index, was_opening ? CloseReason::kRefused : CloseReason::kReset);
+  return Outcome::kRstAccepted;
+}
+
+Verdict check_syn(Context& ctx, std::uint32_t index, const Segment& segment) {
+  if (!segment.has(wire::kSyn)) return {};
+  //= rfc5961#4.2  rfc9293#3.10.7.4 MAY-12: whatever its sequence number
+  challenge(ctx, index);
+  return Outcome::kSynChallenged;
+}
+
+Verdict check_ack(Context& ctx, std::uint32_t index, Segment& segment) {
+  Tcb& block = ctx.tcb(index);
+  if (!segment.has(wire::kAck)) return Outcome::kAckMissing;
+  const SeqNum ack = segment.ack();
+  if (block.state == State::kSynReceived) {
+    if (!wire::seq_gt(ack, block.snd.una) || !wire::seq_leq(ack, block.snd.nxt)) {
+      send_reset_for_ack(ctx, segment);
+      return Outcome::kHandshakeBadAck;
+    }
+    become_established(ctx, index, segment);
+  }
+  if (wire::seq_gt(ack, block.snd.nxt)) {
+    challenge(ctx, index);
+    return Outcome::kAckBeyondSent;
+  }
+  //= rfc5961#5.2
+  if (wire::seq_lt(ack, block.snd.una - block.snd_max_wnd)) {
+    challenge(ctx, index);
+    return Outcome::kAckTooOld;
+  }
+  take_ack(ctx, index, segment);
+
+  const bool is_fin_acked = block.has(kFinSent) && block.snd.una == block.snd.nxt;
+  if (!is_fin_acked) return {};
+  switch (block.state) {
+    case State::kFinWait1:
+      ctx.transition(index, State::kFinWait2);
+      //= rfc9293#3.10.7.4  an orphan is not waited for without end
+      if (block.has(kOrphan)) ctx.arm(index, kTimerLinger, ctx.tick + ticks_in(ctx.config.fin_wait_2));
+      return {};
+    case State::kClosing: ctx.enter_time_wait(index); return Outcome::kSegmentProcessed;
+    case State::kLastAck: ctx.close(index, CloseReason::kNormal); return Outcome::kSegmentProcessed;
+    case State::kClosed:
+    case State::kListen:
+    case State::kSynSent:
+    case State::kSynReceived:
+    case State::kEstablished:
+    case State::kFinWait2:
+    case State::kCloseWait:
+    case State::kTimeWait: return {};
+  }
+  return {};
+}
+
+void check_urgent(Context& ctx, std::uint32_t index, const Segment& segment) {
+  Tcb& block = ctx.tcb(index);
+  if (!segment.has(wire::kUrg) || segment.header.urgent_pointer == 0 || !may_receive_data(block.state)) return;
+  //= rfc9293#3.10.7.4 MUST-31, MUST-32
+  const SeqNum up = segment.seq() + segment.header.urgent_pointer;
+  if (block.has(kUrgentPending) && wire::seq_leq(up, block.rcv_up)) return;
+  if (!block.has(kUrgentPending) && wire::seq_leq(up, block.rcv.nxt)) return;
+  block.rcv_up = up;
+  block.set(kUrgentPending);
+  ctx.metrics.count(Counter::kUrgentReceived);
+  ctx.notify(index, app::kUrgent);
+}
+
+/// Step 7. A FIN that is next in order is left in `is_fin_next`.
+Outcome process_text(Context& ctx, std::uint32_t index, Segment& segment, bool& is_fin_next) {
+  Tcb& block = ctx.tcb(index);
+  if (segment.length() == 0 || !may_receive_data(block.state)) return Outcome::kSegmentProcessed;
+  if (block.has(kOrphan) && segment.payload > 0 &&
+      wire::seq_gt(segment.seq() + segment.payload, block.rcv.nxt)) {
+    //= rfc1122#4.2.2.13  data that nobody will read is answered by RST
+    send_reset(ctx, index);
+    ctx.close(index, CloseReason::kAborted);
+    return Outcome::kDataAfterClose;
+  }
+  if (ctx.is_low_on_buffers && segment.payload > 0) return Outcome::kPayloadShed;
+  const TextResult result = take_text(ctx, index, segment);
+  is_fin_next = result.is_fin_next;
+  return result.outcome;
+}
+
+void process_fin(Context& ctx, std::uint32_t index) {
+  Tcb& block = ctx.tcb(index);
+  block.rcv.nxt += 1;
+  if (wire::seq_gt(block.rcv.nxt, block.rcv.adv)) block.rcv.adv = block.rcv.nxt;
+  block.set(kFinReceived);
+  if (block.has(kUrgentPending) && wire::seq_leq(block.rcv_up, block.rcv.nxt)) block.clear(kUrgentPending);
+  acknowledge_now(ctx, index);
+  ctx.notify(index, app::kReadable);
+  switch (block.state) {
+    case State::kEstablished: ctx.transition(index, State::kCloseWait); break;
+    case State::kFinWait1: ctx.transition(index, State::kClosing); break;
+    case State::kFinWait2: ctx.enter_time_wait(index); break;
+    case State::kClosed:
+    case State::kListen:
+    case State::kSynSent:
+    case State::kSynReceived:
+    case State::kCloseWait:
+    case State::kClosing:
+    case State::kLastAck:
+    case State::kTimeWait: break;
+  }
+}
+
+}  // namespace
+
+Outcome segment_arrives(Context& ctx, std::uint32_t index, Segment& segment) {
+  strip_simultaneous_syn(ctx.touch(index), segment);
+  if (Verdict verdict = check_sequence(ctx, index, segment)) return *verdict;  // first
+  if (Verdict verdict = check_reset(ctx, index, segment)) return *verdict;     // second
+  // third: security and precedence, historic (RFC 9293 A.1)
+  if (Verdict verdict = check_syn(ctx, index, segment)) return *verdict;       // fourth
+  if (Verdict verdict = check_ack(ctx, index, segment)) return *verdict;       // fifth
+  check_urgent(ctx, index, segment);                                           // sixth
+  bool is_fin_next = false;
+  const Outcome outcome = process_text(ctx, index, segment, is_fin_next);      // seventh
+  if (is_fin_next) process_fin(ctx, index);                                    // eighth
+  return outcome;
+}
+
+namespace {
+
+template <class Entry>
+Outcome time_wait_verdict(Context& ctx, FlowRef ref, Entry& entry, const Segment& segment, bool& reuse) {
+  //= rfc1337#3  RST is ignored, or an old duplicate would end the wait
+  if (segment.has(wire::kRst)) return Outcome::kTimeWaitIgnored;
+  const bool has_timestamps = (entry.flags & kTimeWaitTimestamps) != 0 && segment.header.options.has_timestamps;
+  const std::int32_t age = static_cast<std::int32_t>(segment.header.options.ts_val - entry.ts_recent);
+  if (segment.has(wire::kSyn)) {
+    //= rfc6191#2  rfc9293#3.6.1 MAY-2
+    const bool is_newer = has_timestamps && age != 0 ? age > 0 : wire::seq_gt(segment.seq(), entry.rcv_nxt);
+    if (!segment.has(wire::kAck | wire::kFin) && is_newer) {
+      reuse = true;
+      return Outcome::kSynQueued;
+    }
+  } else if (segment.has(wire::kFin) && segment.seq() + segment.length() == entry.rcv_nxt) {
+    //= rfc9293#3.10.7.4  a FIN again: acknowledge, restart the 2 MSL timeout
+    entry.version.begin_write();
+    entry.deadline = ctx.tick + ticks_in(ctx.config.time_wait);
+    entry.flags = static_cast<std::uint16_t>(entry.flags | kTimeWaitRestarted);
+    entry.version.end_write();
+    send_time_wait_ack(ctx, ref);
+    return Outcome::kTimeWaitFin;
+  } else if (segment.length() == 0 && segment.seq() == entry.rcv_nxt && !(has_timestamps && age < 0)) {
+    return Outcome::kTimeWaitIgnored;
+  }
+  if (!ctx.challenge_bucket.take(ctx.now)) {
+    ctx.metrics.count(Counter::kChallengeAcksLimited);
+    return Outcome::kTimeWaitIgnored;
+  }
+  send_time_wait_ack(ctx, ref);
+  return Outcome::kTimeWaitAcked;
+}
+
+}  // namespace
+
+Outcome time_wait_arrives(Context& ctx, FlowRef ref, const Segment& segment, bool& reuse) {
+  reuse = false;
+  if (ref.kind() == FlowRef::kTimeWait4)
+    return time_wait_verdict(ctx, ref, ctx.time_wait4[ref.index()], segment, reuse);
+  return time_wait_verdict(ctx, ref, ctx.time_wait6[ref.index()], segment, reuse);
+}
+
+}  // namespace sluice::tcp

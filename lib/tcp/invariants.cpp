@@ -1,0 +1,56 @@
+#include "tcp/invariants.hpp"
+
+#include "tcp/output/output.hpp"
+#include "tcp/recovery/loss_recovery.hpp"
+
+namespace sluice::tcp {
+
+bool check_tcb(Context& ctx, std::uint32_t index) {
+  const Tcb& block = ctx.tcb(index);
+  if (block.state == State::kClosed || block.has(kDetached)) {
+    SLUICE_ASSERT(block.timers_armed == 0 && !block.timer.is_linked());
+    SLUICE_ASSERT(block.send_record == kNoIndex);
+    return true;
+  }
+  SLUICE_ASSERT(wire::seq_leq(block.snd.una, block.snd.nxt));
+  if (block.state != State::kSynSent) SLUICE_ASSERT(wire::seq_leq(block.rcv.nxt, block.rcv.adv));
+  SLUICE_ASSERT(!block.has(kFinSent) || block.has(kFinQueued));
+  if (!is_synchronized(block.state)) return true;
+
+  const std::uint32_t flight = flight_size(block);
+  const bool is_fin_in_flight = block.has(kFinSent) && flight > 0;
+  if (block.send_record != kNoIndex) {
+    const SendRecord& record = ctx.sends.slab[block.send_record];
+    SLUICE_ASSERT(record.base == block.snd.una || (record.queue.is_empty() && flight <= 1));
+    const std::uint32_t in_flight_data = flight - (is_fin_in_flight ? 1 : 0);
+    SLUICE_ASSERT(in_flight_data <= record.queue.bytes());
+    if (is_fin_in_flight) SLUICE_ASSERT(in_flight_data == record.queue.bytes());
+  } else {
+    SLUICE_ASSERT(flight == (is_fin_in_flight ? 1u : 0u));
+  }
+  // Something in flight is always timed, or the connection could wait for ever.
+  if (flight > 0) SLUICE_ASSERT(ctx.is_armed(block, kTimerRetransmit) || block.has(kOutputPending));
+  if (block.timers_armed != 0) SLUICE_ASSERT(block.timer.is_linked());
+  if (block.receive_record != kNoIndex) {
+    const ReceiveRecord& record = ctx.receives.slab[block.receive_record];
+    SLUICE_ASSERT(record.ready.bytes() <= block.receive_charged);
+    SLUICE_ASSERT((record.first_packet == nullptr) == (record.packets == 0));
+    SLUICE_ASSERT(record.packets <= ctx.reassembly_segments);
+  }
+  SLUICE_ASSERT(block.cwnd >= 1 && block.snd_mss >= 1);
+  const bool is_closing_state = block.state == State::kFinWait1 || block.state == State::kFinWait2 ||
+                                block.state == State::kClosing || block.state == State::kLastAck;
+  SLUICE_ASSERT(is_closing_state == block.has(kFinQueued));
+  return true;
+}
+
+bool check_empty(Context& ctx) {
+  SLUICE_ASSERT(ctx.connections == 0 && ctx.orphans == 0);
+  SLUICE_ASSERT(ctx.half_opens.used() == 0);
+  SLUICE_ASSERT(ctx.sends.slab.used() == 0 && ctx.receives.slab.used() == 0);
+  SLUICE_ASSERT(ctx.reassembly_segments == 0);
+  SLUICE_ASSERT(ctx.wheel.linked() == 0 && ctx.half_open_wheel.linked() == 0);
+  return true;
+}
+
+}  // namespace sluice::tcp

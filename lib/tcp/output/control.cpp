@@ -1,0 +1,210 @@
+#include "tcp/output/control.hpp"
+
+#include <algorithm>
+
+#include "tcp/handshake/isn.hpp"
+#include "tcp/output/window.hpp"
+
+namespace sluice::tcp {
+namespace {
+
+using wire::TcpHeader;
+
+void push(Context& ctx, const FlowKey& flow, const TcpHeader& header) {
+  if (ctx.control.is_full()) {
+    ctx.metrics.count(Counter::kTxNoBuffer);
+    return;
+  }
+  packet::PacketPtr packet = make_header_packet(ctx, header);
+  if (!packet) return;
+  ctx.metrics.count(Counter::kSegmentsSent);
+  if (header.has(wire::kRst)) ctx.metrics.count(Counter::kRstSent);
+  ctx.control.push({.packet = std::move(packet), .source = flow.local, .destination = flow.remote,
+                    .traffic_class = 0, .hint = nullptr});
+}
+
+void add_timestamps(const Context& ctx, TcpHeader& header, std::uint32_t offset, std::uint32_t echo) {
+  header.options.has_timestamps = true;
+  header.options.ts_val = ctx.tick + offset;
+  header.options.ts_ecr = echo;
+}
+
+TcpHeader half_open_header(const Context& ctx, const HalfOpen& entry, const FlowKey& flow) {
+  TcpHeader header;
+  header.source = flow.local_port;
+  header.destination = flow.remote_port;
+  header.ack = entry.irs + 1;
+  header.window = static_cast<std::uint16_t>(std::min<std::uint32_t>(ctx.config.receive_buffer_bytes, 65535));
+  if (entry.flags & kHalfOpenTimestamps)
+    add_timestamps(ctx, header, timestamp_offset(ctx.keys.timestamps, flow), entry.ts_recent);
+  return header;
+}
+
+void record_half_open(Context& ctx, const HalfOpen& entry, const FlowKey& flow, const TcpHeader& header,
+                      bool again) {
+  if (!(entry.flags & kHalfOpenTraced) || !ctx.recorder.is_enabled()) return;
+  Tcb shadow{};
+  shadow.state = State::kSynReceived;
+  shadow.rcv.nxt = entry.irs + 1;
+  shadow.snd.una = entry.iss;
+  shadow.snd.nxt = entry.iss + 1;
+  ctx.record_segment(telemetry::EventKind::kSent, ctx.hash_of(flow), &shadow, header, header.window, 0,
+                     Outcome::kCount, again);
+}
+
+}  // namespace
+
+packet::PacketPtr make_header_packet(Context& ctx, const TcpHeader& header) {
+  packet::PacketPtr packet(rte_pktmbuf_alloc(ctx.pools.control));
+  if (!packet) {
+    ctx.metrics.count(Counter::kTxNoBuffer);
+    return packet;
+  }
+  const std::size_t length = wire::emit_tcp(
+      header, {rte_pktmbuf_mtod(packet.get(), std::byte*), wire::kTcpMaxHeader});
+  packet->data_len = static_cast<std::uint16_t>(length);
+  packet->pkt_len = packet->data_len;
+  packet->l4_len = length & 0xff;
+  return packet;
+}
+
+void fill_header(Context& ctx, Tcb& block, TcpHeader& header) {
+  header.source = Port{block.key.local_port};
+  header.destination = Port{block.key.remote_port};
+  //= rfc7323#3.2  once agreed, in every segment but a RST, and in a RST too (SHOULD)
+  if (block.has(kTimestampsOk)) add_timestamps(ctx, header, block.ts_offset, block.ts_recent);
+  if (block.has(kSackOk) && block.receive_record != kNoIndex && !header.has(wire::kSyn | wire::kRst)) {
+    const ReceiveRecord& record = ctx.receives.slab[block.receive_record];
+    //= rfc2018#4
+    header.options.sack_count = std::min<std::uint8_t>(record.sack_count, block.has(kTimestampsOk) ? 3 : 4);
+    std::copy_n(record.sack, header.options.sack_count, header.options.sack);
+  }
+}
+
+Outcome answer_stray(Context& ctx, const Segment& segment) {
+  //= rfc9293#3.10.7.1
+  if (segment.has(wire::kRst)) return Outcome::kStrayRst;
+  if (!ctx.reset_bucket.take(ctx.now)) return Outcome::kStraySilenced;
+  TcpHeader header;
+  header.source = segment.flow.local_port;
+  header.destination = segment.flow.remote_port;
+  if (segment.has(wire::kAck)) {
+    header.seq = segment.ack();
+    header.flags = wire::kRst;
+  } else {
+    header.ack = segment.seq() + segment.length();
+    header.flags = wire::kRst | wire::kAck;
+  }
+  push(ctx, segment.flow, header);
+  return Outcome::kStrayAnswered;
+}
+
+bool send_reset_for_ack(Context& ctx, const Segment& segment) {
+  if (!ctx.reset_bucket.take(ctx.now)) return false;
+  TcpHeader header;
+  header.source = segment.flow.local_port;
+  header.destination = segment.flow.remote_port;
+  header.seq = segment.ack();
+  header.flags = wire::kRst;
+  push(ctx, segment.flow, header);
+  return true;
+}
+
+void send_reset(Context& ctx, std::uint32_t index) {
+  Tcb& block = ctx.touch(index);
+  TcpHeader header;
+  header.flags = wire::kRst | wire::kAck;
+  header.seq = block.snd.nxt;
+  header.ack = block.rcv.nxt;
+  fill_header(ctx, block, header);
+  const FlowKey flow = ctx.flow_of(block);
+  push(ctx, flow, header);
+  if (block.has(kTraced))
+    ctx.record_segment(telemetry::EventKind::kSent, ctx.hash_of(flow), &block, header, 0, 0,
+                       Outcome::kCount, false);
+}
+
+void send_syn_ack(Context& ctx, std::uint32_t half_open_index) {
+  const HalfOpen& entry = ctx.half_opens[half_open_index];
+  const FlowKey flow = ctx.flow_of(entry);
+  TcpHeader header = half_open_header(ctx, entry, flow);
+  header.flags = wire::kSyn | wire::kAck;
+  header.seq = entry.iss;
+  header.options.has_mss = true;
+  const unsigned overhead = (flow.is_v4() ? 20u : 40u) + 20u;
+  header.options.mss = static_cast<std::uint16_t>(entry.path_mtu - overhead);
+  if (ctx.config.max_mss != 0) header.options.mss = std::min(header.options.mss, ctx.config.max_mss);
+  header.options.has_sack_permitted = (entry.flags & kHalfOpenSack) != 0;
+  if (entry.peer_wscale != 0xff) {
+    header.options.has_window_scale = true;
+    header.options.window_scale = window_scale_for(ctx.config);
+  }
+  push(ctx, flow, header);
+  record_half_open(ctx, entry, flow, header, entry.retransmits > 0);
+}
+
+void send_half_open_ack(Context& ctx, std::uint32_t half_open_index) {
+  const HalfOpen& entry = ctx.half_opens[half_open_index];
+  if (!ctx.challenge_bucket.take(ctx.now)) {
+    ctx.metrics.count(Counter::kChallengeAcksLimited);
+    return;
+  }
+  ctx.metrics.count(Counter::kChallengeAcksSent);
+  const FlowKey flow = ctx.flow_of(entry);
+  TcpHeader header = half_open_header(ctx, entry, flow);
+  header.flags = wire::kAck;
+  header.seq = entry.iss + 1;
+  push(ctx, flow, header);
+  record_half_open(ctx, entry, flow, header, false);
+}
+
+void send_time_wait_ack(Context& ctx, FlowRef ref) {
+  const FlowKey flow = ctx.flow_of_time_wait(ref);
+  TcpHeader header;
+  header.source = flow.local_port;
+  header.destination = flow.remote_port;
+  header.flags = wire::kAck;
+  bool is_traced = false;
+  const auto fill = [&](const auto& entry) {
+    header.seq = entry.snd_nxt;
+    header.ack = entry.rcv_nxt;
+    header.window = entry.rcv_wnd;
+    is_traced = (entry.flags & kTimeWaitTraced) != 0;
+    if (entry.flags & kTimeWaitTimestamps) add_timestamps(ctx, header, entry.ts_offset, entry.ts_recent);
+  };
+  if (ref.kind() == FlowRef::kTimeWait4) {
+    fill(ctx.time_wait4[ref.index()]);
+  } else {
+    fill(ctx.time_wait6[ref.index()]);
+  }
+  push(ctx, flow, header);
+  if (is_traced && ctx.recorder.is_enabled()) {
+    Tcb shadow{};
+    shadow.state = State::kTimeWait;
+    shadow.snd.una = shadow.snd.nxt = header.seq;
+    shadow.rcv.nxt = header.ack;
+    ctx.record_segment(telemetry::EventKind::kSent, ctx.hash_of(flow), &shadow, header, header.window, 0,
+                       Outcome::kCount, false);
+  }
+}
+
+void challenge(Context& ctx, std::uint32_t index) {
+  //= rfc5961#7
+  constexpr std::uint8_t kPerSecond = 5;
+  Tcb& block = ctx.touch(index);
+  const auto second = static_cast<std::uint8_t>(ctx.tick / 1000);
+  if (block.challenge_second != second) {
+    block.challenge_second = second;
+    block.challenges_left = kPerSecond;
+  }
+  if (block.challenges_left == 0 || !ctx.challenge_bucket.take(ctx.now)) {
+    ctx.metrics.count(Counter::kChallengeAcksLimited);
+    return;
+  }
+  --block.challenges_left;
+  ctx.metrics.count(Counter::kChallengeAcksSent);
+  block.set(kAckNow);
+  ctx.want_output(index);
+}
+
+}  // namespace sluice::tcp

@@ -1,0 +1,32 @@
+#pragma once
+
+// Segments that have no send queue behind them.
+
+#include "tcp/context.hpp"
+
+namespace sluice::tcp {
+
+/// An mbuf with the emitted header and nothing else; null (and counted) if there is none to be had.
+packet::PacketPtr make_header_packet(Context& ctx, const wire::TcpHeader& header);
+
+/// Fills ports, timestamps and SACK blocks of a segment of `block`; seq, flags and window are the caller's.
+void fill_header(Context& ctx, Tcb& block, wire::TcpHeader& header);
+
+/// Branch 3: the segment belongs to nothing here. RST as RFC 9293 3.10.7.1 says, under the cap.
+Outcome answer_stray(Context& ctx, const Segment& segment);
+/// RST <SEQ=SEG.ACK> against an ACK of something never sent, under the same cap. False: silenced.
+bool send_reset_for_ack(Context& ctx, const Segment& segment);
+/// RST of a synchronized (or SYN-RECEIVED) connection: <SEQ=SND.NXT><CTL=RST,ACK>.
+void send_reset(Context& ctx, std::uint32_t index);
+
+/// The SYN-ACK of a half-open entry, the first or again.
+void send_syn_ack(Context& ctx, std::uint32_t half_open_index);
+/// <SEQ=SND.NXT><ACK=RCV.NXT><CTL=ACK> of a half-open entry or a TIME-WAIT entry.
+void send_half_open_ack(Context& ctx, std::uint32_t half_open_index);
+void send_time_wait_ack(Context& ctx, FlowRef ref);
+
+/// A challenge ACK (RFC 5961): at most 5 a second for each connection, so that no counter shared
+/// between connections can be watched from outside (CVE-2016-5696), and under the worker's cap.
+void challenge(Context& ctx, std::uint32_t index);
+
+}  // namespace sluice::tcp

@@ -1,0 +1,26 @@
+#pragma once
+
+#include <cstdint>
+
+#include "tcp/context.hpp"
+
+namespace sluice::tcp {
+
+/// Octets that may still come: RCV.NXT up to the right edge advertised.
+inline std::uint32_t receive_window(const Tcb& block) {
+  return wire::seq_offset(block.rcv.nxt, block.rcv.adv) > 0
+             ? wire::seq_distance(block.rcv.nxt, block.rcv.adv)
+             : 0;
+}
+
+/// Moves the right edge as far as buffer and silly-window avoidance allow, never to the left, and
+/// gives the header's window field (scaled).
+std::uint16_t advertise_window(Context& ctx, Tcb& block);
+
+/// Octets were read: is the peer to be told now that there is room again?
+bool is_window_update_due(const Context& ctx, const Tcb& block);
+
+/// The window scale that our receive buffer asks for.
+std::uint8_t window_scale_for(const EngineConfig& config);
+
+}  // namespace sluice::tcp

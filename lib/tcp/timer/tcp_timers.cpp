@@ -1,0 +1,245 @@
+#include "tcp/timer/tcp_timers.hpp"
+
+#include <algorithm>
+
+#include "tcp/output/control.hpp"
+#include "tcp/output/output.hpp"
+#include "tcp/recovery/loss_recovery.hpp"
+#include "tcp/recovery/rtt.hpp"
+
+namespace sluice::tcp {
+namespace {
+
+constexpr std::uint8_t kMaxBackoff = 16;
+
+void count_timer(Context& ctx, const Tcb& block, TimerKind kind) {
+  ctx.metrics.count(kind);
+  if (block.has(kTraced) && ctx.recorder.is_enabled())
+    ctx.record_detail(telemetry::EventKind::kTimer, block, static_cast<std::uint8_t>(kind));
+}
+
+bool is_user_timeout_over(const Context& ctx, const Tcb& block) {
+  return ctx.tick - block.unacked_since >= ticks_in(user_timeout(ctx, block));
+}
+
+/// The next retransmission or probe, no later than the end of the user timeout.
+void arm_backed_off(Context& ctx, std::uint32_t index) {
+  Tcb& block = ctx.tcb(index);
+  const Tick by_backoff = ctx.tick + ticks_in(retransmission_timeout(block, ctx.config));
+  const Tick by_user = block.unacked_since + ticks_in(user_timeout(ctx, block));
+  ctx.arm(index, kTimerRetransmit, tick_before(by_user, by_backoff) ? by_user : by_backoff);
+}
+
+void on_handshake_timeout(Context& ctx, std::uint32_t index) {
+  Tcb& block = ctx.touch(index);
+  count_timer(ctx, block, TimerKind::kConnect);
+  const std::uint8_t retries =
+      block.state == State::kSynSent ? ctx.config.syn_retries : ctx.config.syn_ack_retries;
+  if (block.backoff >= retries) {
+    //= rfc9293#3.8.3 MUST-23
+    ctx.metrics.count(Counter::kConnectTimedOut);
+    ctx.close(index, CloseReason::kTimedOut);
+    return;
+  }
+  ++block.backoff;
+  if (SendRecord* record = ctx.send_record(block)) record->is_timing = false;
+  block.set(kRetransmitNow);
+  ctx.want_output(index);
+}
+
+void on_persist_timeout(Context& ctx, std::uint32_t index) {
+  Tcb& block = ctx.touch(index);
+  count_timer(ctx, block, TimerKind::kPersist);
+  // A peer that answers probes restarts unacked_since: it may hold its window shut for ever.
+  //= rfc9293#3.8.6.1 MUST-37
+  if (is_user_timeout_over(ctx, block)) {
+    ctx.metrics.count(Counter::kUserTimeouts);
+    ctx.close(index, CloseReason::kTimedOut);
+    return;
+  }
+  //= rfc9293#3.8.6.1 SHLD-30
+  block.backoff = std::min<std::uint8_t>(static_cast<std::uint8_t>(block.backoff + 1), kMaxBackoff);
+  block.set(kProbeNow);
+  ctx.want_output(index);
+  arm_backed_off(ctx, index);
+}
+
+void on_retransmit_timeout(Context& ctx, std::uint32_t index) {
+  Tcb& block = ctx.touch(index);
+  if (!is_synchronized(block.state)) return on_handshake_timeout(ctx, index);
+  if (block.has(kPersisting)) return on_persist_timeout(ctx, index);
+  if (flight_size(block) == 0) return;
+  if (is_user_timeout_over(ctx, block)) {
+    //= rfc9293#3.8.3 MUST-20
+    count_timer(ctx, block, TimerKind::kUserTimeout);
+    ctx.metrics.count(Counter::kUserTimeouts);
+    ctx.close(index, CloseReason::kTimedOut);
+    return;
+  }
+  count_timer(ctx, block, TimerKind::kRetransmit);
+  ctx.metrics.count(Counter::kRtoFired);
+  SendRecord* const record = ctx.send_record(block);
+  on_retransmission_timeout(block, record);
+  block.backoff = std::min<std::uint8_t>(static_cast<std::uint8_t>(block.backoff + 1), kMaxBackoff);
+  block.clear(kRetransmitNow);
+  if (record == nullptr) block.set(kRetransmitNow);
+  ctx.want_output(index);
+  //= rfc6298#5.5, 5.6
+  arm_backed_off(ctx, index);
+}
+
+void on_keepalive(Context& ctx, std::uint32_t index) {
+  Tcb& block = ctx.touch(index);
+  //= rfc9293#3.8.4 MUST-24  an option, off by default (MUST-25)
+  if (!block.has(kKeepaliveOn)) return;
+  const Tick idle = ctx.tick - ctx.totals[index].last_received_at;
+  const Tick patience = ticks_in(ctx.config.keepalive_idle);
+  if (idle < patience) {
+    block.keepalive_probes = 0;
+    ctx.arm(index, kTimerKeepalive, ctx.totals[index].last_received_at + patience);
+    return;
+  }
+  count_timer(ctx, block, TimerKind::kKeepalive);
+  if (block.keepalive_probes >= ctx.config.keepalive_count) {
+    ctx.metrics.count(Counter::kKeepaliveTimeouts);
+    send_reset(ctx, index);
+    ctx.close(index, CloseReason::kKeepalive);
+    return;
+  }
+  ++block.keepalive_probes;
+  if (flight_size(block) == 0) {  // else retransmissions probe already
+    block.set(kProbeNow);
+    ctx.want_output(index);
+  }
+  ctx.arm(index, kTimerKeepalive, ctx.tick + ticks_in(ctx.config.keepalive_interval));
+}
+
+void on_deadline(Context& ctx, std::uint32_t index) {
+  const auto is_due = [&](TcbTimer timer, Tick deadline) {
+    Tcb& block = ctx.tcb(index);
+    if (!ctx.is_armed(block, timer) || tick_before(ctx.tick, deadline)) return false;
+    ctx.touch(index);
+    ctx.disarm(block, timer);
+    return true;
+  };
+  Tcb& block = ctx.tcb(index);
+  if (is_due(kTimerDelayedAck, block.delayed_ack_at)) {
+    count_timer(ctx, block, TimerKind::kDelayedAck);
+    ctx.metrics.count(Counter::kDelayedAcks);
+    block.set(kAckNow);
+    ctx.want_output(index);
+  }
+  if (is_due(kTimerApplication, block.application_at)) {
+    count_timer(ctx, block, TimerKind::kApplication);
+    ctx.notify(index, app::kTimer);
+  }
+  if (is_due(kTimerRetransmit, block.retransmit_at)) on_retransmit_timeout(ctx, index);
+  if (block.has(kDetached)) return;
+  if (is_due(kTimerKeepalive, block.keepalive_at)) on_keepalive(ctx, index);
+  if (block.has(kDetached)) return;
+  if (is_due(kTimerLinger, block.linger_at)) {
+    count_timer(ctx, block, TimerKind::kFinWait2);
+    ctx.metrics.count(Counter::kOrphanTimeouts);
+    ctx.close(index, CloseReason::kTimedOut);
+    return;
+  }
+  // Deadlines that moved later, or were only disarmed, come back here: hang the node anew.
+  const auto rearm = [&](TcbTimer timer, Tick deadline) {
+    if (ctx.is_armed(block, timer)) ctx.wheel.arm(index, deadline);
+  };
+  rearm(kTimerRetransmit, block.retransmit_at);
+  rearm(kTimerDelayedAck, block.delayed_ack_at);
+  rearm(kTimerKeepalive, block.keepalive_at);
+  rearm(kTimerLinger, block.linger_at);
+  rearm(kTimerApplication, block.application_at);
+}
+
+void on_half_open_deadline(Context& ctx, std::uint32_t index) {
+  HalfOpen& entry = ctx.half_opens[index];
+  ctx.metrics.count(TimerKind::kSynAck);
+  const Tick end = entry.created_at + ticks_in(ctx.config.half_open_lifetime);
+  if (entry.retransmits >= ctx.config.syn_ack_retries || !tick_before(ctx.tick, end)) {
+    ctx.metrics.count(Counter::kHalfOpenExpired);
+    ctx.drop_half_open(index);
+    return;
+  }
+  entry.version.begin_write();
+  ++entry.retransmits;
+  entry.version.end_write();
+  ctx.metrics.count(Counter::kSynAckRetransmits);
+  send_syn_ack(ctx, index);
+  const Tick next = ctx.tick + (ticks_in(ctx.config.rto_initial) << entry.retransmits);
+  ctx.half_open_wheel.arm(index, tick_before(end, next) ? end : next);
+}
+
+/// When the tick `ahead` of the present one begins; now, if that is past.
+Instant start_of_tick(const Context& ctx, std::int32_t ahead) {
+  if (ahead <= 0) return ctx.now;
+  return Instant::from_ns((ctx.now.ns() / kTickLength.ns() + ahead) * kTickLength.ns());
+}
+
+template <class Ring>
+void expire_time_wait(Context& ctx, Ring& ring, FlowRef::Kind kind, std::uint32_t budget) {
+  while (!ring.is_empty() && budget-- > 0) {
+    const std::uint32_t oldest = ring.oldest();
+    auto& entry = ring[oldest];
+    if ((entry.flags & kTimeWaitInUse) && (entry.flags & kTimeWaitRestarted)) {
+      auto moved = entry;
+      moved.flags = static_cast<std::uint16_t>(moved.flags & ~(kTimeWaitRestarted | kTimeWaitInUse));
+      const FlowRef old(kind, oldest);
+      const std::uint64_t hash = ctx.hash_of(ctx.flow_of_time_wait(old));
+      ring.give_up(oldest);
+      ring.pop_oldest();
+      ctx.flows.replace(hash, old, FlowRef(kind, ring.push(moved)));
+      continue;
+    }
+    if ((entry.flags & kTimeWaitInUse) && tick_before(ctx.tick, entry.deadline)) return;
+    if (entry.flags & kTimeWaitInUse) ctx.metrics.count(TimerKind::kTimeWait);
+    ctx.drop_time_wait(FlowRef(kind, oldest), Counter::kTimeWaitExpired);
+  }
+}
+
+template <class Ring>
+Instant time_wait_deadline(const Context& ctx, const Ring& ring) {
+  if (ring.is_empty()) return Instant::never();
+  const auto& entry = ring[ring.oldest()];
+  if (!(entry.flags & kTimeWaitInUse) || (entry.flags & kTimeWaitRestarted)) return ctx.now;
+  const auto ahead = static_cast<std::int32_t>(entry.deadline - ctx.tick);
+  return start_of_tick(ctx, ahead);
+}
+
+}  // namespace
+
+Duration user_timeout(const Context& ctx, const Tcb& block) {
+  return block.user_timeout_ms != 0 ? Duration::from_ms(block.user_timeout_ms) : ctx.config.user_timeout;
+}
+
+void restart_keepalive(Context& ctx, std::uint32_t index) {
+  Tcb& block = ctx.tcb(index);
+  if (!block.has(kKeepaliveOn) || ctx.is_armed(block, kTimerKeepalive)) return;
+  ctx.arm(index, kTimerKeepalive, ctx.totals[index].last_received_at + ticks_in(ctx.config.keepalive_idle));
+}
+
+void advance_timers(Context& ctx, std::uint32_t budget) {
+  ctx.wheel.advance(ctx.tick, budget, [&](std::uint32_t index) { on_deadline(ctx, index); });
+  ctx.half_open_wheel.advance(ctx.tick, budget,
+                              [&](std::uint32_t index) { on_half_open_deadline(ctx, index); });
+  expire_time_wait(ctx, ctx.time_wait4, FlowRef::kTimeWait4, budget);
+  expire_time_wait(ctx, ctx.time_wait6, FlowRef::kTimeWait6, budget);
+}
+
+Instant next_timer(const Context& ctx) {
+  Instant next = Instant::never();
+  const auto consider = [&](const auto& wheel) {
+    Tick when;
+    if (!wheel.next_event(when)) return;
+    const auto ahead = static_cast<std::int32_t>(when - ctx.tick);
+    next = std::min(next, start_of_tick(ctx, ahead));
+  };
+  consider(ctx.wheel);
+  consider(ctx.half_open_wheel);
+  next = std::min(next, time_wait_deadline(ctx, ctx.time_wait4));
+  return std::min(next, time_wait_deadline(ctx, ctx.time_wait6));
+}
+
+}  // namespace sluice::tcp

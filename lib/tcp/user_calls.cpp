@@ -1,0 +1,328 @@
+#include "tcp/user_calls.hpp"
+
+#include <algorithm>
+#include <cstring>
+
+#include "tcp/output/control.hpp"
+#include "tcp/output/output.hpp"
+#include "tcp/output/window.hpp"
+
+namespace sluice::tcp {
+namespace {
+
+Error error_of(CloseReason reason) {
+  switch (reason) {
+    case CloseReason::kNormal: return Error::kClosing;
+    case CloseReason::kReset:
+    case CloseReason::kAborted:
+    case CloseReason::kShutdown:
+    case CloseReason::kNoResources: return Error::kReset;
+    case CloseReason::kRefused: return Error::kRefused;
+    case CloseReason::kUnreachable: return Error::kUnreachable;
+    case CloseReason::kTimedOut:
+    case CloseReason::kKeepalive: return Error::kTimedOut;
+  }
+  return Error::kReset;
+}
+
+void record_call(Context& ctx, const Tcb& block, telemetry::UserCall call) {
+  if (block.has(kTraced) && ctx.recorder.is_enabled())
+    ctx.record_detail(telemetry::EventKind::kUserCall, block, static_cast<std::uint8_t>(call));
+}
+
+/// The TCB if it takes octets to send, else the error.
+Result<Tcb*, Error> sendable(Context& ctx, ConnHandle handle) {
+  Tcb* const block = find_tcb(ctx, handle);
+  if (block == nullptr || block->has(kOrphan)) return fail(Error::kStaleHandle);
+  if (block->has(kDetached)) return fail(error_of(static_cast<CloseReason>(block->close_reason)));
+  //= rfc9293#3.10.2
+  if (block->has(kFinQueued) || !may_queue_data(block->state)) return fail(Error::kClosing);
+  return block;
+}
+
+std::uint32_t send_room(Context& ctx, Tcb& block) {
+  const SendRecord* const record = ctx.send_record(block);
+  const std::uint32_t queued = record == nullptr ? 0 : record->queue.bytes();
+  return ctx.config.send_buffer_bytes > queued ? ctx.config.send_buffer_bytes - queued : 0;
+}
+
+void note_queued(Context& ctx, std::uint32_t index, std::uint32_t taken, std::size_t offered) {
+  Tcb& block = ctx.touch(index);
+  ctx.totals[index].bytes_queued += taken;
+  if (taken < offered) block.set(kSendBlocked);
+  if (taken > 0) {
+    record_call(ctx, block, telemetry::UserCall::kSend);
+    if (is_synchronized(block.state)) ctx.want_output(index);
+  }
+}
+
+/// Copies up to `octets.size()` to the queue's end; stops when mbufs run out.
+std::uint32_t append_copy(Context& ctx, SendRecord& record, std::span<const std::byte> octets) {
+  std::uint32_t taken = 0;
+  while (taken < octets.size()) {
+    rte_mbuf* const tail = record.queue.tail();
+    const std::size_t room =
+        tail != nullptr && packet::is_exclusive(*tail) ? rte_pktmbuf_tailroom(tail) : 0;
+    const auto piece = octets.subspan(taken, std::min(room, octets.size() - taken));
+    if (!piece.empty() && record.queue.absorb(piece)) {
+      taken += static_cast<std::uint32_t>(piece.size());
+      continue;
+    }
+    if (ctx.is_low_on_buffers) break;
+    packet::PacketPtr packet(rte_pktmbuf_alloc(ctx.pools.receive));
+    if (!packet) break;
+    const std::size_t count = std::min<std::size_t>(rte_pktmbuf_tailroom(packet.get()), octets.size() - taken);
+    std::memcpy(rte_pktmbuf_mtod(packet.get(), std::byte*), octets.data() + taken, count);
+    packet->data_len = static_cast<std::uint16_t>(count);
+    packet->pkt_len = packet->data_len;
+    record.queue.append(std::move(packet));
+    taken += static_cast<std::uint32_t>(count);
+  }
+  return taken;
+}
+
+/// A detached connection that was kept for its reader may go when nothing is left to read.
+void finish_reading(Context& ctx, std::uint32_t index) {
+  Tcb& block = ctx.tcb(index);
+  if (block.has(kDetached) && !block.has(kClosedDelivered | kWaitsAccept) && !ctx.has_unread(block))
+    ctx.notify(index, app::kClosed);
+}
+
+void discard_detached(Context& ctx, std::uint32_t index, CloseReason reason) {
+  Tcb& block = ctx.touch(index);
+  block.set(kOrphan);
+  block.close_reason = static_cast<std::uint8_t>(reason);
+  ctx.drop_receive_record(block);
+  ctx.notify(index, app::kClosed);
+}
+
+void queue_fin(Context& ctx, std::uint32_t index) {
+  Tcb& block = ctx.touch(index);
+  block.set(kFinQueued);
+  //= rfc9293#3.10.4
+  if (block.state == State::kEstablished) ctx.transition(index, State::kFinWait1);
+  if (block.state == State::kCloseWait) ctx.transition(index, State::kLastAck);
+  if (is_synchronized(block.state)) ctx.want_output(index);
+}
+
+}  // namespace
+
+Tcb* find_tcb(Context& ctx, ConnHandle handle) {
+  if (handle.index >= ctx.tcbs.high_water()) return nullptr;
+  Tcb& block = ctx.tcb(handle.index);
+  return block.generation == handle.generation && !block.has(kClosedDelivered) ? &block : nullptr;
+}
+
+ConnHandle handle_of(const Context& ctx, std::uint32_t index) {
+  return {index, ctx.tcbs[index].generation};
+}
+
+Result<std::size_t, Error> send(Context& ctx, ConnHandle handle, std::span<const std::byte> octets) {
+  const auto found = sendable(ctx, handle);
+  if (!found) return fail(found.error());
+  Tcb& block = ctx.touch(handle.index);
+  const std::size_t wanted = std::min<std::size_t>(octets.size(), send_room(ctx, block));
+  std::uint32_t taken = 0;
+  if (wanted > 0) {
+    SendRecord* const record = ctx.need_send_record(block);
+    if (record == nullptr) return fail(Error::kNoBuffers);
+    taken = append_copy(ctx, *record, octets.first(wanted));
+    if (taken == 0) {
+      if (record->queue.is_empty() && block.snd.una == block.snd.nxt && is_synchronized(block.state))
+        ctx.drop_send_record(block);
+      return fail(Error::kNoBuffers);
+    }
+  }
+  note_queued(ctx, handle.index, taken, octets.size());
+  return taken;
+}
+
+Result<std::size_t, Error> send(Context& ctx, ConnHandle handle, packet::PacketChain& chain) {
+  const auto found = sendable(ctx, handle);
+  if (!found) return fail(found.error());
+  Tcb& block = ctx.touch(handle.index);
+  const std::uint32_t offered = chain.bytes();
+  std::uint32_t wanted = std::min(offered, send_room(ctx, block));
+  if (wanted > 0) {
+    SendRecord* const record = ctx.need_send_record(block);
+    if (record == nullptr) return fail(Error::kNoBuffers);
+    packet::PacketChain front;
+    if (wanted == offered) {
+      front = std::move(chain);
+    } else if (!chain.split_front(wanted, *ctx.pools.indirect, front)) {
+      return fail(Error::kNoBuffers);
+    }
+    record->queue.append(std::move(front));
+  }
+  note_queued(ctx, handle.index, wanted, offered);
+  return wanted;
+}
+
+Result<packet::PacketChain, Error> receive(Context& ctx, ConnHandle handle) {
+  Tcb* const found = find_tcb(ctx, handle);
+  if (found == nullptr || found->has(kOrphan)) return fail(Error::kStaleHandle);
+  Tcb& block = ctx.touch(handle.index);
+  ReceiveRecord* const record = ctx.receive_record(block);
+  if (record != nullptr && !record->ready.is_empty()) {
+    packet::PacketChain octets = std::move(record->ready);
+    if (record->packets == 0) ctx.drop_receive_record(block);
+    if (block.has(kUrgentPending) && wire::seq_leq(block.rcv_up, block.rcv.nxt)) block.clear(kUrgentPending);
+    finish_reading(ctx, handle.index);
+    return octets;
+  }
+  if (block.has(kFinReceived)) {
+    block.set(kEndDelivered);
+    finish_reading(ctx, handle.index);
+    return fail(Error::kEndOfStream);
+  }
+  if (block.has(kDetached)) return fail(error_of(static_cast<CloseReason>(block.close_reason)));
+  return fail(Error::kWouldBlock);
+}
+
+void unreceive(Context& ctx, ConnHandle handle, packet::PacketChain chain) {
+  Tcb* const found = find_tcb(ctx, handle);
+  if (found == nullptr || found->has(kOrphan) || chain.is_empty()) return;
+  Tcb& block = ctx.touch(handle.index);
+  ReceiveRecord* const record = ctx.need_receive_record(block);
+  if (record == nullptr) {
+    // The slab was drained by others since: octets that were acknowledged cannot be kept.
+    send_reset(ctx, handle.index);
+    ctx.close(handle.index, CloseReason::kNoResources);
+    return;
+  }
+  chain.append(std::move(record->ready));
+  record->ready = std::move(chain);
+}
+
+void credit(Context& ctx, ConnHandle handle, std::uint32_t bytes) {
+  Tcb* const found = find_tcb(ctx, handle);
+  if (found == nullptr || bytes == 0) return;
+  Tcb& block = ctx.touch(handle.index);
+  SLUICE_ASSERT(block.receive_charged >= bytes);
+  block.receive_charged -= bytes;
+  if (block.has(kDetached | kOrphan) || !may_receive_data(block.state)) return;
+  //= rfc9293#3.8.6.2.2
+  if (is_window_update_due(ctx, block)) {
+    block.set(kAckNow);
+    ctx.want_output(handle.index);
+  }
+}
+
+Result<void, Error> shutdown(Context& ctx, ConnHandle handle) {
+  const auto found = sendable(ctx, handle);
+  if (!found) return fail(found.error());
+  if ((*found)->state == State::kSynSent) return fail(Error::kNotConnected);
+  record_call(ctx, **found, telemetry::UserCall::kShutdown);
+  queue_fin(ctx, handle.index);
+  return {};
+}
+
+Result<void, Error> close(Context& ctx, ConnHandle handle) {
+  Tcb* const found = find_tcb(ctx, handle);
+  if (found == nullptr || found->has(kOrphan)) return fail(Error::kStaleHandle);
+  const std::uint32_t index = handle.index;
+  Tcb& block = ctx.touch(index);
+  record_call(ctx, block, telemetry::UserCall::kClose);
+  if (block.has(kDetached)) {
+    discard_detached(ctx, index, static_cast<CloseReason>(block.close_reason));
+    return {};
+  }
+  const ReceiveRecord* const record = ctx.receive_record(block);
+  const bool has_unread = record != nullptr && !record->ready.is_empty();
+  if (block.state == State::kSynSent || has_unread) return abort(ctx, handle, CloseReason::kAborted);
+  if (ctx.orphans >= ctx.config.max_orphans) {
+    ctx.metrics.count(Counter::kOrphanTimeouts);
+    return abort(ctx, handle, CloseReason::kNoResources);
+  }
+  block.set(kOrphan);
+  ++ctx.orphans;
+  if (block.has(kWaitsAccept)) ctx.accept_remove(index);
+  if (!block.has(kFinQueued)) queue_fin(ctx, index);
+  if (block.state == State::kFinWait2)
+    ctx.arm(index, kTimerLinger, ctx.tick + ticks_in(ctx.config.fin_wait_2));
+  return {};
+}
+
+Result<void, Error> abort(Context& ctx, ConnHandle handle, CloseReason reason) {
+  Tcb* const found = find_tcb(ctx, handle);
+  if (found == nullptr) return fail(Error::kStaleHandle);
+  const std::uint32_t index = handle.index;
+  Tcb& block = ctx.touch(index);
+  record_call(ctx, block, telemetry::UserCall::kAbort);
+  if (block.has(kDetached)) {
+    discard_detached(ctx, index, static_cast<CloseReason>(block.close_reason));
+    return {};
+  }
+  //= rfc9293#3.10.5
+  if (block.state != State::kSynSent) send_reset(ctx, index);
+  ctx.close(index, reason);
+  // Whoever called has let go: only on_closed is left for it.
+  if (find_tcb(ctx, handle) != nullptr) block.set(kOrphan);
+  return {};
+}
+
+Result<ConnHandle, Error> accept(Context& ctx, ListenerHandle handle) {
+  ListenerRecord* const listener = ctx.listeners.get(handle);
+  if (listener == nullptr) return fail(Error::kStaleHandle);
+  if (listener->is_paused || listener->accept_head == kNoIndex) return fail(Error::kWouldBlock);
+  const std::uint32_t index = listener->accept_head;
+  ctx.accept_remove(index);
+  Tcb& block = ctx.touch(index);
+  block.set(kAccepted);
+  ++listener->accepted_total;
+  ctx.metrics.count(Counter::kAccepted);
+  record_call(ctx, block, telemetry::UserCall::kAccept);
+  const std::uint8_t waiting = block.event_mask;
+  ctx.notify(index, static_cast<std::uint8_t>(waiting | app::kOpened | (block.has(kDetached) ? app::kClosed : 0)));
+  return handle_of(ctx, index);
+}
+
+Result<ListenerHandle, Error> listen(Context& ctx, const ListenRequest& request) {
+  if (ctx.is_draining) return fail(Error::kDraining);
+  if (request.port.value == 0) return fail(Error::kInvalidArgument);
+  const std::uint16_t same = ctx.listeners.find(request.address, request.port);
+  if (same != ListenerHandle::kNone && ctx.listeners[same].address == request.address)
+    return fail(Error::kAddressInUse);
+  const ListenerHandle handle = ctx.listeners.open(request.address, request.port);
+  if (handle.is_none()) return fail(Error::kTooManyConnections);
+  ListenerRecord& listener = ctx.listeners[handle.index];
+  listener.version.begin_write();
+  listener.syn_backlog = request.syn_backlog;
+  listener.accept_backlog = request.accept_backlog;
+  listener.is_traced = request.is_traced ? 1 : 0;
+  listener.version.end_write();
+  return handle;
+}
+
+Result<void, Error> close_listener(Context& ctx, ListenerHandle handle) {
+  ListenerRecord* const listener = ctx.listeners.get(handle);
+  if (listener == nullptr) return fail(Error::kStaleHandle);
+  for (std::uint32_t index = 0; listener->half_open > 0 && index < ctx.half_opens.high_water(); ++index)
+    if (ctx.half_opens[index].listener == handle.index) ctx.drop_half_open(index);
+  while (listener->accept_head != kNoIndex) {
+    const std::uint32_t index = listener->accept_head;
+    if (ctx.tcb(index).has(kDetached)) {
+      ctx.accept_remove(index);
+      ctx.touch(index).set(kClosedDelivered);
+      ctx.release_if_done(index);
+    } else {
+      static_cast<void>(abort(ctx, handle_of(ctx, index), CloseReason::kAborted));
+    }
+  }
+  ctx.acceptable_listeners &= ~(std::uint64_t{1} << handle.index);
+  ctx.listeners.close(handle.index);
+  return {};
+}
+
+void drain_idle(Context& ctx, std::uint32_t budget, std::uint32_t& cursor) {
+  const std::uint32_t end = ctx.tcbs.high_water();
+  for (; budget > 0 && end > 0; --budget, ++cursor) {
+    if (cursor >= end) cursor = 0;
+    const Tcb& block = ctx.tcb(cursor);
+    const bool is_open = block.state == State::kEstablished || block.state == State::kCloseWait;
+    const bool is_busy = block.send_record != kNoIndex || ctx.has_unread(block) || block.has(kEventPending);
+    if (is_open && !is_busy && !block.has(kDetached | kFinQueued)) queue_fin(ctx, cursor);
+  }
+}
+
+}  // namespace sluice::tcp

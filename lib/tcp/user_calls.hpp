@@ -1,0 +1,53 @@
+#pragma once
+
+// The user's calls (RFC 9293 3.9.1, 3.10): OPEN is in handshake/open.hpp, the rest here. All answer
+// kStaleHandle for a connection that is gone.
+
+#include <span>
+
+#include "tcp/context.hpp"
+
+namespace sluice::tcp {
+
+/// The TCB of a handle; null if it is stale.
+Tcb* find_tcb(Context& ctx, ConnHandle handle);
+ConnHandle handle_of(const Context& ctx, std::uint32_t index);
+
+/// SEND of octets that are copied. Gives how many were taken; fewer (down to 0) when the send
+/// buffer is full: app::kWritable follows.
+Result<std::size_t, Error> send(Context& ctx, ConnHandle handle, std::span<const std::byte> octets);
+/// SEND of octets whose buffers change hands. `chain` keeps what was not taken.
+Result<std::size_t, Error> send(Context& ctx, ConnHandle handle, packet::PacketChain& chain);
+
+/// RECEIVE: all octets in order. They stay charged to the receive buffer until credit().
+Result<packet::PacketChain, Error> receive(Context& ctx, ConnHandle handle);
+/// Puts octets that receive() gave back to the front of the queue.
+void unreceive(Context& ctx, ConnHandle handle, packet::PacketChain chain);
+/// `bytes` of what receive() gave were freed: the window may open.
+void credit(Context& ctx, ConnHandle handle, std::uint32_t bytes);
+
+/// CLOSE as the RFC means it: no more to send; receiving goes on.
+Result<void, Error> shutdown(Context& ctx, ConnHandle handle);
+/// The application is done both ways; unread octets make it a reset (RFC 1122 4.2.2.13).
+Result<void, Error> close(Context& ctx, ConnHandle handle);
+Result<void, Error> abort(Context& ctx, ConnHandle handle, CloseReason reason);
+
+/// Takes the oldest connection off an accept queue. kWouldBlock: none, or paused.
+Result<ConnHandle, Error> accept(Context& ctx, ListenerHandle handle);
+/// LISTEN. kAddressInUse, kTooManyConnections (no listener slot), kInvalidArgument (port 0).
+struct ListenRequest {
+  IpAddr address;  ///< Unspecified: any of ours.
+  Port port;
+  std::uint32_t syn_backlog = 0;
+  std::uint32_t accept_backlog = 0;
+  bool is_traced = false;
+};
+Result<ListenerHandle, Error> listen(Context& ctx, const ListenRequest& request);
+/// Half-open entries go silently, waiting connections are reset, accepted ones stay.
+Result<void, Error> close_listener(Context& ctx, ListenerHandle handle);
+
+/// FIN to connections that have nothing queued, unread or half done, at most `budget` looked at
+/// from where the last call stopped.
+void drain_idle(Context& ctx, std::uint32_t budget, std::uint32_t& cursor);
+
+}  // namespace sluice::tcp

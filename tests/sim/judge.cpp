@@ -1,0 +1,151 @@
+// The verdict over a world: what its applications saw, against the model.
+
+#include <algorithm>
+#include <numeric>
+
+#include "tcp/state.hpp"
+#include "tests/sim/coverage.hpp"
+#include "tests/sim/world.hpp"
+
+namespace sluice::sim {
+namespace {
+
+bool is_polite(const EndPlan& plan) {
+  return plan.abort_at.is_infinite() && plan.close_at.is_infinite() &&
+         (plan.finish == Finish::kShutdown || plan.finish == Finish::kLast ||
+          plan.reading == Reading::kEcho);
+}
+
+}  // namespace
+
+/// Both ends mean well, and nothing in the world can hinder them: they must succeed.
+bool World::is_orderly(const Life& life) const {
+  const ConnectionPlan& plan = plan_.connections[life.plan];
+  return !plan_.may_fail && !is_tainted_ && is_polite(plan.ends[0]) && is_polite(plan.ends[1]) &&
+         (plan.opening == Opening::kConnect || plan.opening == Opening::kSimultaneous);
+}
+
+void World::judge(Life& life) {
+  for (unsigned end = 0; end < 2; ++end) {
+    judge_end(life, *life.ends[end]);
+    judge_direction(*life.ends[end], *life.ends[1 - end]);
+    life.ends[end]->check_stale();
+  }
+  if (plan_.connections[life.plan].opening == Opening::kRefused ||
+      plan_.connections[life.plan].opening == Opening::kUnreachable) {
+    judge_refusal(life);
+  } else if (is_orderly(life)) {
+    judge_orderly(life);
+  }
+}
+
+void World::judge_end(const Life& life, const Application& end) {
+  const EndResult& seen = end.result();
+  result_.octets += seen.received;
+  if (seen.closed == 0) {
+    const bool is_client = &end == life.ends[0].get();
+    if (seen.is_open || (is_client && !life.refused))
+      ledger_.fail("{}: never heard of its end", end.describe());
+    return;
+  }
+  ++result_.reasons[static_cast<std::size_t>(seen.reason)];
+  switch (seen.reason) {
+    case CloseReason::kNormal:
+      // Both FINs were acknowledged: the application has queued its own, and has read or waived
+      // everything before the peer's.
+      if (!seen.cut_short && !(seen.ended_sending && seen.saw_end))
+        ledger_.fail("{}: a normal end that was none", end.describe());
+      if (!seen.is_open) ledger_.fail("{}: ended normally before it opened", end.describe());
+      break;
+    case CloseReason::kAborted:
+      if (!seen.cut_short) ledger_.fail("{}: nobody aborted it", end.describe());
+      break;
+    case CloseReason::kRefused:
+    case CloseReason::kUnreachable:
+      if (seen.is_open) ledger_.fail("{}: was open already", end.describe());
+      break;
+    case CloseReason::kShutdown:
+      if (std::all_of(plan_.hosts.begin(), plan_.hosts.end(),
+                      [](const HostPlan& host) { return host.drain_at.is_infinite(); }))
+        ledger_.fail("{}: nobody drained its host", end.describe());
+      break;
+    case CloseReason::kReset:
+    case CloseReason::kTimedOut:
+    case CloseReason::kKeepalive:
+    case CloseReason::kNoResources:
+      break;
+  }
+}
+
+/// Every octet once, in order (checked as it came), and an end of stream only where it was put.
+void World::judge_direction(const Application& sender, const Application& receiver) {
+  const EndResult& sent = sender.result();
+  const EndResult& got = receiver.result();
+  if (got.received > sent.sent)
+    ledger_.fail("{} and {}: more came than was sent", sender.describe(), receiver.describe());
+  if (got.saw_end && !(sent.ended_sending && got.received == sent.sent))
+    ledger_.fail("{} and {}: an end of stream before the end", sender.describe(),
+                 receiver.describe());
+}
+
+void World::judge_orderly(const Life& life) {
+  const Application& client = *life.ends[0];
+  const Application& server = *life.ends[1];
+  if (life.refused) {
+    ledger_.fail("{}: connect() failed: {}", client.describe(), to_string(*life.refused));
+    return;
+  }
+  const bool was_lost_in_handshake =
+      plan_.may_fail_handshake && (!client.result().is_open || !server.result().is_open);
+  if (was_lost_in_handshake) {
+    for (const Application* end : {&client, &server})
+      if (end->is_closed() && end->result().reason == CloseReason::kNormal)
+        ledger_.fail("{}: a normal end without a handshake", end->describe());
+    return;
+  }
+  for (const Application* end : {&client, &server}) {
+    const EndResult& seen = end->result();
+    if (seen.reason != CloseReason::kNormal || !seen.saw_end || !seen.ended_sending)
+      ledger_.fail("{}: both ends were orderly and the network bearable, yet it failed",
+                   end->describe());
+  }
+}
+
+void World::judge_refusal(const Life& life) {
+  if (life.refused || !life.ends[0]->is_closed()) return;
+  const EndResult& seen = life.ends[0]->result();
+  const bool is_refused = plan_.connections[life.plan].opening == Opening::kRefused;
+  if (seen.is_open) ledger_.fail("{}: opened, with nobody there", life.ends[0]->describe());
+  if (plan_.may_fail || plan_.may_fail_handshake || is_tainted_ || seen.cut_short) return;
+  const CloseReason expected = is_refused ? CloseReason::kRefused : CloseReason::kUnreachable;
+  if (seen.reason != expected)
+    ledger_.fail("{}: expected {}", life.ends[0]->describe(), to_string(expected));
+}
+
+void World::judge_metrics(Host& host) {
+  const telemetry::Metrics& metrics = host.stack().metrics();
+  add(result_.metrics, metrics);
+  const std::uint64_t outcomes =
+      std::accumulate(metrics.outcomes.begin(), metrics.outcomes.end(), std::uint64_t{0});
+  if (outcomes != metrics.of(telemetry::Counter::kRxPackets))
+    ledger_.fail("host {}: {} frames received, {} outcomes", host.index(),
+                 metrics.of(telemetry::Counter::kRxPackets), outcomes);
+  for (std::size_t state = 0; state < telemetry::kStateCount; ++state) {
+    const auto name = tcp::to_string(static_cast<tcp::State>(state));
+    std::uint64_t entered = 0, left = 0;
+    for (std::size_t other = 0; other < telemetry::kStateCount; ++other) {
+      entered += metrics.transitions[other][state];
+      left += metrics.transitions[state][other];
+      if (metrics.transitions[state][other] > 0 && !is_transition_legal(state, other))
+        ledger_.fail("host {}: {} went to {}, which no rule allows", host.index(), name,
+                     tcp::to_string(static_cast<tcp::State>(other)));
+    }
+    const bool is_source = state == static_cast<std::size_t>(tcp::State::kClosed) ||
+                           state == static_cast<std::size_t>(tcp::State::kListen);
+    if (!is_source && entered != left)
+      ledger_.fail("host {}: {} entered {} times and left {} times", host.index(), name, entered,
+                   left);
+  }
+}
+
+}  // namespace sluice::sim

@@ -1,0 +1,174 @@
+// Runs seeded worlds and says what broke. A world that fails is run again by the one command that
+// is printed with it.
+
+#include <fmt/format.h>
+
+#include <cstdio>
+#include <cxxopts.hpp>
+#include <optional>
+
+#include "tests/sim/coverage.hpp"
+#include "tests/sim/trace_line.hpp"
+#include "tests/sim/world.hpp"
+#include "tests/support/eal.hpp"
+
+namespace sluice::sim {
+namespace {
+
+/// Fewer worlds than this cannot be expected to reach everything.
+constexpr std::uint64_t kWorldsForCoverage = 1500;
+/// Every so many worlds are run twice, and must leave the same trace.
+constexpr std::uint64_t kRepeatEvery = 25;
+
+struct Settings {
+  std::uint64_t seed = 1;
+  std::uint64_t worlds = 2000;
+  std::string coverage = "auto";
+  Canary canary = Canary::kNone;
+  bool is_verbose = false;
+};
+
+struct Totals {
+  std::uint64_t passed = 0;
+  std::uint64_t failed = 0;
+  std::uint64_t repeated = 0;
+  std::uint64_t octets = 0;
+  Duration virtual_time;
+  telemetry::Metrics metrics;
+  decltype(WorldResult::fates) fates{};
+  decltype(WorldResult::reasons) reasons{};
+};
+
+using Pools = std::array<std::unique_ptr<support::TestPools>, kHosts>;
+
+Pools make_pools() {
+  Pools pools;
+  for (auto& each : pools)
+    each = std::make_unique<support::TestPools>(
+        support::TestPools::Sizes{.receive = 4096, .control = 1024, .indirect = 2048});
+  return pools;
+}
+
+std::optional<Canary> parse_canary(const std::string& name) {
+  if (name.empty()) return Canary::kNone;
+  if (name == "payload") return Canary::kPayload;
+  if (name == "leak") return Canary::kLeak;
+  if (name == "silence") return Canary::kSilence;
+  if (name == "trace") return Canary::kTrace;
+  return std::nullopt;
+}
+
+WorldResult run_once(const WorldPlan& plan, const RunOptions& options, Pools& pools) {
+  World world(plan, options, pools);
+  return world.run();
+}
+
+void report(const WorldPlan& plan, const std::vector<std::string>& faults) {
+  fmt::print("FAILED: world {}\n", plan.seed);
+  for (const std::string& fault : faults) fmt::print("  {}\n", fault);
+  fmt::print("{}  replay: build/tests/sim/sim_worlds --seed {} --worlds 1 --verbose\n",
+             describe(plan), plan.seed);
+  std::fflush(stdout);
+}
+
+bool run_world(std::uint64_t seed, const Settings& settings, Pools& pools, Totals& totals) {
+  const WorldPlan plan = draw_world(seed);
+  if (settings.is_verbose) fmt::print("{}", describe(plan));
+  RunOptions options{.is_verbose = settings.is_verbose,
+                     .canary = settings.canary == Canary::kTrace ? Canary::kNone : settings.canary};
+  WorldResult result = run_once(plan, options, pools);
+  if (seed % kRepeatEvery == 0 && result.faults.empty()) {
+    options.is_verbose = false;
+    options.canary = settings.canary;
+    const WorldResult again = run_once(plan, options, pools);
+    ++totals.repeated;
+    if (again.trace != result.trace)
+      result.faults.push_back("the same seed left another trace the second time");
+  }
+  add(totals.metrics, result.metrics);
+  totals.octets += result.octets;
+  totals.virtual_time = totals.virtual_time + result.lasted;
+  for (std::size_t i = 0; i < result.fates.size(); ++i) totals.fates[i] += result.fates[i];
+  for (std::size_t i = 0; i < result.reasons.size(); ++i) totals.reasons[i] += result.reasons[i];
+  if (!result.faults.empty()) report(plan, result.faults);
+  return result.faults.empty();
+}
+
+void print_totals(const Totals& totals) {
+  fmt::print("frames on the wire:\n");
+  for (std::size_t i = 0; i < totals.fates.size(); ++i)
+    fmt::print("  {:<34} {:>12}\n", name_of(static_cast<drivers::FrameFate>(i)), totals.fates[i]);
+  fmt::print("ends of connections:\n");
+  for (std::size_t i = 0; i <= static_cast<std::size_t>(CloseReason::kNoResources); ++i)
+    fmt::print("  {:<34} {:>12}\n", to_string(static_cast<CloseReason>(i)), totals.reasons[i]);
+  fmt::print("{} octets delivered and checked, {} s of virtual time, {} worlds run twice\n",
+             totals.octets, totals.virtual_time.s(), totals.repeated);
+}
+
+int run(const Settings& settings) {
+  support::start_eal();
+  Pools pools = make_pools();
+  Totals totals;
+  constexpr std::uint64_t kEnoughFailures = 10;
+  for (std::uint64_t i = 0; i < settings.worlds && totals.failed < kEnoughFailures; ++i)
+    ++(run_world(settings.seed + i, settings, pools, totals) ? totals.passed : totals.failed);
+  if (totals.failed == kEnoughFailures) fmt::print("stopped after {} failures\n", kEnoughFailures);
+
+  std::vector<std::string> missing;
+  const std::string table = coverage_table(totals.metrics, missing);
+  const bool is_coverage_required =
+      settings.coverage == "on" ||
+      (settings.coverage == "auto" && settings.worlds >= kWorldsForCoverage);
+  if (settings.worlds > 1) fmt::print("{}", table);
+  print_totals(totals);
+  if (is_coverage_required) {
+    for (const std::string& line : missing) fmt::print("FAILED: coverage: {}\n", line);
+    ++(missing.empty() ? totals.passed : totals.failed);
+  } else if (settings.worlds > 1) {
+    fmt::print("coverage is not required of fewer than {} worlds\n", kWorldsForCoverage);
+  }
+  fmt::print("{} passed, {} failed\n", totals.passed, totals.failed);
+  return totals.failed == 0 ? 0 : 1;
+}
+
+}  // namespace
+
+int parse_and_run(int argc, char** argv) {
+  cxxopts::Options options("sim_worlds", "Seeded worlds of two stacks on a faulty wire");
+  options.add_options()  //
+      ("seed", "seed of the first world; the next ones follow",
+       cxxopts::value<std::uint64_t>()->default_value("1"))                                  //
+      ("worlds", "how many worlds", cxxopts::value<std::uint64_t>()->default_value("2000"))  //
+      ("verbose", "the world's parameters, and a line for each frame")                       //
+      ("coverage", "on, off, auto: whether what never fired fails the run",
+       cxxopts::value<std::string>()->default_value("auto"))  //
+      ("canary", "a fault that the run must find: payload, leak, silence, trace",
+       cxxopts::value<std::string>()->default_value(""))  //
+      ("help", "this text");
+  const auto given = options.parse(argc, argv);
+  if (given.count("help") > 0) {
+    fmt::print("{}\n", options.help());
+    return 0;
+  }
+  const auto canary = parse_canary(given["canary"].as<std::string>());
+  if (!canary) {
+    fmt::print(stderr, "sim_worlds: no such canary: {}\n", given["canary"].as<std::string>());
+    return 2;
+  }
+  return run({.seed = given["seed"].as<std::uint64_t>(),
+              .worlds = given["worlds"].as<std::uint64_t>(),
+              .coverage = given["coverage"].as<std::string>(),
+              .canary = *canary,
+              .is_verbose = given.count("verbose") > 0});
+}
+
+}  // namespace sluice::sim
+
+int main(int argc, char** argv) {
+  try {
+    return sluice::sim::parse_and_run(argc, argv);
+  } catch (const std::exception& error) {
+    fmt::print(stderr, "sim_worlds: {}\n", error.what());
+    return 2;
+  }
+}

@@ -1,0 +1,210 @@
+#include "runtime/config.hpp"
+
+#include <unistd.h>
+
+#include <catch2/catch.hpp>
+#include <cstdio>
+#include <filesystem>
+#include <fstream>
+#include <set>
+#include <sstream>
+
+#include "runtime/command_line.hpp"
+
+namespace sluice::runtime {
+namespace {
+
+/// A configuration file that goes away with the test.
+class TemporaryFile {
+ public:
+  explicit TemporaryFile(const std::string& text) {
+    char name[] = "/tmp/sluice-config-XXXXXX";
+    const int fd = ::mkstemp(name);
+    REQUIRE(fd >= 0);
+    ::close(fd);
+    path_ = name;
+    std::ofstream(path_) << text;
+  }
+  ~TemporaryFile() { std::filesystem::remove(path_); }
+  const std::string& path() const { return path_; }
+
+ private:
+  std::string path_;
+};
+
+std::string error_of(const std::string& text) {
+  const TemporaryFile file(text);
+  Config config;
+  try {
+    load_file(file.path(), config);
+  } catch (const SetupError& error) {
+    REQUIRE(error.exit_code() == 2);
+    const std::string line = error.what();
+    REQUIRE(line.starts_with(file.path()));
+    return line.substr(file.path().size());
+  }
+  return {};
+}
+
+CommandLine parse(std::vector<const char*> arguments) {
+  arguments.insert(arguments.begin(), "sluice-test");
+  const ProgramInfo info{.name = "sluice-test",
+                         .summary = "test",
+                         .default_ports = {Port{7}},
+                         .options = {{"root", "directory", "here"}}};
+  return parse_command_line(static_cast<int>(arguments.size()), arguments.data(), info);
+}
+
+std::string flag_error(std::vector<const char*> arguments) {
+  try {
+    parse(std::move(arguments));
+  } catch (const SetupError& error) {
+    REQUIRE(error.exit_code() == 2);
+    return error.what();
+  }
+  return {};
+}
+
+std::string read_annotated_file() {
+  std::ifstream file("config/sluice.toml");
+  if (!file) file.open(SLUICE_SOURCE_DIR "/config/sluice.toml");
+  std::stringstream text;
+  text << file.rdbuf();
+  return text.str();
+}
+
+TEST_CASE("config/sluice.toml is what the key table says", "[runtime][config]") {
+  REQUIRE(read_annotated_file() == annotated_defaults());
+}
+
+TEST_CASE("the annotated file parses to the defaults, and holds every key", "[runtime][config]") {
+  const TemporaryFile file(annotated_defaults());
+  Config config;
+  load_file(file.path(), config);
+  const Config defaults;
+  std::set<std::string_view> names;
+  for (const Key& key : keys()) {
+    INFO(key.name);
+    CHECK(render(key, config) == render(key, defaults));
+    CHECK(names.insert(key.name).second);
+  }
+}
+
+TEST_CASE("a default lies in its own key's range", "[runtime][config]") {
+  for (const Key& key : keys()) {
+    INFO(key.name);
+    Config config;
+    if (const auto* list = std::get_if<ListField>(&key.field)) {
+      const auto items = list->get(config);
+      CHECK_FALSE(set(key, config, items).has_value());
+      continue;
+    }
+    std::string text = render(key, config);
+    if (text.starts_with('"')) text = text.substr(1, text.size() - 2);
+    CHECK_FALSE(set_from_text(key, config, text).has_value());
+  }
+  CHECK_FALSE(contradiction(Config{}).has_value());
+}
+
+TEST_CASE("a mistake in the file is told with its line", "[runtime][config]") {
+  CHECK(error_of("[tcp]\nsack = true\nsakc = true\n") == ":3: no such key: tcp.sakc");
+  CHECK(error_of("[tpc]\nsack = true\n") == ":1: no such section: [tpc]");
+  CHECK(error_of("sack = true\n") == ":1: 'sack' stands outside of a section");
+  CHECK(error_of("[tcp]\n\ntime_wait = \"2 s\"\n")
+            .starts_with(":3: tcp.time_wait: expected 1ms to "));
+  CHECK(error_of("[tcp]\ntime_wait = 2\n").starts_with(":2: tcp.time_wait: expected "));
+  CHECK(error_of("[tcp]\ntime_wait = \"9h\"\n").starts_with(":2: tcp.time_wait: expected "));
+  CHECK(error_of("[tcp]\nsack = 1\n") == ":2: tcp.sack: expected true or false");
+  CHECK(error_of("[runtime]\nworkers = 0\n") == ":2: runtime.workers: expected 1 to 64");
+  CHECK(error_of("[runtime]\nworkers = 1.5\n") == ":2: runtime.workers: expected 1 to 64");
+  CHECK(error_of("[runtime]\nlisten = [80, 70000]\n").starts_with(":2: runtime.listen: "));
+  CHECK(error_of("[interface]\naddresses = [\"10.0.0.256/24\"]\n").starts_with(":2: interface."));
+  CHECK(error_of("[tcp]\nsack = yes\n").starts_with(":2: "));
+  CHECK(error_of("[tcp\n").starts_with(":1: "));
+}
+
+TEST_CASE("keys that contradict each other are told with a line", "[runtime][config]") {
+  CHECK(error_of("[tcp]\nephemeral_last = 2000\nephemeral_first = 3000\n")
+            .starts_with(":3: tcp.ephemeral_first: "));
+  CHECK(error_of("[interface]\ngateway = \"192.0.2.1\"\n").starts_with(":2: interface.gateway: "));
+  CHECK(error_of("[runtime]\nworkers = 2\ncpus = [0]\n").starts_with(":3: runtime.cpus: "));
+}
+
+TEST_CASE("a file that is not there is one line", "[runtime][config]") {
+  CHECK(
+      flag_error({"--config", "/nonexistent/sluice.toml"}).starts_with("/nonexistent/sluice.toml"));
+}
+
+TEST_CASE("durations are an integer and a unit", "[runtime][config]") {
+  CHECK(parse_duration("200ms") == Duration::from_ms(200));
+  CHECK(parse_duration("100us") == Duration::from_us(100));
+  CHECK(parse_duration("5m") == Duration::from_s(300));
+  CHECK(parse_duration("2h") == Duration::from_s(7200));
+  for (const char* wrong : {"", "5", "s", "1.5s", "-1s", "1 s", "1sec", "9223372036854775807h"})
+    CHECK_FALSE(parse_duration(wrong).has_value());
+  for (const std::int64_t ns : {1'000L, 40'000'000L, 60'000'000'000L, 900'000'000'000L})
+    CHECK(parse_duration(to_string(Duration::from_ns(ns))) == Duration::from_ns(ns));
+}
+
+TEST_CASE("flags override the file, and a repeated flag makes a list", "[runtime][config]") {
+  const TemporaryFile file(
+      "[interface]\naddresses = [\"10.9.9.9/24\"]\n[tcp]\ntime_wait = \"9s\"\nsack = false\n");
+  const CommandLine line =
+      parse({"--config", file.path().c_str(), "--address", "10.0.0.2/24", "--address",
+             "10.0.1.2/24", "--time-wait=2s", "--listen", "80", "--listen", "81", "--device",
+             "net_tap0,iface=a,mac=fixed", "--set", "tcp.rto_min=100ms", "--eal",
+             "--log-level=8 -v", "--root", "/srv"});
+  REQUIRE(line.config.addresses.size() == 2);
+  CHECK(sluice::to_string(line.config.addresses[1]) == "10.0.1.2/24");
+  CHECK(line.config.stack.tcp.time_wait == Duration::from_s(2));
+  CHECK_FALSE(line.config.stack.tcp.sack);
+  CHECK(line.config.stack.tcp.rto_min == Duration::from_ms(100));
+  CHECK(line.config.listen == std::vector<Port>{Port{80}, Port{81}});
+  CHECK(line.config.devices == std::vector<std::string>{"net_tap0,iface=a,mac=fixed"});
+  CHECK(line.config.eal_args == "--log-level=8 -v");
+  CHECK(line.options.at("root") == "/srv");
+}
+
+TEST_CASE("without flags a program serves its own ports and options", "[runtime][config]") {
+  const CommandLine line = parse({});
+  CHECK(line.config.listen == std::vector<Port>{Port{7}});
+  CHECK(line.options.at("root") == "here");
+  CHECK(line.print.empty());
+}
+
+TEST_CASE("a mistake in a flag names the flag", "[runtime][config]") {
+  CHECK(flag_error({"--workers", "0"}) == "--workers 0: expected 1 to 64");
+  CHECK(flag_error({"--address", "10.0.0.2"}).starts_with("--address 10.0.0.2: expected "));
+  CHECK(flag_error({"--set", "tcp.nothing=1"}).starts_with("--set tcp.nothing=1: no such key"));
+  CHECK(flag_error({"--set", "tcp.sack=maybe"}) == "--set tcp.sack maybe: expected true or false");
+  CHECK(flag_error({"--nonsense"}).find("nonsense") != std::string::npos);
+  CHECK(flag_error({"stray"}).find("stray") != std::string::npos);
+  CHECK(flag_error({"--gateway", "10.0.9.1"}).starts_with("interface.gateway: "));
+}
+
+TEST_CASE("help names every flag with unit and default", "[runtime][config]") {
+  const std::string help = parse({"--help"}).print;
+  for (const char* flag :
+       {"--config", "--device", "--address", "--gateway", "--listen", "--workers", "--instance",
+        "--eal", "--pcap", "--time-wait", "--help", "--version", "--root"})
+    CHECK(help.find(flag) != std::string::npos);
+  CHECK(help.find("net_tap0,iface=sluice0") != std::string::npos);
+  CHECK(parse({"--version"}).print.starts_with("sluice-test "));
+}
+
+TEST_CASE("totals are divided among workers and never become nothing", "[runtime][config]") {
+  Config config;
+  config.workers = 4;
+  config.stack.tcp.max_connections = 1001;
+  config.stack.tcp.reset_limit.rate_per_s = 2;
+  config.gateway = Ipv4Addr::from_octets(10, 0, 0, 1);
+  const stack::StackConfig divided = stack_config(config);
+  CHECK(divided.tcp.max_connections == 251);
+  CHECK(divided.tcp.reset_limit.rate_per_s == 1);
+  REQUIRE(divided.interfaces.size() == 1);
+  REQUIRE(divided.interfaces[0].routes.size() == 1);
+  CHECK(divided.interfaces[0].routes[0].destination.length == 0);
+}
+
+}  // namespace
+}  // namespace sluice::runtime

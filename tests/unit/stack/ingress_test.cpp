@@ -1,0 +1,499 @@
+#include "stack/ingress.hpp"
+
+#include <array>
+#include <functional>
+#include <set>
+
+#include "tests/unit/stack/net_fixture.hpp"
+
+namespace {
+
+using namespace sluice;
+using stack::NetFixture;
+using support::ChecksumField;
+using support::Octets;
+using telemetry::Counter;
+using telemetry::Outcome;
+
+support::TcpFrame segment_frame() {
+  support::TcpFrame frame;
+  frame.tcp.source = Port{40000};
+  frame.tcp.destination = Port{80};
+  frame.tcp.flags = wire::kSyn;
+  frame.payload = support::pattern(10);
+  return frame;
+}
+
+support::ArpFrame arp_frame(wire::ArpOperation operation) {
+  const support::Endpoints ends;
+  support::ArpFrame frame;
+  frame.ethernet = {.destination = MacAddr::broadcast(), .source = ends.source_mac};
+  frame.arp = {operation, ends.source_mac, ends.source_ip, {}, ends.destination_ip};
+  return frame;
+}
+
+support::IcmpFrame icmp_frame(std::uint8_t type, std::uint8_t code) {
+  support::IcmpFrame frame;
+  frame.icmp = {type, code, 0, 7};
+  frame.data = support::pattern(40);
+  return frame;
+}
+
+support::IcmpFrame error_about_us() {
+  support::TcpFrame ours;
+  std::swap(ours.ip.source, ours.ip.destination);
+  ours.tcp.source = Port{80};
+  ours.tcp.destination = Port{40000};
+  ours.tcp.seq = wire::SeqNum(77);
+  support::IcmpFrame frame = icmp_frame(wire::icmp_type::kUnreachable, 4);
+  frame.icmp.rest = 1280;
+  frame.data = support::ip_packet_of(support::build(ours));
+  return frame;
+}
+
+/// One frame for each outcome that is decided below the engine.
+struct Case {
+  Outcome outcome;
+  Octets frame;
+  std::function<void(NetFixture&)> before = [](NetFixture&) {};
+};
+
+template <class Frame>
+Octets with(Frame frame, const std::function<void(Frame&)>& change) {
+  change(frame);
+  return support::build(frame);
+}
+Octets ip_with(const std::function<void(support::Ipv4Frame&)>& change, std::uint8_t protocol = 6,
+               std::size_t payload = 20) {
+  support::Ipv4Frame frame;
+  change(frame);
+  return support::build_ipv4(frame, protocol, Octets(payload));
+}
+Octets ethernet_with(const std::function<void(wire::EthernetHeader&)>& change) {
+  const support::Endpoints ends;
+  wire::EthernetHeader header{.destination = ends.destination_mac,
+                              .source = ends.source_mac,
+                              .ether_type = wire::ether_type::kIpv4};
+  change(header);
+  Octets frame(60);
+  wire::emit_ethernet(header, frame);
+  return frame;
+}
+Octets patched(Octets frame, std::size_t offset, unsigned value) {
+  frame[offset] = static_cast<std::byte>(value);
+  return frame;
+}
+
+std::vector<Case> link_cases() {
+  using wire::ArpOperation;
+  const support::Endpoints ends;
+  const auto ask_peer = [](NetFixture& fixture) {
+    fixture.egress.send(fixture.make_segment(), fixture.now);
+  };
+  const auto pin_peer = [](NetFixture& fixture) {
+    fixture.network.neighbors().add_static({0, fixture.ends.source_ip}, MacAddr{{2, 9, 9, 9, 9, 9}},
+                                           fixture.egress.neighbor_sink(), fixture.now);
+  };
+  return {
+      {Outcome::kEthTruncated, Octets(13)},
+      {Outcome::kEthNotForUs, ethernet_with([](auto& h) { h.destination.octets[5] = 9; })},
+      {Outcome::kEthMulticast, ethernet_with([](auto& h) {
+         h.destination = {{1, 0, 0x5e, 0, 0, 1}};
+       })},
+      {Outcome::kEthUnknownType, ethernet_with([](auto& h) { h.ether_type = 0x88cc; })},
+      {Outcome::kEthSourceInvalid,
+       ethernet_with([&](auto& h) { h.source = ends.destination_mac; })},
+      {Outcome::kVlanUnknown, ethernet_with([](auto& h) { h.has_vlan = true, h.vlan_tci = 5; })},
+      {Outcome::kIpv6Unsupported,
+       ethernet_with([](auto& h) { h.ether_type = wire::ether_type::kIpv6; })},
+      {Outcome::kArpMalformed, patched(support::build(arp_frame(ArpOperation::kRequest)), 14, 9)},
+      {Outcome::kArpRequestAnswered, support::build(arp_frame(ArpOperation::kRequest))},
+      {Outcome::kArpRequestOther,
+       with<support::ArpFrame>(arp_frame(ArpOperation::kRequest),
+                               [](auto& f) { ++f.arp.target_ip.value; })},
+      {Outcome::kArpReplyLearnt, support::build(arp_frame(ArpOperation::kReply)), ask_peer},
+      {Outcome::kArpReplyUnsolicited, support::build(arp_frame(ArpOperation::kReply))},
+      {Outcome::kArpConflict,
+       with<support::ArpFrame>(arp_frame(ArpOperation::kRequest),
+                               [&](auto& f) { f.arp.sender_ip = ends.destination_ip; })},
+      {Outcome::kArpSpoofed, support::build(arp_frame(ArpOperation::kRequest)), pin_peer},
+  };
+}
+
+std::vector<Case> ip_cases() {
+  using support::Ipv4Frame;
+  const Octets right = support::build(segment_frame());
+  return {
+      {Outcome::kIpTruncated, patched(right, 16, 0x40)},
+      {Outcome::kIpVersion, patched(right, 14, 0x65)},
+      {Outcome::kIpHeaderLength, patched(right, 14, 0x44)},
+      {Outcome::kIpChecksum, ip_with([](Ipv4Frame& f) { f.ip_checksum = ChecksumField::kWrong; })},
+      {Outcome::kIpMartianSource, ip_with([](Ipv4Frame& f) { f.ip.source.value = 0x7f000001; })},
+      {Outcome::kIpMartianDestination,
+       ip_with([](Ipv4Frame& f) { f.ethernet.destination = MacAddr::broadcast(); })},
+      {Outcome::kIpNotForUs, ip_with([](Ipv4Frame& f) { f.ip.destination.value += 1; })},
+      {Outcome::kIpSourceRouted, ip_with([](Ipv4Frame& f) {
+         f.ip_options = support::octets({131, 3, 4, 0});
+       })},
+      {Outcome::kIpOptionMalformed, ip_with([](Ipv4Frame& f) {
+         f.ip_options = support::octets({7, 1, 0, 0});
+       })},
+      {Outcome::kIpFragment, ip_with([](Ipv4Frame& f) { f.ip.more_fragments = true; })},
+      {Outcome::kIpUnknownProtocol, ip_with([](Ipv4Frame&) {}, 132)},
+      {Outcome::kUdpUnreachable, ip_with([](Ipv4Frame&) {}, 17)},
+  };
+}
+
+std::vector<Case> icmp_and_tcp_cases() {
+  using support::Ipv4Frame;
+  using support::TcpFrame;
+  using namespace wire::icmp_type;
+  const Octets right = support::build(segment_frame());
+  const std::size_t tcp_at = 34;
+  return {
+      {Outcome::kIcmpTruncated, ip_with([](Ipv4Frame&) {}, 1, 7)},
+      {Outcome::kIcmpChecksum, patched(support::build(icmp_frame(kEchoRequest, 0)), 50, 1)},
+      {Outcome::kIcmpEchoAnswered, support::build(icmp_frame(kEchoRequest, 0))},
+      {Outcome::kIcmpEchoLimited, support::build(icmp_frame(kEchoRequest, 0)),
+       [](NetFixture& fixture) {
+         for (std::uint32_t i = 0; i < fixture.config.echo_limit.burst; ++i) {
+           fixture.receive(support::build(icmp_frame(kEchoRequest, 0)));
+           fixture.sent_octets();
+         }
+       }},
+      {Outcome::kIcmpErrorDelivered, support::build(error_about_us())},
+      {Outcome::kIcmpErrorUnmatched,
+       with<support::IcmpFrame>(error_about_us(), [](auto& f) { f.data[15] = std::byte{9}; })},
+      {Outcome::kIcmpIgnored, support::build(icmp_frame(kEchoReply, 0))},
+      {Outcome::kTcpTruncated, ip_with([](Ipv4Frame&) {}, 6, 19)},
+      {Outcome::kTcpDataOffset, patched(right, tcp_at + 12, 0x40)},
+      {Outcome::kTcpChecksum,
+       with<TcpFrame>(segment_frame(),
+                      [](TcpFrame& f) { f.tcp_checksum = ChecksumField::kWrong; })},
+      {Outcome::kTcpAddressInvalid,
+       with<TcpFrame>(segment_frame(), [](TcpFrame& f) { f.tcp.source = Port{0}; })},
+  };
+}
+
+TEST_CASE("every outcome below the engine is reached by a frame", "[stack][ingress]") {
+  std::set<Outcome> reached;
+  for (const auto& cases : {link_cases(), ip_cases(), icmp_and_tcp_cases()}) {
+    for (const Case& one : cases) {
+      INFO(telemetry::name_of(one.outcome));
+      NetFixture fixture;
+      one.before(fixture);
+      CHECK(fixture.receive(one.frame) == one.outcome);
+      reached.insert(one.outcome);
+      fixture.require_clean();
+    }
+  }
+  for (auto i = static_cast<std::uint16_t>(Outcome::kEthTruncated);
+       i < static_cast<std::uint16_t>(Outcome::kNoMemory); ++i) {
+    INFO(telemetry::name_of(static_cast<Outcome>(i)));
+    CHECK(reached.count(static_cast<Outcome>(i)) == 1);
+  }
+}
+
+TEST_CASE("a segment reaches the engine at its TCP header, without the link's padding",
+          "[stack][ingress]") {
+  NetFixture fixture;
+  auto frame = segment_frame();
+  frame.ip.traffic_class = 0xb9;
+  frame.padding = 9;
+  frame.ip_options = support::octets({1, 1, 1, 0});
+  CHECK_FALSE(fixture.receive(support::build(frame)));
+  REQUIRE(fixture.segments.size() == 1);
+  const tcp::InboundSegment& segment = fixture.segments[0];
+  CHECK(segment.source == IpAddr(fixture.ends.source_ip));
+  CHECK(segment.destination == IpAddr(fixture.ends.destination_ip));
+  CHECK(segment.ecn == 1);
+  CHECK(segment.packet->pkt_len == 30);
+  wire::TcpHeader header;
+  const Octets octets = support::octets_of(*segment.packet);
+  REQUIRE(wire::parse_tcp(octets, header).ok);
+  CHECK(header.destination == Port{80});
+  CHECK(Octets(octets.begin() + 20, octets.end()) == frame.payload);
+  CHECK(fixture.count(Counter::kRxPackets) == 1);
+  CHECK(fixture.count(Counter::kRxBytes) == 14 + 24 + 30 + 9);
+  fixture.require_clean();
+}
+
+TEST_CASE("a frame in pieces of any size is gathered", "[stack][ingress]") {
+  auto frame = segment_frame();
+  frame.payload = support::pattern(300);
+  frame.tcp.options.has_timestamps = true;
+  frame.padding = 40;
+  const Octets whole = support::build(frame);
+  for (const std::size_t piece : {1u, 7u, 13u, 14u, 33u, 60u, 138u, 139u, 350u, 380u}) {
+    INFO("pieces of " << piece);
+    NetFixture fixture;
+    std::vector<Octets> pieces;
+    for (std::size_t at = 0; at < whole.size(); at += piece)
+      pieces.emplace_back(
+          whole.begin() + static_cast<std::ptrdiff_t>(at),
+          whole.begin() + static_cast<std::ptrdiff_t>(std::min(at + piece, whole.size())));
+    CHECK_FALSE(fixture.receive(support::make_packet(fixture.pools.receive(), pieces)));
+    REQUIRE(fixture.segments.size() == 1);
+    const rte_mbuf& packet = *fixture.segments[0].packet;
+    CHECK(packet.data_len >= 32);
+    CHECK(packet.pkt_len == 332);
+    CHECK(rte_pktmbuf_headroom(&packet) > 0);
+    const char* why = nullptr;
+    CHECK(rte_mbuf_check(&packet, 1, &why) == 0);
+    const Octets octets = support::octets_of(packet);
+    CHECK(Octets(octets.begin() + 32, octets.end()) == frame.payload);
+    fixture.require_clean();
+  }
+}
+
+TEST_CASE("a scattered frame without an mbuf for its head is dropped and counted",
+          "[stack][ingress]") {
+  NetFixture::Options options;
+  options.pools.receive = 8;
+  NetFixture fixture(options);
+  const Octets whole = support::build(segment_frame());
+  const std::vector<Octets> pieces = {Octets(whole.begin(), whole.begin() + 30),
+                                      Octets(whole.begin() + 30, whole.end())};
+  auto frame = support::make_packet(fixture.pools.receive(), pieces);
+  std::vector<packet::PacketPtr> taken;
+  while (rte_mbuf* mbuf = rte_pktmbuf_alloc(&fixture.pools.receive())) taken.emplace_back(mbuf);
+  CHECK(fixture.receive(std::move(frame)) == Outcome::kNoMemory);
+  taken.clear();
+  fixture.require_clean();
+}
+
+TEST_CASE("a port's word about checksums is taken only if it gives one", "[stack][ingress]") {
+  auto frame = segment_frame();
+  frame.tcp_checksum = ChecksumField::kZero;
+  const Octets octets = support::build(frame);
+  const struct {
+    bool rx_checksum;
+    std::uint64_t flags;
+    bool is_accepted;
+  } cases[] = {{true, RTE_MBUF_F_RX_L4_CKSUM_GOOD, true},
+               {true, RTE_MBUF_F_RX_L4_CKSUM_NONE, true},
+               {true, RTE_MBUF_F_RX_L4_CKSUM_BAD, false},
+               {true, RTE_MBUF_F_RX_L4_CKSUM_UNKNOWN, false},
+               {false, RTE_MBUF_F_RX_L4_CKSUM_GOOD, false}};
+  for (const auto& [rx_checksum, flags, is_accepted] : cases) {
+    NetFixture::Options options;
+    options.capabilities.rx_checksum = rx_checksum;
+    NetFixture fixture(options);
+    auto packet = support::make_packet(fixture.pools.receive(), octets);
+    packet->ol_flags |= flags;
+    const auto outcome = fixture.receive(std::move(packet));
+    if (is_accepted) {
+      CHECK_FALSE(outcome);
+    } else {
+      CHECK(outcome == Outcome::kTcpChecksum);
+    }
+    fixture.require_clean();
+  }
+  // A right segment that the driver calls wrong is looked at again.
+  NetFixture::Options options;
+  options.capabilities.rx_checksum = true;
+  NetFixture fixture(options);
+  auto packet = support::make_packet(fixture.pools.receive(), support::build(segment_frame()));
+  packet->ol_flags |= RTE_MBUF_F_RX_L4_CKSUM_BAD | RTE_MBUF_F_RX_IP_CKSUM_BAD;
+  CHECK_FALSE(fixture.receive(std::move(packet)));
+  fixture.require_clean();
+}
+
+TEST_CASE("TCP by broadcast is refused and not answered", "[stack][ingress][rfc1122]") {
+  NetFixture fixture;
+  for (const std::uint32_t destination : {0x0a0000ffu, 0xffffffffu}) {
+    auto frame = segment_frame();
+    frame.ethernet.destination = MacAddr::broadcast();
+    frame.ip.destination.value = destination;
+    CHECK(fixture.receive(support::build(frame)) == Outcome::kTcpAddressInvalid);
+  }
+  CHECK(fixture.sent_octets().empty());
+  fixture.require_clean();
+}
+
+TEST_CASE("an ARP request is answered on the port where it came in", "[stack][ingress][arp]") {
+  NetFixture::Options options;
+  options.ports = 2;
+  NetFixture fixture(options);
+  CHECK(fixture.receive(support::build(arp_frame(wire::ArpOperation::kRequest)), 1) ==
+        Outcome::kArpRequestAnswered);
+  CHECK(fixture.sent(0).empty());
+  const auto sent = fixture.sent(1);
+  REQUIRE(sent.size() == 1);
+  CHECK(sent[0].ethernet.destination == fixture.ends.source_mac);
+  CHECK(sent[0].ethernet.source == fixture.ends.destination_mac);
+  CHECK(sent[0].arp == wire::ArpPacket{wire::ArpOperation::kReply, fixture.ends.destination_mac,
+                                       fixture.ends.destination_ip, fixture.ends.source_mac,
+                                       fixture.ends.source_ip});
+  CHECK(fixture.count(Counter::kArpRepliesSent) == 1);
+  fixture.require_clean();
+}
+
+TEST_CASE("every address of an interface answers ARP and ping", "[stack][ingress]") {
+  NetFixture::Options options;
+  options.config.interfaces[0].addresses.push_back(*parse_prefix("192.0.2.5/24"));
+  NetFixture fixture(options);
+  auto arp = arp_frame(wire::ArpOperation::kRequest);
+  arp.arp.sender_ip = Ipv4Addr::from_octets(192, 0, 2, 1);
+  arp.arp.target_ip = Ipv4Addr::from_octets(192, 0, 2, 5);
+  CHECK(fixture.receive(support::build(arp)) == Outcome::kArpRequestAnswered);
+  CHECK(fixture.sent().size() == 1);
+  auto ping = icmp_frame(wire::icmp_type::kEchoRequest, 0);
+  ping.ip.source = arp.arp.sender_ip;
+  ping.ip.destination = arp.arp.target_ip;
+  CHECK(fixture.receive(support::build(ping)) == Outcome::kIcmpEchoAnswered);
+  const auto sent = fixture.sent();
+  REQUIRE(sent.size() == 1);
+  CHECK(sent[0].ip->source == arp.arp.target_ip);
+  CHECK(sent[0].ip->destination == arp.arp.sender_ip);
+  fixture.require_clean();
+}
+
+TEST_CASE("ping is answered with the same data, in pieces or shared too",
+          "[stack][ingress][icmp]") {
+  NetFixture fixture;
+  fixture.know_peer();
+  auto ping = icmp_frame(wire::icmp_type::kEchoRequest, 0);
+  ping.data = support::pattern(999);
+  ping.ip.traffic_class = 0x20;
+  const Octets whole = support::build(ping);
+  const auto check_reply = [&] {
+    const auto sent = fixture.sent();
+    REQUIRE(sent.size() == 1);
+    CHECK(sent[0].ethernet.destination == fixture.ends.source_mac);
+    CHECK(sent[0].is_ip_checksum_right);
+    CHECK(sent[0].is_payload_checksum_right);
+    CHECK(sent[0].icmp->type == wire::icmp_type::kEchoReply);
+    CHECK(sent[0].ip->traffic_class == 0x20);
+    CHECK(sent[0].ip->ttl == fixture.config.ttl);
+    CHECK(sent[0].payload == ping.data);
+  };
+  CHECK(fixture.receive(whole) == Outcome::kIcmpEchoAnswered);
+  check_reply();
+
+  const std::vector<Octets> pieces = {Octets(whole.begin(), whole.begin() + 500),
+                                      Octets(whole.begin() + 500, whole.end())};
+  CHECK(fixture.receive(support::make_packet(fixture.pools.receive(), pieces)) ==
+        Outcome::kIcmpEchoAnswered);
+  check_reply();
+
+  // Somebody else holds the frame (a capture): its octets stay as they are.
+  auto shared = support::make_packet(fixture.pools.receive(), whole);
+  rte_mbuf* const raw = shared.get();
+  rte_mbuf_refcnt_update(raw, 1);
+  CHECK(fixture.receive(std::move(shared)) == Outcome::kIcmpEchoAnswered);
+  check_reply();
+  CHECK(rte_pktmbuf_prepend(raw, 34) != nullptr);
+  CHECK(support::octets_of(*raw) == whole);
+  packet::PacketPtr(raw).reset();
+  fixture.require_clean();
+}
+
+TEST_CASE("UDP and unknown protocols are refused by ICMP, within the limit",
+          "[stack][ingress][icmp]") {
+  NetFixture::Options options;
+  options.config.icmp_error_limit = {10, 2};
+  NetFixture fixture(options);
+  fixture.know_peer();
+  support::Ipv4Frame frame;
+  CHECK(fixture.receive(support::build_ipv4(frame, 17, Octets(20))) == Outcome::kUdpUnreachable);
+  CHECK(fixture.receive(support::build_ipv4(frame, 99, Octets(20))) == Outcome::kIpUnknownProtocol);
+  CHECK(fixture.receive(support::build_ipv4(frame, 17, Octets(20))) == Outcome::kUdpUnreachable);
+  const auto sent = fixture.sent();
+  REQUIRE(sent.size() == 2);
+  CHECK(sent[0].icmp->type == wire::icmp_type::kUnreachable);
+  CHECK(sent[0].icmp->code == wire::icmp_unreachable::kPort);
+  CHECK(sent[0].is_payload_checksum_right);
+  const Octets offender = support::ip_packet_of(support::build_ipv4(frame, 17, Octets(20)));
+  CHECK(sent[0].payload == Octets(offender.begin(), offender.begin() + 28));
+  CHECK(sent[1].icmp->code == wire::icmp_unreachable::kProtocol);
+  CHECK(fixture.count(Counter::kIcmpSent) == 2);
+  CHECK(fixture.count(Counter::kIcmpLimited) == 1);
+  fixture.require_clean();
+}
+
+TEST_CASE("where a host must be silent nothing is sent", "[stack][ingress][icmp][rfc1122]") {
+  NetFixture fixture;
+  fixture.know_peer();
+  support::Ipv4Frame broadcast;
+  broadcast.ethernet.destination = MacAddr::broadcast();
+  broadcast.ip.destination = Ipv4Addr::from_octets(10, 0, 0, 255);
+  CHECK(fixture.receive(support::build_ipv4(broadcast, 17, Octets(20))) ==
+        Outcome::kUdpUnreachable);
+  CHECK(fixture.receive(support::build_ipv4(broadcast, 99, Octets(20))) ==
+        Outcome::kIpUnknownProtocol);
+  auto ping = icmp_frame(wire::icmp_type::kEchoRequest, 0);
+  ping.ethernet.destination = broadcast.ethernet.destination;
+  ping.ip.destination = broadcast.ip.destination;
+  CHECK(fixture.receive(support::build(ping)) == Outcome::kIcmpIgnored);
+  // In a link broadcast, but to our address.
+  broadcast.ip.destination = fixture.ends.destination_ip;
+  CHECK(fixture.receive(support::build_ipv4(broadcast, 17, Octets(20))) ==
+        Outcome::kIpMartianDestination);
+  for (const Case& one : ip_cases())
+    if (telemetry::kind_of(one.outcome) == telemetry::OutcomeKind::drop) fixture.receive(one.frame);
+  CHECK(fixture.receive(support::build(error_about_us())) == Outcome::kIcmpErrorDelivered);
+  CHECK(fixture.sent_octets().empty());
+  fixture.require_clean();
+}
+
+TEST_CASE("an ICMP error reaches the engine with its flow, local side first",
+          "[stack][ingress][icmp]") {
+  NetFixture fixture;
+  CHECK(fixture.receive(support::build(error_about_us())) == Outcome::kIcmpErrorDelivered);
+  REQUIRE(fixture.errors.size() == 1);
+  const tcp::IcmpError& error = fixture.errors[0];
+  CHECK(error.kind == tcp::IcmpErrorKind::kFragmentationNeeded);
+  CHECK(error.mtu == 1280);
+  CHECK(error.seq == wire::SeqNum(77));
+  CHECK(error.flow ==
+        tcp::FlowKey{fixture.ends.destination_ip, fixture.ends.source_ip, Port{80}, Port{40000}});
+  fixture.require_clean();
+}
+
+TEST_CASE("an unsolicited ARP reply changes no record", "[stack][ingress][arp]") {
+  NetFixture fixture;
+  fixture.know_peer();
+  const auto records =
+      fixture.region.section<link::NeighborRecord>(telemetry::SectionKind::kNeighbors, 0);
+  const std::vector<std::byte> before(std::as_bytes(records).begin(), std::as_bytes(records).end());
+  CHECK(fixture.receive(fixture.arp_reply(fixture.ends.source_ip, MacAddr{{2, 6, 6, 6, 6, 6}})) ==
+        Outcome::kArpReplyUnsolicited);
+  CHECK(fixture.receive(
+            fixture.arp_reply(Ipv4Addr::from_octets(10, 0, 0, 254), MacAddr{{2, 6, 6, 6, 6, 6}})) ==
+        Outcome::kArpReplyUnsolicited);
+  CHECK(std::equal(before.begin(), before.end(), std::as_bytes(records).begin()));
+  fixture.require_clean();
+}
+
+TEST_CASE("a burst yields segments and errors in order, and counts every frame once",
+          "[stack][ingress]") {
+  NetFixture fixture;
+  std::vector<rte_mbuf*> frames;
+  std::size_t expected_segments = 0;
+  for (unsigned i = 0; i < 32; ++i) {
+    auto frame = segment_frame();
+    frame.tcp.seq = wire::SeqNum(i);
+    if (i % 3 == 0) frame.tcp_checksum = ChecksumField::kWrong;
+    if (i % 3 != 0) ++expected_segments;
+    frames.push_back(
+        support::make_packet(fixture.pools.receive(), support::build(frame)).release());
+  }
+  std::vector<tcp::InboundSegment> segments(frames.size());
+  std::vector<tcp::IcmpError> errors(frames.size());
+  const auto yield = fixture.ingress.process(0, frames, fixture.now, segments, errors);
+  CHECK(yield.segments == expected_segments);
+  CHECK(yield.errors == 0);
+  CHECK(fixture.metrics.of(Outcome::kTcpChecksum) == 32 - expected_segments);
+  std::uint32_t last = 0;
+  for (std::size_t i = 0; i < yield.segments; ++i) {
+    wire::TcpHeader header;
+    REQUIRE(wire::parse_tcp(packet::first_segment(*segments[i].packet), header).ok);
+    CHECK(header.seq.value() > last);
+    last = header.seq.value();
+  }
+  segments.clear();
+  fixture.require_clean();
+}
+
+}  // namespace
