@@ -58,9 +58,12 @@ WorkerPools::~WorkerPools() {
 }
 
 std::uint64_t WorkerPools::memory_needed(const PoolOptions& options) {
+  // On ordinary pages an element never crosses one: a full-sized mbuf takes a page for itself.
+  constexpr std::uint64_t kPage = 4096;
   constexpr std::uint64_t kOverhead = sizeof(rte_mbuf) + packet::kPrivateSize + 128;  // + ring slot
-  return (std::uint64_t{options.receive_pkts} + options.control_pkts) *
-             (data_room(options.mtu) + kOverhead) +
+  const std::uint64_t element = data_room(options.mtu) + kOverhead;
+  const std::uint64_t full = element > kPage / 2 ? RTE_ALIGN_CEIL(element, kPage) : element;
+  return (std::uint64_t{options.receive_pkts} + options.control_pkts) * full +
          std::uint64_t{options.indirect_pkts} * kOverhead;
 }
 

@@ -43,8 +43,8 @@ bool is_list(const Key& key) {
 
 std::string help_of(const Alias& alias) {
   const Key& key = *find_key(alias.key);
-  return fmt::format("{} {} [{}; {}{}]{}", key.doc, is_list(key) ? "Repeatable." : "", key.unit,
-                     range_of(key), "", fmt::format(" (default: {})", render(key, Config{})));
+  return fmt::format("{}{} [{}; {}] (default: {})", key.doc, is_list(key) ? " Repeatable." : "",
+                     key.unit, range_of(key), render(key, Config{}));
 }
 
 cxxopts::Options make_options(const ProgramInfo& program) {

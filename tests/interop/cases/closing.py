@@ -56,7 +56,7 @@ def half_close_by_our_client(lab):
 
 @case("the kernel closes its half first, and still reads what our client goes on to send", needs=["socat"])
 def half_close_by_kernel_server(lab):
-    lab.start("socat", "socat", "-t", "20", "TCP-LISTEN:9000,reuseaddr", "SYSTEM:exec 1>&-; cat > got")
+    lab.start("socat", "socat", "-t", "20", "TCP-LISTEN:9000,reuseaddr", "SYSTEM:exec 1>&-; cat > got,pipes")
     client = lab.client("--connect", "10.99.0.1:9000", "--script", "read:eof,send:3000000,close",
                         "--time-wait", "1s")
     client.wait(20)

@@ -1,0 +1,50 @@
+#include "bench/engine/bench_host.hpp"
+
+#include "bench/engine/template_peer.hpp"
+
+namespace sluice::bench {
+namespace {
+
+stack::StackConfig config() {
+  stack::StackConfig config;
+  stack::InterfaceConfig interface;
+  interface.addresses = {{kServer, 24}};
+  interface.neighbors = {{kClient, kClientMac}};
+  config.interfaces = {interface};
+  config.tcp.max_connections = 4096;
+  config.tcp.max_half_open = 1024;
+  config.tcp.max_time_wait = 1024;
+  config.tcp.recorder_events = 4096;
+  return config;
+}
+
+}  // namespace
+
+BenchHost::BenchHost()
+    : pools_({.receive = 8192, .control = 4096, .indirect = 4096,
+              .data_room = 2048 + RTE_PKTMBUF_HEADROOM}) {
+  std::vector<telemetry::SectionPlan> plan;
+  stack::Stack::plan_state(config(), 0, plan);
+  region_ = std::make_unique<telemetry::StateRegion>(telemetry::StateRegion::anonymous(plan));
+  const stack::StackDeps deps{.region = *region_, .pools = pools_.pools(), .secrets = {}, .seed = 1};
+  stack_ = std::make_unique<stack::Stack>(config(), deps, now_);
+  packet::PortCapabilities capabilities;
+  capabilities.tx_ipv4_checksum = capabilities.tx_tcp_checksum = capabilities.rx_checksum = true;
+  capabilities.tx_multi_segment = true;
+  port_ = stack_->attach(capabilities, kServerMac, 0);
+}
+
+void BenchHost::run(std::span<rte_mbuf* const> frames, std::vector<rte_mbuf*>& answers) {
+  now_ = now_ + Duration::from_us(10);
+  if (!frames.empty()) stack_->receive(port_, frames, now_);
+  stack_->advance(now_);
+  rte_mbuf* out[64];
+  for (;;) {
+    const std::size_t count = stack_->transmit(port_, out, now_);
+    answers.insert(answers.end(), out, out + count);
+    if (count < std::size(out)) break;
+  }
+  stack_->publish(now_);
+}
+
+}  // namespace sluice::bench
