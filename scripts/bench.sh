@@ -30,11 +30,10 @@ mkdir -p build/bench
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
 
-# instructions OPERATION N: executed inside the stack's verbs.
+# instructions OPERATION N: executed in one turn of the poll loop, receive to publish.
 instructions() {
   valgrind --tool=callgrind --callgrind-out-file="$work/out" --collect-atstart=no \
-    --toggle-collect='sluice::stack::Stack::receive*' --toggle-collect='sluice::stack::Stack::advance*' \
-    --toggle-collect='sluice::stack::Stack::transmit*' --toggle-collect='sluice::stack::Stack::publish*' \
+    --toggle-collect='sluice::bench::BenchHost::run(*' \
     "$program" "$1" "$2" >"$work/log" 2>&1 || { cat "$work/log" >&2; exit 1; }
   awk '/^summary:|^totals:/ { print $2; exit }' "$work/out"
 }

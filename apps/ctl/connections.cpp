@@ -126,8 +126,8 @@ class WorkerReader {
     add_if(tcp::kTimerLinger, tcb.state == tcp::State::kFinWait2 ? "finwait2" : "connect",
            tcb.linger_at, 0);
     add_if(tcp::kTimerApplication, "application", tcb.application_at, 0);
-    std::stable_sort(row.timers.begin(), row.timers.end(),
-                     [](const auto& a, const auto& b) { return a.left < b.left; });
+    std::sort(row.timers.begin(), row.timers.end(),
+              [](const auto& a, const auto& b) { return a.left < b.left; });
   }
 
   void read_time_wait() {

@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <cctype>
+#include <iterator>
 #include <ostream>
 #include <set>
 
@@ -245,14 +246,12 @@ int run_conns(Arguments arguments, Streams streams) {
   if (!parsed) return 0;
   const Filter filter = filter_from(*parsed);
 
-  std::vector<ConnectionRow> rows;
+  std::vector<ConnectionRow> rows, others;
   for (const Instance& instance : open_instances(chosen_instance(*parsed), streams))
     for (std::uint32_t worker = 0; worker < instance.view.workers(); ++worker)
       for (ConnectionRow& row : read_connections(instance, worker))
-        if (filter.admits(row)) rows.push_back(std::move(row));
-  std::stable_sort(rows.begin(), rows.end(), [](const ConnectionRow& a, const ConnectionRow& b) {
-    return a.is_listener && !b.is_listener;
-  });
+        if (filter.admits(row)) (row.is_listener ? rows : others).push_back(std::move(row));
+  std::move(others.begin(), others.end(), std::back_inserter(rows));
 
   if (parsed->count("json") != 0) {
     Json list = Json::array();

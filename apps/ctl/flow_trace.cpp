@@ -41,19 +41,20 @@ bool is_authentic_though_refused(std::uint16_t outcome) {
   }
 }
 
+/// A transition that only our own SYN or FIN leads to: no received segment causes it.
+bool is_our_doing(const RecorderEvent& event) {
+  const auto to = static_cast<State>(event.state_to);
+  return event.kind == EventKind::kTransition &&
+         (to == State::kFinWait1 || to == State::kLastAck || to == State::kSynSent);
+}
+
 /// The engine records a received segment once it knows its outcome: after the transitions that it
 /// caused. A cause reads better before its effects. Transitions that a timer or a call of the user
-/// caused follow that event, and stay; and no segment makes a connection enter the states that only
-/// our own FIN or SYN leads to.
+/// caused follow that event, and stay.
 void put_causes_first(Events& events) {
   const auto is_effect = [](const RecorderEvent& event) {
     return event.kind == EventKind::kTransition || event.kind == EventKind::kFlow ||
            event.kind == EventKind::kClosed;
-  };
-  const auto is_our_doing = [](const RecorderEvent& event) {
-    const auto to = static_cast<State>(event.state_to);
-    return event.kind == EventKind::kTransition &&
-           (to == State::kFinWait1 || to == State::kLastAck || to == State::kSynSent);
   };
   for (std::size_t at = 0; at < events.size(); ++at) {
     if (events[at].kind != EventKind::kReceived) continue;
@@ -142,8 +143,9 @@ class LifeReader {
   TraceItem& cause_of(const RecorderEvent& event, TraceItem::Kind otherwise) {
     if (!trace_.items.empty()) {
       TraceItem& last = trace_.items.back();
-      const bool is_sent = last.kind == TraceItem::Kind::kSegment && last.segment.is_sent;
-      if (last.time.ns() == event.time && !is_sent) return last;
+      const bool is_no_cause =
+          last.kind == TraceItem::Kind::kSegment && (last.segment.is_sent || is_our_doing(event));
+      if (last.time.ns() == event.time && !is_no_cause) return last;
     }
     return add(otherwise, event);
   }

@@ -22,7 +22,7 @@ class BenchHost {
   const telemetry::Metrics& metrics() const { return stack_->metrics(); }
 
   /// One turn of a poll loop: takes `frames` (and their ownership), answers into `answers`.
-  void run(std::span<rte_mbuf* const> frames, std::vector<rte_mbuf*>& answers);
+  [[gnu::noinline]] void run(std::span<rte_mbuf* const> frames, std::vector<rte_mbuf*>& answers);
   void pass(Duration time) { now_ = now_ + time; }
 
  private:

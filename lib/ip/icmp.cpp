@@ -76,7 +76,7 @@ IcmpResponder::Verdict IcmpResponder::on_message(rte_mbuf& packet, const Arrival
   if (wire::checksum(message) != 0) return {Outcome::kIcmpChecksum, Action::kNone, {}};
   if (!is_for_us_alone(arrival)) return {Outcome::kIcmpIgnored, Action::kNone, {}};
   if (header->type == wire::icmp_type::kEchoRequest && header->code == 0)
-    return on_echo_request(packet, arrival, *header, now);
+    return on_echo_request(packet, *header, now);
 
   const std::optional<ErrorKind> kind = kind_of(*header);
   if (!kind) return {Outcome::kIcmpIgnored, Action::kNone, {}};
@@ -92,9 +92,8 @@ IcmpResponder::Verdict IcmpResponder::on_message(rte_mbuf& packet, const Arrival
 }
 
 //= rfc1122#3.2.2.6 MUST
-//= rfc1122#3.2.2.6 exception: options of the request are not reflected; source routes never come
-//here
-IcmpResponder::Verdict IcmpResponder::on_echo_request(rte_mbuf& packet, const Arrival&,
+//= rfc1122#3.2.2.6 exception: options of the request are not reflected
+IcmpResponder::Verdict IcmpResponder::on_echo_request(rte_mbuf& packet,
                                                       const wire::IcmpHeader& header, Instant now) {
   if (!echo_bucket_.take(now)) return {Outcome::kIcmpEchoLimited, Action::kNone, {}};
   SLUICE_ASSERT(packet::is_exclusive(packet));

@@ -66,8 +66,7 @@ class IcmpResponder {
                                 rte_mempool& pool, telemetry::Metrics& metrics, Instant now);
 
  private:
-  Verdict on_echo_request(rte_mbuf& packet, const Arrival& arrival, const wire::IcmpHeader& header,
-                          Instant now);
+  Verdict on_echo_request(rte_mbuf& packet, const wire::IcmpHeader& header, Instant now);
 
   TokenBucket error_bucket_;
   TokenBucket echo_bucket_;

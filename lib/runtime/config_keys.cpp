@@ -279,7 +279,10 @@ void add_device_keys(std::vector<Key>& table) {
        {"pools.control_pkts", "mbufs per worker", kRestart,
         "Reserved for headers, ACKs, RSTs, ARP and ICMP.", count(AT(control_pkts), 512, kMany)},
        {"pools.indirect_pkts", "mbufs per worker", kRestart,
-        "Views of payload that somebody else holds.", count(AT(indirect_pkts), 512, kMany)}});
+        "Views of payload that somebody else holds.", count(AT(indirect_pkts), 512, kMany)},
+       {"pools.receive_low_watermark_pkts", "mbufs per worker", kRestart,
+        "With fewer free, payload is dropped unacknowledged, so that receive rings always refill.",
+        count(AT(stack.receive_low_watermark_pkts), 0, kMany)}});
 }
 
 void add_interface_keys(std::vector<Key>& table) {
@@ -325,10 +328,7 @@ void add_interface_keys(std::vector<Key>& table) {
        {"icmp.echo_rate", "messages/s", kRestart, "Echo replies. 0: none.",
         count(AT(stack.echo_limit.rate_per_s), 0, 10'000'000)},
        {"icmp.echo_burst", "messages", kRestart, "At once.",
-        count(AT(stack.echo_limit.burst), 1, 1'000'000)},
-       {"pools.receive_low_watermark_pkts", "mbufs per worker", kRestart,
-        "With fewer free, payload is dropped unacknowledged, so that receive rings always refill.",
-        count(AT(stack.receive_low_watermark_pkts), 0, kMany)}});
+        count(AT(stack.echo_limit.burst), 1, 1'000'000)}});
 }
 
 void add_tcp_size_keys(std::vector<Key>& table) {
@@ -446,17 +446,6 @@ std::vector<Key> make_table() {
   add_tcp_size_keys(table);
   add_tcp_handshake_keys(table);
   add_tcp_timer_keys(table);
-  // A section stands once in a file; keys of one may be defined beside those of another above.
-  std::vector<std::string_view> sections;
-  const auto section_of = [](const Key& key) { return key.name.substr(0, key.name.find('.')); };
-  for (const Key& key : table)
-    if (std::find(sections.begin(), sections.end(), section_of(key)) == sections.end())
-      sections.push_back(section_of(key));
-  const auto rank = [&](const Key& key) {
-    return std::find(sections.begin(), sections.end(), section_of(key)) - sections.begin();
-  };
-  std::stable_sort(table.begin(), table.end(),
-                   [&](const Key& a, const Key& b) { return rank(a) < rank(b); });
   return table;
 }
 

@@ -101,8 +101,11 @@ std::uint32_t WorkerLoop::drain(const StopLevel& stop) {
     else
       idle_.wait(clock_, now, std::min(deadline, stack_.next_deadline()));
   }
-  const std::uint32_t reset = stack_.reset_all(clock_.now());
-  flush();
+  std::uint32_t reset = 0;
+  do {
+    reset += stack_.reset_all(clock_.now());
+    flush();
+  } while (!stack_.is_drained());
   return reset;
 }
 

@@ -164,7 +164,7 @@ std::uint32_t Stack::reset_all(Instant now) {
   tcp::Context& ctx = impl_->engine.context();
   ctx.set_now(now);
   std::uint32_t count = 0;
-  for (std::uint32_t index = 0; index < ctx.tcbs.high_water(); ++index) {
+  for (std::uint32_t index = 0; index < ctx.tcbs.high_water() && !ctx.control.is_full(); ++index) {
     const tcp::Tcb& block = ctx.tcb(index);
     if (block.state == tcp::State::kClosed || block.has(tcp::kDetached)) continue;
     static_cast<void>(tcp::abort(ctx, tcp::handle_of(ctx, index), CloseReason::kShutdown));

@@ -114,7 +114,8 @@ class Stack {
   void begin_drain(Instant now);
   /// No connection is left but TIME-WAIT.
   bool is_drained() const;
-  /// RST to whatever is left. Gives how many connections that was.
+  /// RST to what is left, as many as there is room to tell: transmit and call again until
+  /// is_drained(). Gives how many connections it was this time.
   std::uint32_t reset_all(Instant now);
 
   Worker worker();

@@ -67,15 +67,12 @@ Context::~Context() {
   }
 }
 
-Tcb& Context::touch(std::uint32_t index) {
+void Context::touch_first(std::uint32_t index) {
+  if (touched_.size() == kTouchedCapacity) publish();
   Tcb& block = tcbs[index];
-  if (!block.has(kTouched)) {
-    if (touched_.size() == kTouchedCapacity) publish();
-    block.version.begin_write();
-    block.set(kTouched);
-    touched_.push_back(index);
-  }
-  return block;
+  block.version.begin_write();
+  block.set(kTouched);
+  touched_.push_back(index);
 }
 
 void Context::publish() {
@@ -227,7 +224,8 @@ void Context::close(std::uint32_t index, CloseReason reason) {
   if (recorder.is_enabled())
     record_detail(telemetry::EventKind::kClosed, block, static_cast<std::uint8_t>(reason));
   transition(index, State::kClosed);
-  if (reason != CloseReason::kNormal || !has_unread(block)) drop_receive_record(block);
+  if (reason != CloseReason::kNormal) block.set(kEndDelivered);  // nothing is told but on_closed
+  if (!has_unread(block) || reason != CloseReason::kNormal) drop_receive_record(block);
   if (block.has(kWaitsAccept)) {
     accept_remove(index);
     block.set(kClosedDelivered);

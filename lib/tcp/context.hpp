@@ -129,7 +129,11 @@ struct Context {
   // --- records ---
   Tcb& tcb(std::uint32_t index) { return tcbs[index]; }
   /// Marks the record as being written until the round's end. Call before changing a TCB.
-  Tcb& touch(std::uint32_t index);
+  Tcb& touch(std::uint32_t index) {
+    Tcb& block = tcbs[index];
+    if (!block.has(kTouched)) touch_first(index);
+    return block;
+  }
   /// Publishes all touched records to readers of the state region.
   void publish();
   FlowKey flow_of(const Tcb& block) const;
@@ -262,6 +266,7 @@ struct Context {
   bool is_low_on_buffers = false;  ///< Set by the stack once per burst.
 
  private:
+  void touch_first(std::uint32_t index);
   std::vector<std::uint32_t> touched_;
 };
 

@@ -170,12 +170,15 @@ Result<packet::PacketChain, Error> receive(Context& ctx, ConnHandle handle) {
     finish_reading(ctx, handle.index);
     return octets;
   }
+  const auto reason = static_cast<CloseReason>(block.close_reason);
+  // After a failure octets before the peer's FIN may be gone: that is no end of the stream.
+  if (block.has(kDetached) && reason != CloseReason::kNormal) return fail(error_of(reason));
   if (block.has(kFinReceived)) {
     block.set(kEndDelivered);
     finish_reading(ctx, handle.index);
     return fail(Error::kEndOfStream);
   }
-  if (block.has(kDetached)) return fail(error_of(static_cast<CloseReason>(block.close_reason)));
+  if (block.has(kDetached)) return fail(error_of(reason));
   return fail(Error::kWouldBlock);
 }
 

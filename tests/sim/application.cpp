@@ -54,8 +54,9 @@ bool Application::is_call_allowed(Stream stream, const char* callback) {
 
 template <class Value>
 void Application::must_succeed(const Result<Value, Error>& result, const char* call) {
-  if (!result && !is_end(result.error()))
-    ledger_.fail("{}: {} failed: {}", name_, call, to_string(result.error()));
+  if (result || is_end(result.error())) return;
+  if (plan_.may_be_drained && result.error() == Error::kClosing) return;
+  ledger_.fail("{}: {} failed: {}", name_, call, to_string(result.error()));
 }
 
 template <class Value>

@@ -309,10 +309,13 @@ WorldPlan draw_world(std::uint64_t seed) {
   if (dice.one_in(6)) draw_scarcity(dice, world);
   if (dice.one_in(8)) draw_outage(dice, world);
   if (dice.one_in(16)) {
-    HostPlan& host = world.hosts[dice.between(0, 1)];
+    const auto index = static_cast<unsigned>(dice.between(0, 1));
+    HostPlan& host = world.hosts[index];
     host.drain_at = dice.between(ms(10), s(3));
     host.drain_for = dice.between(ms(10), s(10));
     world.may_fail = true;
+    for (ConnectionPlan& connection : world.connections)
+      connection.ends[connection.client == index ? 0 : 1].may_be_drained = true;
   }
   if (dice.one_in(2)) world.stranger_frames = static_cast<std::uint32_t>(dice.between(10, 60));
   return world;

@@ -62,6 +62,7 @@ struct EndPlan {
   bool closes_at_end = true;  ///< close() after both FINs, or just lets go.
   bool misuses = false;       ///< Calls what must not be called, and checks the errors.
   bool has_keepalive = false;
+  bool may_be_drained = false;  ///< Its host sends FIN by itself when it drains.
   Duration user_timeout;  ///< Zero: the host's.
 };
 

@@ -178,6 +178,18 @@ Instant start_of_tick(const Context& ctx, std::int32_t ahead) {
   return Instant::from_ns((ctx.now.ns() / kTickLength.ns() + ahead) * kTickLength.ns());
 }
 
+void count_time_wait(Context& ctx, FlowRef ref, std::uint16_t flags) {
+  ctx.metrics.count(TimerKind::kTimeWait);
+  if (!(flags & kTimeWaitTraced) || !ctx.recorder.is_enabled()) return;
+  telemetry::RecorderEvent event{};
+  event.time = ctx.now.ns();
+  event.flow = ctx.hash_of(ctx.flow_of_time_wait(ref));
+  event.kind = telemetry::EventKind::kTimer;
+  event.state = static_cast<std::uint8_t>(State::kTimeWait);
+  event.detail = static_cast<std::uint8_t>(TimerKind::kTimeWait);
+  ctx.recorder.record(event);
+}
+
 template <class Ring>
 void expire_time_wait(Context& ctx, Ring& ring, FlowRef::Kind kind, std::uint32_t budget) {
   while (!ring.is_empty() && budget-- > 0) {
@@ -194,7 +206,7 @@ void expire_time_wait(Context& ctx, Ring& ring, FlowRef::Kind kind, std::uint32_
       continue;
     }
     if ((entry.flags & kTimeWaitInUse) && tick_before(ctx.tick, entry.deadline)) return;
-    if (entry.flags & kTimeWaitInUse) ctx.metrics.count(TimerKind::kTimeWait);
+    if (entry.flags & kTimeWaitInUse) count_time_wait(ctx, FlowRef(kind, oldest), entry.flags);
     ctx.drop_time_wait(FlowRef(kind, oldest), Counter::kTimeWaitExpired);
   }
 }
