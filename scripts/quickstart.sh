@@ -94,6 +94,8 @@ as_owner() {
 }
 
 inside() { ip netns exec "$namespace" "$@"; }
+# For `exec_inside ... &`: $! is then the program itself, which gets our signals, not a shell around it.
+exec_inside() { exec ip netns exec "$namespace" "$@"; }
 sluicectl() { "$build/apps/ctl/sluicectl" "$@"; }
 
 # start NAME IP PROGRAM FLAGS...: a server on a tap called NAME; the kernel gets the address with .1.
@@ -103,7 +105,7 @@ start() {
   local flags=(--device "net_tap${#servers[@]},iface=$name" --address "$ip/24" --instance "$namespace.$name" --time-wait 2s "$@")
   command_line "$program ${flags[*]}"
   # setpriv: should this script be killed with -9, the servers go too.
-  inside setpriv --pdeathsig KILL -- "$build/apps/${program#sluice-}/$program" "${flags[@]}" --drain-timeout 1s \
+  exec_inside setpriv --pdeathsig KILL -- "$build/apps/${program#sluice-}/$program" "${flags[@]}" --drain-timeout 1s \
     </dev/null >"$temporary/$name.log" 2>&1 &
   pid=$!
   servers+=("$pid")
@@ -129,7 +131,7 @@ start() {
 # capture NAME FILE: tcpdump on a tap, running when this returns.
 capture() {
   : >"$temporary/tcpdump.log"
-  inside tcpdump -Z root -i "$1" -U -n -w "$2" "tcp port 7" 2>"$temporary/tcpdump.log" &
+  exec_inside tcpdump -Z root -i "$1" --immediate-mode -U -n -w "$2" "tcp port 7" 2>"$temporary/tcpdump.log" &
   helpers=($!)
   for _ in {1..50}; do
     grep -q 'listening on' "$temporary/tcpdump.log" && return
@@ -139,7 +141,7 @@ capture() {
 }
 end_capture() {
   sleep 0.3
-  kill -INT "${helpers[0]}" 2>/dev/null || true
+  kill -TERM "${helpers[0]}" 2>/dev/null || true  # not INT: a shell's background jobs ignore it
   wait "${helpers[0]}" 2>/dev/null || true
   helpers=()
 }
@@ -153,7 +155,8 @@ story() {
   shown <"$temporary/trace"
   note "" "The same connection as the kernel's side of the tap saw it:"
   command_line "tcpdump -nr $out/$title.pcap"
-  tcpdump -nttttt -r "$out/$title.pcap" 2>/dev/null | sed 's/^ *00:00:0//' | shown
+  tcpdump -nttttt -r "$out/$title.pcap" 2>/dev/null | sed 's/^ *00:00:0//' >"$temporary/seen" || true
+  shown <"$temporary/seen"
   note "" "${bold}The picture: $PWD/$out/$title.svg${plain}"
 }
 has_states() {
@@ -162,6 +165,7 @@ has_states() {
     grep -q -- "-> $state)" "$temporary/trace" || return 1
   done
 }
+fins_seen_both_ways() { (($(grep -c 'Flags \[F' "$temporary/seen") == 2)); }
 svg_is_drawn() { [[ -s $1 ]] && grep -q '<svg' "$1" && grep -q '</svg>' "$1"; }
 
 printf '%sSluice%s: a TCP in user space on DPDK serves the Linux kernel'"'"'s own clients over a tap\n' "$bold" "$plain"
@@ -215,6 +219,7 @@ printf Hutu >"$temporary/wanted"
 check "the four octets that came back are the four that were sent" cmp "$temporary/hutu" "$temporary/wanted"
 story echo0 client-closes-first
 check "the server went through CLOSE-WAIT and LAST-ACK to CLOSED" has_states CLOSE-WAIT LAST-ACK CLOSED
+check "tcpdump saw a FIN from either side" fins_seen_both_ways
 check "the picture is drawn" svg_is_drawn "$out/client-closes-first.svg"
 
 step "Hutu again; the server closes first, and waits 2 MSL"
@@ -234,6 +239,7 @@ check "TIME-WAIT is over" sh -c "! grep -q TIME-WAIT '$temporary/conns'"
 end_capture
 story closer0 server-closes-first
 check "the server went through FIN-WAIT-1 and TIME-WAIT to CLOSED" has_states FIN-WAIT-1 TIME-WAIT CLOSED
+check "tcpdump saw a FIN from either side" fins_seen_both_ways
 check "the picture is drawn" svg_is_drawn "$out/server-closes-first.svg"
 
 step "A page, and 10 MB"

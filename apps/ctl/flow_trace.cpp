@@ -31,7 +31,6 @@ bool is_authentic_though_refused(std::uint16_t outcome) {
   switch (static_cast<Outcome>(outcome)) {
     case Outcome::kAcceptQueueFull:
     case Outcome::kPayloadShed:
-    case Outcome::kReceiveFull:
     case Outcome::kOutOfOrderFull:
     case Outcome::kTimeWaitFin:
     case Outcome::kDataAfterClose:

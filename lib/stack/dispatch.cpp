@@ -103,9 +103,12 @@ void StreamHandler::on_readable(Stream stream) {
   if (!stream.take_end_of_stream()) {
     auto data = stream.read();
     if (!data) return;
+    StreamHandler* const before = stream.handler();
     on_data(stream, *data);
-    if (!data->empty()) {
-      stream.unread(std::move(*data));
+    if (!data->empty()) stream.unread(std::move(*data));
+    if (StreamHandler* const now = stream.handler(); now != before) {
+      // Replaced, and perhaps destroyed: what is left is for the new one, in the next round.
+      if (now != nullptr) static_cast<void>(stream.set_handler(now));
       return;
     }
     if (!stream.take_end_of_stream()) return;

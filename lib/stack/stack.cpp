@@ -80,6 +80,10 @@ void Stack::receive(unsigned port, std::span<rte_mbuf* const> frames, Instant no
 void Stack::advance(Instant now) {
   Impl& my = *impl_;
   tcp::Context& ctx = my.engine.context();
+  // While nothing arrives, only this sees that buffers came back: send() would refuse for ever.
+  if (ctx.is_low_on_buffers)
+    ctx.is_low_on_buffers =
+        rte_mempool_avail_count(my.pools.receive) < my.config.receive_low_watermark_pkts;
   my.egress.advance(now);
   my.hand_reports_to_engine(now);
   my.engine.advance(now);
@@ -137,9 +141,9 @@ void Stack::publish(Instant now) {
   Impl& my = *impl_;
   tcp::Context& ctx = my.engine.context();
   ctx.publish();
-  SeqVersion version{my.info.version};
+  static_assert(sizeof(SeqVersion) == sizeof my.info.version);
+  SeqVersion& version = reinterpret_cast<SeqVersion&>(my.info.version);
   version.begin_write();
-  my.info.version = version.value;
   my.info.tick = tick_at(now);
   my.info.last_round = now.ns();
   my.info.tcbs_in_use = ctx.tcbs.used();
@@ -149,7 +153,6 @@ void Stack::publish(Instant now) {
   my.info.control_mbufs_free = rte_mempool_avail_count(my.pools.control);
   my.info.draining = ctx.is_draining ? 1 : 0;
   version.end_write();
-  my.info.version = version.value;
 }
 
 void Stack::begin_drain(Instant now) {

@@ -224,7 +224,10 @@ void Context::close(std::uint32_t index, CloseReason reason) {
   if (recorder.is_enabled())
     record_detail(telemetry::EventKind::kClosed, block, static_cast<std::uint8_t>(reason));
   transition(index, State::kClosed);
-  if (reason != CloseReason::kNormal) block.set(kEndDelivered);  // nothing is told but on_closed
+  if (reason != CloseReason::kNormal) {
+    block.set(kEndDelivered);    // nothing is told but on_closed
+    block.clear(kFinReceived);  // unread octets are gone: read() must not say that the stream was whole
+  }
   if (!has_unread(block) || reason != CloseReason::kNormal) drop_receive_record(block);
   if (block.has(kWaitsAccept)) {
     accept_remove(index);

@@ -195,8 +195,10 @@ Outcome Engine::to_time_wait(FlowRef ref, const Segment& segment) {
   if (!reuse) return outcome;
   const std::uint16_t listener = ctx_.listeners.find(segment.flow.local, segment.flow.local_port);
   if (listener == ListenerHandle::kNone) {
-    ctx_.drop_time_wait(ref, Counter::kTimeWaitReused);
-    return answer_stray(ctx_, segment);
+    // Nobody would take the new connection: the old one's wait goes on.
+    if (!ctx_.challenge_bucket.take(ctx_.now)) return Outcome::kTimeWaitIgnored;
+    send_time_wait_ack(ctx_, ref);
+    return Outcome::kTimeWaitAcked;
   }
   return listen_arrives(ctx_, listener, segment, ref);
 }

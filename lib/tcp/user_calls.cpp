@@ -189,6 +189,7 @@ void unreceive(Context& ctx, ConnHandle handle, packet::PacketChain chain) {
   ReceiveRecord* const record = ctx.need_receive_record(block);
   if (record == nullptr) {
     // The slab was drained by others since: octets that were acknowledged cannot be kept.
+    if (block.has(kDetached)) return discard_detached(ctx, handle.index, CloseReason::kNoResources);
     send_reset(ctx, handle.index);
     ctx.close(handle.index, CloseReason::kNoResources);
     return;

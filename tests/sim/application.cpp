@@ -136,6 +136,9 @@ void Application::perform(Action action) {
     case Action::kAbort:
       do_abort();
       break;
+    case Action::kAbortOpening:
+      if (!result_.is_open) do_abort();
+      break;
     case Action::kClose:
       do_close();
       break;
@@ -171,6 +174,11 @@ void Application::give_up() {
 }
 
 // --- callbacks ---
+
+void Application::begin(Stream stream) {
+  stream_ = stream;
+  at(worker_.now() + plan_.abort_opening_at, Action::kAbortOpening);
+}
 
 void Application::on_open(Stream stream) {
   if (result_.is_open) ledger_.fail("{}: on_open twice", name_);

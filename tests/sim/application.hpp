@@ -37,7 +37,7 @@ class Application final : public StreamHandler {
   ~Application() override;
 
   /// The connection, as connect() gave it; passive ends learn it from on_open.
-  void begin(Stream stream) { stream_ = stream; }
+  void begin(Stream stream);
   /// The end of all patience: abort(), if it is not closed yet.
   void give_up();
   /// Lets go of packets that are still kept, and of the alarm.
@@ -62,7 +62,16 @@ class Application final : public StreamHandler {
   void on_closed(Stream stream, CloseReason reason) override;
 
  private:
-  enum class Action : std::uint8_t { kAbort, kClose, kFinish, kPause, kResume, kLetGo, kSend };
+  enum class Action : std::uint8_t {
+    kAbort,
+    kAbortOpening,
+    kClose,
+    kFinish,
+    kPause,
+    kResume,
+    kLetGo,
+    kSend
+  };
   struct Alarm final : TimerHandler {
     explicit Alarm(Application& of) : end(of) {}
     void on_timer() override { end.on_alarm(); }

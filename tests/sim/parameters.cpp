@@ -65,6 +65,10 @@ LinkOptions draw_link(Dice& dice, Weather weather) {
       {0, 0, 0, 0, 64'000, 512'000, 1'000'000, 10'000'000, 100'000'000, 1'000'000'000});
   link.queue_bytes =
       static_cast<std::uint32_t>(1514 * dice.pick<std::uint64_t>({8, 16, 64, 256, 1024}));
+  // A queue of more than a second would outlast the patience of ARP, and no link has one for long.
+  if (link.bits_per_second != 0)
+    link.queue_bytes = static_cast<std::uint32_t>(std::min<std::uint64_t>(
+        link.queue_bytes, std::max<std::uint64_t>(link.bits_per_second / 8, 4 * 1514)));
   const std::uint32_t loss = weather == Weather::kClear   ? 0
                              : weather == Weather::kMild  ? 3
                              : weather == Weather::kRough ? 10
@@ -226,6 +230,8 @@ ConnectionPlan draw_connection(Dice& dice, Weather weather, unsigned index) {
       connection.ends[0].finish = Finish::kLast;
     }
   }
+  if (dice.one_in(connection.opening == Opening::kSimultaneous ? 3 : 24))
+    connection.ends[0].abort_opening_at = dice.between(Duration::zero(), ms(300));
   if (connection.opening == Opening::kSimultaneous)
     connection.fixed_port = Port{static_cast<std::uint16_t>(30000 + index)};
   return connection;

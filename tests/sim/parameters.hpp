@@ -59,11 +59,13 @@ struct EndPlan {
   Duration pause_for;
   Duration abort_at = Duration::infinite();
   Duration close_at = Duration::infinite();
+  Duration abort_opening_at =
+      Duration::infinite();   ///< Since connect(), should it not be open yet.
   bool closes_at_end = true;  ///< close() after both FINs, or just lets go.
   bool misuses = false;       ///< Calls what must not be called, and checks the errors.
   bool has_keepalive = false;
   bool may_be_drained = false;  ///< Its host sends FIN by itself when it drains.
-  Duration user_timeout;  ///< Zero: the host's.
+  Duration user_timeout;        ///< Zero: the host's.
 };
 
 enum class Opening : std::uint8_t {

@@ -107,7 +107,7 @@ void Stranger::ethernet_frame(unsigned to) {
       frame = ethernet(host, host, 0x0800, zeros(46));
       break;
     case 6:
-      frame = ethernet(host, self, wire::ether_type::kVlan, zeros(46));
+      frame = ethernet(host, self, wire::ether_type::kVlan, support::octets({0, 5, 8, 0, 0x45}));
       break;
     case 7:
       frame = ethernet(host, self, wire::ether_type::kIpv6, zeros(46));

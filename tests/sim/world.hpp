@@ -98,6 +98,7 @@ class World final : public drivers::SimActor, private drivers::LinkObserver {
   void judge_end(const Life& life, const Application& end);
   void judge_direction(const Application& sender, const Application& receiver);
   void judge_orderly(const Life& life);
+  bool has_losses() const;
   void judge_refusal(const Life& life);
   void judge_metrics(Host& host);
 

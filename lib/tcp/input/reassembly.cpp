@@ -123,7 +123,7 @@ Outcome keep_out_of_order(Context& ctx, ReceiveRecord& record, Text text) {
   while (*link != nullptr && wire::seq_leq(left_of(*link), left)) {
     const bool covers = wire::seq_geq(right_of(*link), right) && (note_of(*link).has_fin || !text.has_fin);
     if (covers) {
-      note_sack_block(record, left_of(*link), right_of(*link));
+      if (note_of(*link).length > 0) note_sack_block(record, left_of(*link), right_of(*link));
       return Outcome::kOldDuplicate;
     }
     link = &note_of(*link).next_packet;
@@ -187,11 +187,10 @@ TextResult take_text(Context& ctx, std::uint32_t index, Segment& segment) {
   TextResult result;
   Text text = trim(block, segment);
   if (text.length == 0 && !text.has_fin) {
-    if (segment.payload > 0) {  // nothing of it was new, or there was no room
+    if (segment.payload > 0) {  // nothing of it was new
       block.set(kAckNow);
       ctx.want_output(index);
-      result.outcome = wire::seq_leq(segment.seq() + segment.payload, block.rcv.nxt) ? Outcome::kOldDuplicate
-                                                                                   : Outcome::kReceiveFull;
+      result.outcome = Outcome::kOldDuplicate;
     }
     return result;
   }

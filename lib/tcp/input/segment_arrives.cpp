@@ -245,7 +245,9 @@ Outcome time_wait_verdict(Context& ctx, FlowRef ref, Entry& entry, const Segment
   } else if (segment.length() == 0 && segment.seq() == entry.rcv_nxt && !(has_timestamps && age < 0)) {
     return Outcome::kTimeWaitIgnored;
   }
-  if (!ctx.challenge_bucket.take(ctx.now)) {
+  // Octets are answered always: the peer may be stuck before our last ACK (see refuse()).
+  const bool is_limited = segment.length() == 0 || segment.has(wire::kSyn);
+  if (is_limited && !ctx.challenge_bucket.take(ctx.now)) {
     ctx.metrics.count(Counter::kChallengeAcksLimited);
     return Outcome::kTimeWaitIgnored;
   }

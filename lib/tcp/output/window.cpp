@@ -25,10 +25,14 @@ std::uint16_t advertise_window(Context& ctx, Tcb& block) {
   std::uint32_t window = current;
   //= rfc9293#3.8.6.2.2 MUST-39
   if (free > current && free - current >= least_step(ctx, block)) window = free / grain * grain;
-  // What is kept is rounded up to what the scaled field can say, or the edge would creep left.
+  // What is kept is rounded up to what the scaled field can say, or the edge would creep left; but
+  // not for ever, or small segments would push it right past the end of the buffer.
   //= rfc9293#3.8.6 SHLD-14
-  window = std::min(std::max(window, (current + grain - 1) / grain * grain), most);
-  block.rcv.adv = block.rcv.nxt + window;
+  const std::uint32_t rounded_up = (current + grain - 1) / grain * grain;
+  const bool is_covered = std::uint64_t{block.receive_charged} + rounded_up <=
+                          std::uint64_t{ctx.receive_buffer_of(block)} + grain;
+  window = std::min(std::max(window, is_covered ? rounded_up : current / grain * grain), most);
+  block.rcv.adv = block.rcv.nxt + std::max(window, current);  // what was promised stays acceptable
   return static_cast<std::uint16_t>(window >> block.rcv_wscale());
 }
 

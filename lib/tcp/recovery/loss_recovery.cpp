@@ -8,6 +8,7 @@ namespace sluice::tcp {
 namespace {
 
 constexpr std::uint8_t kDuplicateThreshold = 3;
+constexpr std::uint32_t kMaxInflatedWindow = 1u << 30;  // duplicates cost a peer nothing: no wrap
 
 }  // namespace
 
@@ -15,7 +16,7 @@ bool on_duplicate_ack(Tcb& block, SendRecord& record) {
   if (block.duplicate_acks < 255) ++block.duplicate_acks;
   if (record.phase == RecoveryPhase::kFastRecovery) {
     //= rfc5681#3.2  step 4: a segment has left the network
-    block.cwnd += block.snd_mss;
+    block.cwnd = std::min(kMaxInflatedWindow, block.cwnd + block.snd_mss);
     return false;
   }
   if (record.phase == RecoveryPhase::kTimeout || block.duplicate_acks != kDuplicateThreshold) return false;
@@ -34,6 +35,7 @@ bool on_duplicate_ack(Tcb& block, SendRecord& record) {
 bool on_ack_advanced(Tcb& block, SendRecord& record, std::uint32_t acked, std::uint32_t flight_before) {
   const bool is_full = !record.has_recover || wire::seq_geq(block.snd.una, record.recover);
   block.duplicate_acks = 0;
+  if (is_full) record.has_recover = false;  // or, 2^31 octets on, it would seem to lie ahead again
   switch (record.phase) {
     case RecoveryPhase::kFastRecovery:
       if (!is_full) {
