@@ -22,7 +22,7 @@ while (($#)); do
 done
 command -v valgrind >/dev/null || { echo "bench.sh: valgrind is missing: apt-get install valgrind" >&2; exit 1; }
 
-build=build-release
+build="build-release"
 [[ -f $build/build.ninja ]] || meson setup "$build" --buildtype=release >/dev/null
 ninja -C "$build" bench/engine/bench_engine >/dev/null
 program=$build/bench/engine/bench_engine

@@ -19,8 +19,10 @@ SKIP = re.compile(r"^SKIP:?\s*(.*)$", re.M)
 
 def count(test):
     """(passed, failed, the runner's own line) of one entry of testlog.json."""
+    if test["result"] == "EXPECTEDFAIL":
+        return 1, 0, "canary: the fault was found, as it must be"
     text = test.get("stdout", "") + "\n" + test.get("stderr", "")
-    is_ok = test["result"] in ("OK", "EXPECTEDFAIL")
+    is_ok = test["result"] == "OK"
     passed, failed, line = (1, 0, "exit 0") if is_ok else (0, 1, f"exit {test['returncode']}")
     if match := list(PLAIN.finditer(text)):
         passed, failed = int(match[-1][1]), int(match[-1][2])
@@ -45,6 +47,8 @@ def self_test():
         ({"result": "FAIL", "returncode": 2, "stdout": "test cases: 1 | 1 failed\n"}, (0, 1)),
         ({"result": "OK", "returncode": 0, "stdout": "x\n21 passed, 0 failed\n"}, (21, 0)),
         ({"result": "FAIL", "returncode": -11, "stdout": "All tests passed (9 assertions in 4 test cases)\n"}, (4, 1)),
+        ({"result": "EXPECTEDFAIL", "returncode": 1, "stdout": "0 passed, 10 failed\n"}, (1, 0)),
+        ({"result": "UNEXPECTEDPASS", "returncode": 0, "stdout": "10 passed, 0 failed\n"}, (10, 1)),
         ({"result": "OK", "returncode": 0, "stdout": ""}, (1, 0)),
         ({"result": "TIMEOUT", "returncode": -15, "stdout": ""}, (0, 1)),
     ]

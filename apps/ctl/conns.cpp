@@ -7,6 +7,7 @@
 #include <iterator>
 #include <ostream>
 #include <set>
+#include <sstream>
 
 #include "apps/ctl/connections.hpp"
 #include "apps/ctl/names.hpp"
@@ -50,8 +51,11 @@ std::string state_from(std::string text) {
 Filter filter_from(const cxxopts::ParseResult& parsed) {
   Filter filter;
   if (parsed.count("state") != 0)
-    for (const std::string& text : parsed["state"].as<std::vector<std::string>>())
+    for (std::istringstream list(parsed["state"].as<std::string>()); !list.eof();) {
+      std::string text;
+      std::getline(list, text, ',');
       filter.states.insert(state_from(text));
+    }
   if (parsed.count("address") != 0) {
     const std::string text = parsed["address"].as<std::string>();
     filter.prefix = parse_prefix(text);
@@ -237,7 +241,7 @@ int run_conns(Arguments arguments, Streams streams) {
   options.add_options()("l,listeners", "LISTEN rows only");
   options.add_options()("state",
                         "only these states, by comma (ESTABLISHED, SYN-RECV, TIME-WAIT, ...)",
-                        cxxopts::value<std::vector<std::string>>(), "STATE");
+                        cxxopts::value<std::string>(), "STATE");
   options.add_options()("address", "only this local or foreign address or prefix (10.0.0.0/24)",
                         cxxopts::value<std::string>(), "PREFIX");
   options.add_options()("port", "only this local or foreign port", cxxopts::value<std::uint16_t>(),

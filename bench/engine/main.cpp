@@ -2,10 +2,9 @@
 // of 2 N and one of N, divided by N, is what one operation costs the stack, to the instruction:
 // scripts/bench.sh instructions does so, collecting inside Stack's verbs only.
 
-#include <cxxopts.hpp>
-
 #include <cstdio>
 #include <cstdlib>
+#include <cxxopts.hpp>
 #include <string>
 #include <vector>
 
@@ -82,7 +81,8 @@ class Bench {
       peer_.absorb(answers_, connection_);  // FIN of the server, which closes in turn
       give(wire::kAck, 0);
     }
-    if (host_.metrics().of(telemetry::Counter::kPassiveOpens) != count) die("a connection is missing");
+    if (host_.metrics().of(telemetry::Counter::kPassiveOpens) != count)
+      die("a connection is missing");
   }
 
   void received(std::uint64_t count) {
@@ -97,7 +97,8 @@ class Bench {
       burst.clear();
       peer_.absorb(answers_, connection_);
     }
-    if (host_.metrics().of(telemetry::Counter::kPayloadReceived) < count * kMss) die("octets are missing");
+    if (host_.metrics().of(telemetry::Counter::kPayloadReceived) < count * kMss)
+      die("octets are missing");
   }
 
   void sent(std::uint64_t count) {
@@ -143,8 +144,10 @@ int main(int argc, char** argv) {
   using sluice::bench::Application;
   using sluice::bench::Bench;
   cxxopts::Options options("bench_engine", "Runs one operation of the stack in memory, N times");
-  options.add_options()("operation", "rr64 | connection | receive | send", cxxopts::value<std::string>())(
-      "count", "operations", cxxopts::value<std::uint64_t>()->default_value("10000"))("help", "this text");
+  options.add_options()("operation", "rr64 | connection | receive | send",
+                        cxxopts::value<std::string>())(
+      "count", "operations", cxxopts::value<std::uint64_t>()->default_value("10000"))("help",
+                                                                                      "this text");
   options.parse_positional({"operation", "count"});
   const auto given = options.parse(argc, argv);
   if (given.count("help") || !given.count("operation")) {

@@ -8,7 +8,8 @@
 
 namespace sluice::bench {
 
-rte_mbuf* TemplatePeer::segment(const PeerConnection& connection, std::uint8_t flags, std::uint32_t payload) {
+rte_mbuf* TemplatePeer::segment(const PeerConnection& connection, std::uint8_t flags,
+                                std::uint32_t payload) {
   wire::TcpHeader tcp;
   tcp.source = connection.port;
   tcp.destination = server_port_;
@@ -35,8 +36,9 @@ rte_mbuf* TemplatePeer::segment(const PeerConnection& connection, std::uint8_t f
   ip.dont_fragment = true;
   ip.total_length = static_cast<std::uint16_t>(wire::kIpv4MinHeader + tcp_length + payload);
   wire::emit_ipv4(ip, {ip_start, wire::kIpv4MinHeader});
-  wire::emit_ethernet({.destination = kServerMac, .source = kClientMac, .ether_type = wire::ether_type::kIpv4},
-                      {start, wire::kEthernetHeader});
+  wire::emit_ethernet(
+      {.destination = kServerMac, .source = kClientMac, .ether_type = wire::ether_type::kIpv4},
+      {start, wire::kEthernetHeader});
   std::memset(tcp_start + tcp_length, 'x', payload);
   frame->data_len = static_cast<std::uint16_t>(wire::kEthernetHeader + ip.total_length);
   frame->pkt_len = frame->data_len;
@@ -54,8 +56,8 @@ std::uint32_t TemplatePeer::absorb(std::vector<rte_mbuf*>& frames, PeerConnectio
     if (ethernet && ethernet->ether_type == wire::ether_type::kIpv4 &&
         wire::parse_tcp(first.subspan(wire::kEthernetHeader + wire::kIpv4MinHeader), tcp).ok &&
         tcp.destination == connection.port) {
-      const auto headers =
-          static_cast<std::uint32_t>(wire::kEthernetHeader + wire::kIpv4MinHeader + tcp.header_length);
+      const auto headers = static_cast<std::uint32_t>(wire::kEthernetHeader + wire::kIpv4MinHeader +
+                                                      tcp.header_length);
       const std::uint32_t payload = frame->pkt_len - headers;
       received += payload;
       connection.ack = tcp.seq + payload + (tcp.has(wire::kSyn | wire::kFin) ? 1u : 0u);

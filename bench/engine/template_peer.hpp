@@ -30,7 +30,8 @@ class TemplatePeer {
  public:
   TemplatePeer(rte_mempool& pool, Port server_port) : pool_(pool), server_port_(server_port) {}
 
-  /// A frame of `connection` with `payload` octets; its checksums are marked as verified by hardware.
+  /// A frame of `connection` with `payload` octets; its checksums are marked as verified by
+  /// hardware.
   rte_mbuf* segment(const PeerConnection& connection, std::uint8_t flags, std::uint32_t payload);
   /// Takes the server's frames, frees them, and brings `connection` up to date: its ack, and how
   /// many octets of payload came.

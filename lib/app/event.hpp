@@ -9,11 +9,11 @@ namespace sluice::app {
 
 enum Event : std::uint8_t {
   kOpened = 1u << 0,
-  kReadable = 1u << 1,   ///< Octets or the end of the stream wait.
-  kWritable = 1u << 2,   ///< Room again after a short write.
+  kReadable = 1u << 1,  ///< Octets or the end of the stream wait.
+  kWritable = 1u << 2,  ///< Room again after a short write.
   kUrgent = 1u << 3,
   kTimer = 1u << 4,
-  kClosed = 1u << 5,     ///< The last one.
+  kClosed = 1u << 5,  ///< The last one.
 };
 
 /// A first-in first-out list of records linked by index. `Links` is a callable that gives

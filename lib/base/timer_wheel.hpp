@@ -35,6 +35,13 @@ constexpr bool tick_before(Tick a, Tick b) {
   return static_cast<std::int32_t>(a - b) < 0;
 }
 
+/// When `tick` begins, seen from `now`; `now` itself if it has begun already.
+constexpr Instant start_of_tick(Instant now, Tick tick) {
+  const auto ahead = static_cast<std::int32_t>(tick - tick_at(now));
+  if (ahead <= 0) return now;
+  return Instant::from_ns((now.ns() / kTickLength.ns() + ahead) * kTickLength.ns());
+}
+
 /// The wheel's part of a timed record: 12 octets, links are indices.
 struct TimerNode {
   static constexpr std::uint32_t kUnlinked = 0xffffffffu;

@@ -37,7 +37,8 @@ void Stack::Impl::accept_all(std::uint16_t index) {
   HandlerPool& pool = *listeners[index].push;
   while (ctx.listeners[index].accept_queued > 0) {
     StreamHandler* const handler = pool.make();
-    if (handler == nullptr) {  // as many handlers as connections: only while closed ones are on their way out
+    if (handler ==
+        nullptr) {  // as many handlers as connections: only while closed ones are on their way out
       ctx.acceptable_listeners |= std::uint64_t{1} << index;
       return;
     }
@@ -60,12 +61,15 @@ void Stack::Impl::dispatch_stream(std::uint32_t index) {
   const auto handler = [&]() -> StreamHandler* {
     return block.has(tcp::kOrphan) ? nullptr : streams[index].handler;
   };
-  const auto wants = [&](std::uint8_t event) { return (mask & event) != 0 && handler() != nullptr; };
+  const auto wants = [&](std::uint8_t event) {
+    return (mask & event) != 0 && handler() != nullptr;
+  };
   const bool was_refused = block.has(tcp::kReadRefused) && (mask & app::kWritable) != 0;
   if (wants(app::kOpened)) handler()->on_open(at);
   if (wants(app::kUrgent)) handler()->on_urgent(at);
   if (wants(app::kWritable)) handler()->on_writable(at);
-  if ((wants(app::kReadable) || (was_refused && handler() != nullptr)) && !block.has(tcp::kReadPaused)) {
+  if ((wants(app::kReadable) || (was_refused && handler() != nullptr)) &&
+      !block.has(tcp::kReadPaused)) {
     block.clear(tcp::kReadRefused);
     handler()->on_readable(at);
   }
@@ -81,7 +85,7 @@ bool Stack::Impl::deliver_closed(std::uint32_t index) {
   Context& ctx = engine.context();
   Tcb& block = ctx.touch(index);
   if (block.has(tcp::kClosedDelivered)) return true;
-  if (ctx.has_unread(block) && streams[index].handler != nullptr) return false;
+  if (ctx.has_unread(block)) return false;
   if (StreamHandler* const handler = streams[index].handler)
     handler->on_closed(stream(index), static_cast<CloseReason>(block.close_reason));
   free_handler(index);
@@ -93,6 +97,7 @@ void Stack::Impl::free_handler(std::uint32_t index) {
   StreamApp& app = streams[index];
   if (app.owner != nullptr) app.owner->destroy(app.handler);
   app = {};
+  if (!retired.empty()) std::erase_if(retired, [](const auto& pool) { return pool->in_use() == 0; });
 }
 
 }  // namespace sluice::stack

@@ -22,7 +22,9 @@ HandlerPool::HandlerPool(std::unique_ptr<HandlerFactory> factory, std::uint32_t 
   memory_ = static_cast<std::byte*>(memory);
 }
 
-HandlerPool::~HandlerPool() { ::munmap(memory_, bytes_); }
+HandlerPool::~HandlerPool() {
+  ::munmap(memory_, bytes_);
+}
 
 StreamHandler* HandlerPool::make() {
   std::byte* slot = free_;

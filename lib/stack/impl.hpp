@@ -48,7 +48,9 @@ struct Stack::Impl {
   void accept_all(std::uint16_t listener);
   void hand_reports_to_engine(Instant now);
   void free_handler(std::uint32_t index);
-  Stream stream(std::uint32_t index) { return Stream(&self, tcp::handle_of(engine.context(), index)); }
+  Stream stream(std::uint32_t index) {
+    return Stream(&self, tcp::handle_of(engine.context(), index));
+  }
 
   struct TimerNodes {
     WorkerTimer* base;
@@ -69,8 +71,8 @@ struct Stack::Impl {
   Ingress ingress;
   tcp::Engine engine;
 
-  std::vector<StreamApp> streams;        ///< By TCB index.
-  std::vector<ListenerApp> listeners;    ///< By listener index.
+  std::vector<StreamApp> streams;                     ///< By TCB index.
+  std::vector<ListenerApp> listeners;                 ///< By listener index.
   std::vector<std::unique_ptr<HandlerPool>> retired;  ///< Of closed listeners, with live handlers.
   std::vector<WorkerTimer> timer_memory;
   Slab<WorkerTimer> timers;

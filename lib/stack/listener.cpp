@@ -64,6 +64,8 @@ Result<ListenerInfo, Error> Listener::info() const {
                       .is_paused = record->is_paused != 0};
 }
 
-Worker Listener::worker() const { return Worker(stack_); }
+Worker Listener::worker() const {
+  return Worker(stack_);
+}
 
 }  // namespace sluice

@@ -65,22 +65,31 @@ RxData& RxData::operator=(RxData&& other) noexcept {
   return *this;
 }
 
-RxData::~RxData() { release(); }
+RxData::~RxData() {
+  release();
+}
 
-void RxData::release() { consume(bytes_); }
+void RxData::release() {
+  consume(bytes_);
+}
 
 void RxData::consume(std::size_t count) {
   if (head_ == nullptr) return;
   stack::RxChain::Loan loan(*this);
-  loan.chain.drop_front(static_cast<std::uint32_t>(std::min<std::size_t>(count, loan.chain.bytes())));
+  loan.chain.drop_front(
+      static_cast<std::uint32_t>(std::min<std::size_t>(count, loan.chain.bytes())));
 }
 
 std::span<const std::byte> RxData::front() const {
   return head_ == nullptr ? std::span<const std::byte>{} : run(head_);
 }
 
-const rte_mbuf* RxData::next_run(const rte_mbuf* at) { return at->next; }
-std::span<const std::byte> RxData::run(const rte_mbuf* at) { return packet::first_segment(*at); }
+const rte_mbuf* RxData::next_run(const rte_mbuf* at) {
+  return at->next;
+}
+std::span<const std::byte> RxData::run(const rte_mbuf* at) {
+  return packet::first_segment(*at);
+}
 
 std::size_t RxData::copy_to(std::span<std::byte> out) const {
   std::size_t copied = 0;

@@ -26,15 +26,21 @@ Stack::Impl::Impl(Stack& stack, const StackConfig& stack_config, const StackDeps
       config(stack_config),
       worker(deps.worker),
       pools(deps.pools),
-      metrics(deps.region.section<telemetry::Metrics>(telemetry::SectionKind::kMetrics, deps.worker)[0]),
-      info(deps.region.section<telemetry::WorkerInfo>(telemetry::SectionKind::kWorkerInfo, deps.worker)[0]),
+      metrics(deps.region.section<telemetry::Metrics>(telemetry::SectionKind::kMetrics,
+                                                      deps.worker)[0]),
+      info(deps.region.section<telemetry::WorkerInfo>(telemetry::SectionKind::kWorkerInfo,
+                                                      deps.worker)[0]),
       rng(deps.seed),
       network(config, deps.region, deps.worker, rng, now),
       egress(config, {.network = network, .pools = pools, .metrics = metrics, .rng = rng}),
       ingress(config, {.network = network, .egress = egress, .pools = pools, .metrics = metrics}),
       engine(config.tcp,
-             {.region = deps.region, .worker = deps.worker, .pools = pools, .paths = network,
-              .keys = keys_of(deps.secrets), .seed = rng.next()},
+             {.region = deps.region,
+              .worker = deps.worker,
+              .pools = pools,
+              .paths = network,
+              .keys = keys_of(deps.secrets),
+              .seed = rng.next()},
              now),
       streams(config.tcp.max_connections),
       listeners(config.tcp.max_listeners),
@@ -50,7 +56,7 @@ Stack::Impl::~Impl() {
 }
 
 Stack::Stack(const StackConfig& config, const StackDeps& deps, Instant now)
-    : impl_(std::make_unique<Impl>(*this, config, deps, now)) {}
+    : impl_(std::make_unique<Impl>(*this, config, deps, now)) {}  // setup: once a worker
 
 Stack::~Stack() = default;
 
@@ -84,6 +90,8 @@ void Stack::advance(Instant now) {
   if (ctx.is_low_on_buffers)
     ctx.is_low_on_buffers =
         rte_mempool_avail_count(my.pools.receive) < my.config.receive_low_watermark_pkts;
+  const bool has_buffers = !ctx.is_low_on_buffers && !ctx.sends.slab.is_full();
+  if (ctx.is_starving && has_buffers) tcp::feed_starving(ctx);
   my.egress.advance(now);
   my.hand_reports_to_engine(now);
   my.engine.advance(now);
@@ -124,8 +132,7 @@ Instant Stack::next_deadline() const {
   Tick when;
   if (my.timer_wheel.next_event(when)) {
     const tcp::Context& ctx = my.engine.context();
-    const auto ahead = std::max(static_cast<std::int32_t>(when - ctx.tick), 0);
-    next = std::min(next, ctx.now + kTickLength * ahead);
+    next = std::min(next, start_of_tick(ctx.now, when));
   }
   return has_work() ? my.engine.context().now : next;
 }
@@ -161,7 +168,9 @@ void Stack::begin_drain(Instant now) {
   ctx.is_draining = true;
 }
 
-bool Stack::is_drained() const { return impl_->engine.context().connections == 0; }
+bool Stack::is_drained() const {
+  return impl_->engine.context().connections == 0;
+}
 
 std::uint32_t Stack::reset_all(Instant now) {
   tcp::Context& ctx = impl_->engine.context();
@@ -176,7 +185,11 @@ std::uint32_t Stack::reset_all(Instant now) {
   return count;
 }
 
-Worker Stack::worker() { return Worker(this); }
-const telemetry::Metrics& Stack::metrics() const { return impl_->metrics; }
+Worker Stack::worker() {
+  return Worker(this);
+}
+const telemetry::Metrics& Stack::metrics() const {
+  return impl_->metrics;
+}
 
 }  // namespace sluice::stack

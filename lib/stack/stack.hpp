@@ -14,9 +14,9 @@
 #include "packet/pools.hpp"
 #include "packet/port.hpp"
 #include "sluice/worker.hpp"
+#include "tcp/config.hpp"
 #include "telemetry/metrics.hpp"
 #include "telemetry/region.hpp"
-#include "tcp/config.hpp"
 
 namespace sluice::stack {
 
@@ -47,8 +47,8 @@ struct StackConfig {
   // Below TCP.
   std::uint32_t max_neighbors = 1024;
   std::uint32_t max_routes = 256;
-  std::uint32_t neighbor_queue_packets = 8;     ///< Waiting for one unresolved neighbour.
-  std::uint32_t neighbor_pending_total = 256;   ///< Waiting for all of them.
+  std::uint32_t neighbor_queue_packets = 8;            ///< Waiting for one unresolved neighbour.
+  std::uint32_t neighbor_pending_total = 256;          ///< Waiting for all of them.
   Duration neighbor_reachable = Duration::from_s(60);  ///< Then the entry is probed again.
   Duration neighbor_retry = Duration::from_s(1);
   std::uint8_t neighbor_probes = 3;
@@ -72,7 +72,7 @@ struct StackDeps {
   telemetry::StateRegion& region;  ///< Made from plan_state()'s sections; outlives the stack.
   packet::Pools pools;
   Secrets secrets;
-  std::uint64_t seed = 0;          ///< Of the worker's Rng.
+  std::uint64_t seed = 0;  ///< Of the worker's Rng.
   unsigned worker = 0;
 };
 

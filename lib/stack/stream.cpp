@@ -96,7 +96,8 @@ Result<void, Error> Stream::close() {
 
 Result<void, Error> Stream::abort() {
   Context* const ctx = context_of(stack_);
-  return ctx == nullptr ? fail(Error::kStaleHandle) : tcp::abort(*ctx, handle_, CloseReason::kAborted);
+  return ctx == nullptr ? fail(Error::kStaleHandle)
+                        : tcp::abort(*ctx, handle_, CloseReason::kAborted);
 }
 
 Result<void, Error> Stream::pause_reading() {
@@ -131,12 +132,14 @@ Result<void, Error> Stream::set_nodelay(std::optional<bool> nodelay) {
   return change(stack_, handle_, [&](Context& ctx, Tcb& block) {
     block.clear(tcp::kNodelay | tcp::kNodelaySet);
     if (nodelay) block.set(tcp::kNodelaySet | (*nodelay ? tcp::kNodelay : 0u));
-    if (tcp::is_synchronized(block.state)) ctx.want_output(handle_.index);  // what Nagle held may go
+    if (tcp::is_synchronized(block.state))
+      ctx.want_output(handle_.index);  // what Nagle held may go
   });
 }
 
 Result<void, Error> Stream::set_user_timeout(Duration limit) {
-  if (limit < Duration::zero() || limit > Duration::from_s(1'000'000)) return fail(Error::kInvalidArgument);
+  if (limit < Duration::zero() || limit > Duration::from_s(1'000'000))
+    return fail(Error::kInvalidArgument);
   return change(stack_, handle_, [&](Context&, Tcb& block) {
     block.user_timeout_ms = static_cast<std::uint32_t>(ticks_in(limit));
   });
@@ -207,6 +210,8 @@ bool Stream::is_stale() const {
   return ctx == nullptr || tcp::find_tcb(*ctx, handle_) == nullptr;
 }
 
-Worker Stream::worker() const { return Worker(stack_); }
+Worker Stream::worker() const {
+  return Worker(stack_);
+}
 
 }  // namespace sluice

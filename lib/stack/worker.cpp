@@ -21,7 +21,9 @@ Result<ListenerHandle, Error> listen_with(stack::Stack::Impl& impl, const Listen
 
 }  // namespace
 
-unsigned Worker::index() const { return stack_ == nullptr ? 0 : stack_->impl().worker; }
+unsigned Worker::index() const {
+  return stack_ == nullptr ? 0 : stack_->impl().worker;
+}
 
 Instant Worker::now() const {
   return stack_ == nullptr ? Instant{} : stack_->impl().engine.context().now;
@@ -43,8 +45,9 @@ Result<Listener, Error> Worker::listen(const ListenOptions& options,
   auto& impl = stack_->impl();
   const auto handle = listen_with(impl, options);
   if (!handle) return fail(handle.error());
-  impl.listeners[handle->index] = {
-      nullptr, std::make_unique<HandlerPool>(std::move(factory), impl.config.tcp.max_connections)};
+  auto pool = std::make_unique<HandlerPool>(
+      std::move(factory), impl.config.tcp.max_connections);  // setup: listeners are few
+  impl.listeners[handle->index] = {nullptr, std::move(pool)};
   return Listener(stack_, *handle);
 }
 

@@ -13,22 +13,24 @@ namespace sluice::tcp {
 struct EngineConfig {
   // Sizes: fixed at start.
   std::uint32_t max_connections = 65536;
-  std::uint32_t max_half_open = 16384;        ///< Global cap; a listener's syn_backlog lies under it.
-  std::uint32_t max_accept_queue = 4096;      ///< Global cap; a listener's accept_backlog lies under it.
-  std::uint32_t max_time_wait = 65536;        ///< Entries, IPv4; IPv6 has a quarter of it.
+  std::uint32_t max_half_open = 16384;  ///< Global cap; a listener's syn_backlog lies under it.
+  std::uint32_t max_accept_queue =
+      4096;                             ///< Global cap; a listener's accept_backlog lies under it.
+  std::uint32_t max_time_wait = 65536;  ///< Entries, IPv4; IPv6 has a quarter of it.
   std::uint32_t max_listeners = 64;
-  std::uint32_t max_in_flight = 32768;        ///< Connections with data queued or in flight, per direction.
-  std::uint32_t recorder_events = 65536;      ///< 0 switches the flight recorder off.
+  std::uint32_t max_in_flight =
+      32768;  ///< Connections with data queued or in flight, per direction.
+  std::uint32_t recorder_events = 65536;  ///< 0 switches the flight recorder off.
 
   // Buffers.
   std::uint32_t receive_buffer_bytes = 1 << 20;
   std::uint32_t send_buffer_bytes = 1 << 20;
-  std::uint32_t reassembly_segments = 256;          ///< Out-of-order packets, per connection.
-  std::uint32_t reassembly_worker_segments = 65536; ///< The same, per worker.
-  std::uint32_t copy_break_bytes = 256;             ///< Smaller payloads are copied together.
+  std::uint32_t reassembly_segments = 256;           ///< Out-of-order packets, per connection.
+  std::uint32_t reassembly_worker_segments = 65536;  ///< The same, per worker.
+  std::uint32_t copy_break_bytes = 256;              ///< Smaller payloads are copied together.
 
   // Handshake.
-  std::uint8_t syn_retries = 5;        ///< After 1, 2, 4, 8, 16 s; timed out 32 s after the last.
+  std::uint8_t syn_retries = 5;  ///< After 1, 2, 4, 8, 16 s; timed out 32 s after the last.
   std::uint8_t syn_ack_retries = 5;
   Duration half_open_lifetime = Duration::from_s(63);
   std::uint16_t ephemeral_first = 32768;
@@ -38,7 +40,7 @@ struct EngineConfig {
   bool timestamps = true;
   bool sack = true;
   bool window_scaling = true;
-  std::uint16_t max_mss = 0;           ///< Octets; 0: what the path's MTU gives.
+  std::uint16_t max_mss = 0;  ///< Octets; 0: what the path's MTU gives.
 
   // Retransmission.
   Duration rto_initial = Duration::from_s(1);
@@ -49,8 +51,8 @@ struct EngineConfig {
 
   // Acknowledging and sending.
   Duration delayed_ack = Duration::from_ms(40);
-  std::uint8_t quick_acks = 16;        ///< Segments acknowledged at once after the start.
-  bool nodelay = false;                ///< true switches Nagle's algorithm off.
+  std::uint8_t quick_acks = 16;  ///< Segments acknowledged at once after the start.
+  bool nodelay = false;          ///< true switches Nagle's algorithm off.
 
   // Closing.
   Duration time_wait = Duration::from_s(60);   ///< 2 MSL.

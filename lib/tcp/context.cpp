@@ -8,7 +8,6 @@
 namespace sluice::tcp {
 namespace {
 
-constexpr std::size_t kTouchedCapacity = 4096;
 constexpr std::uint32_t kControlCapacity = 1024;
 
 std::uint32_t table_size(const ContextDeps& deps) {
@@ -54,7 +53,7 @@ Context::Context(const EngineConfig& engine_config, const ContextDeps& deps, Ins
       reset_bucket(engine_config.reset_limit),
       challenge_bucket(engine_config.challenge_limit) {
   SLUICE_ASSERT(deps.listeners.size() <= 64);
-  touched_.reserve(kTouchedCapacity);
+  touched_.reserve(tcbs.capacity());  // each at most once; pages come with use
   for (HalfOpen& entry : deps.half_open) entry.listener = ListenerHandle::kNone;
 }
 
@@ -68,7 +67,6 @@ Context::~Context() {
 }
 
 void Context::touch_first(std::uint32_t index) {
-  if (touched_.size() == kTouchedCapacity) publish();
   Tcb& block = tcbs[index];
   block.version.begin_write();
   block.set(kTouched);
@@ -123,10 +121,13 @@ FlowKey Context::flow_of_time_wait(FlowRef ref) {
 FlowRef Context::find_flow(const FlowKey& flow, std::uint64_t hash) {
   return flows.find(hash, [&](FlowRef ref) {
     switch (ref.kind()) {
-      case FlowRef::kConnection: return has_flow(tcbs[ref.index()], flow);
-      case FlowRef::kHalfOpen: return flow_of(half_opens[ref.index()]) == flow;
+      case FlowRef::kConnection:
+        return has_flow(tcbs[ref.index()], flow);
+      case FlowRef::kHalfOpen:
+        return flow_of(half_opens[ref.index()]) == flow;
       case FlowRef::kTimeWait4:
-      case FlowRef::kTimeWait6: return flow_of_time_wait(ref) == flow;
+      case FlowRef::kTimeWait6:
+        return flow_of_time_wait(ref) == flow;
     }
     return false;
   });
@@ -224,10 +225,7 @@ void Context::close(std::uint32_t index, CloseReason reason) {
   if (recorder.is_enabled())
     record_detail(telemetry::EventKind::kClosed, block, static_cast<std::uint8_t>(reason));
   transition(index, State::kClosed);
-  if (reason != CloseReason::kNormal) {
-    block.set(kEndDelivered);    // nothing is told but on_closed
-    block.clear(kFinReceived);  // unread octets are gone: read() must not say that the stream was whole
-  }
+  if (reason != CloseReason::kNormal) block.set(kEndDelivered);  // nothing is told but on_closed
   if (!has_unread(block) || reason != CloseReason::kNormal) drop_receive_record(block);
   if (block.has(kWaitsAccept)) {
     accept_remove(index);
@@ -244,13 +242,15 @@ void Context::enter_time_wait(std::uint32_t index) {
   const FlowKey flow = flow_of(block);
   const std::uint64_t hash = hash_of(flow);
   const FlowRef self(FlowRef::kConnection, index);
-  const auto window =
-      static_cast<std::uint16_t>((block.rcv.adv.value() - block.rcv.nxt.value()) >> block.rcv_wscale());
-  const auto flags = static_cast<std::uint16_t>((block.has(kTimestampsOk) ? kTimeWaitTimestamps : 0) |
-                                                (block.has(kTraced) ? kTimeWaitTraced : 0));
+  const auto window = static_cast<std::uint16_t>((block.rcv.adv.value() - block.rcv.nxt.value()) >>
+                                                 block.rcv_wscale());
+  const auto flags =
+      static_cast<std::uint16_t>((block.has(kTimestampsOk) ? kTimeWaitTimestamps : 0) |
+                                 (block.has(kTraced) ? kTimeWaitTraced : 0));
   const Tick deadline = tick + ticks_in(config.time_wait);
   if (flow.is_v4()) {
-    while (time_wait4.is_full()) drop_time_wait(FlowRef(FlowRef::kTimeWait4, time_wait4.oldest()), Counter::kTimeWaitEvicted);
+    while (time_wait4.is_full())
+      drop_time_wait(FlowRef(FlowRef::kTimeWait4, time_wait4.oldest()), Counter::kTimeWaitEvicted);
     const std::uint32_t at = time_wait4.push({.version = {},
                                               .key = block.key,
                                               .snd_nxt = block.snd.nxt,
@@ -262,7 +262,8 @@ void Context::enter_time_wait(std::uint32_t index) {
                                               .flags = flags});
     flows.replace(hash, self, FlowRef(FlowRef::kTimeWait4, at));
   } else {
-    while (time_wait6.is_full()) drop_time_wait(FlowRef(FlowRef::kTimeWait6, time_wait6.oldest()), Counter::kTimeWaitEvicted);
+    while (time_wait6.is_full())
+      drop_time_wait(FlowRef(FlowRef::kTimeWait6, time_wait6.oldest()), Counter::kTimeWaitEvicted);
     const std::uint32_t at = time_wait6.push({.version = {},
                                               .local = flow.local,
                                               .remote = flow.remote,
@@ -351,11 +352,21 @@ void Context::want_output(std::uint32_t index) {
 void Context::arm(std::uint32_t index, TcbTimer timer, Tick deadline) {
   Tcb& block = tcbs[index];
   switch (timer) {
-    case kTimerRetransmit: block.retransmit_at = deadline; break;
-    case kTimerDelayedAck: block.delayed_ack_at = deadline; break;
-    case kTimerKeepalive: block.keepalive_at = deadline; break;
-    case kTimerLinger: block.linger_at = deadline; break;
-    case kTimerApplication: block.application_at = deadline; break;
+    case kTimerRetransmit:
+      block.retransmit_at = deadline;
+      break;
+    case kTimerDelayedAck:
+      block.delayed_ack_at = deadline;
+      break;
+    case kTimerKeepalive:
+      block.keepalive_at = deadline;
+      break;
+    case kTimerLinger:
+      block.linger_at = deadline;
+      break;
+    case kTimerApplication:
+      block.application_at = deadline;
+      break;
   }
   block.timers_armed = static_cast<std::uint8_t>(block.timers_armed | timer);
   wheel.arm(index, deadline);
@@ -482,7 +493,8 @@ void Context::record_flow(const FlowKey& flow, std::uint64_t hash, std::uint32_t
   info.generation = index == kNoIndex ? 0 : tcbs[index].generation;
   info.iss = iss.value();
   info.irs = irs.value();
-  event.state = static_cast<std::uint8_t>(index == kNoIndex ? State::kSynReceived : tcbs[index].state);
+  event.state =
+      static_cast<std::uint8_t>(index == kNoIndex ? State::kSynReceived : tcbs[index].state);
   recorder.record(event);
 }
 

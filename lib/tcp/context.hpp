@@ -46,7 +46,9 @@ struct Segment {
   SeqNum seq() const { return header.seq; }
   SeqNum ack() const { return header.ack; }
   /// SEG.LEN: payload, SYN and FIN.
-  std::uint32_t length() const { return payload + (has(wire::kSyn) ? 1u : 0u) + (has(wire::kFin) ? 1u : 0u); }
+  std::uint32_t length() const {
+    return payload + (has(wire::kSyn) ? 1u : 0u) + (has(wire::kFin) ? 1u : 0u);
+  }
 };
 
 /// Secrets of the engine.
@@ -181,7 +183,9 @@ struct Context {
   void disarm(Tcb& block, TcbTimer timer) {
     block.timers_armed = static_cast<std::uint8_t>(block.timers_armed & ~timer);
   }
-  bool is_armed(const Tcb& block, TcbTimer timer) const { return (block.timers_armed & timer) != 0; }
+  bool is_armed(const Tcb& block, TcbTimer timer) const {
+    return (block.timers_armed & timer) != 0;
+  }
 
   // --- half-open entries ---
   std::uint32_t make_half_open(const FlowKey& flow, std::uint64_t hash, FlowRef previous,
@@ -198,7 +202,8 @@ struct Context {
   void accept_remove(std::uint32_t index);
 
   // --- recorder ---
-  void record_flow(const FlowKey& flow, std::uint64_t hash, std::uint32_t index, SeqNum iss, SeqNum irs);
+  void record_flow(const FlowKey& flow, std::uint64_t hash, std::uint32_t index, SeqNum iss,
+                   SeqNum irs);
   void record_transition(std::uint64_t hash, State from, State to);
   void record_segment(telemetry::EventKind kind, std::uint64_t hash, const Tcb* block,
                       const wire::TcpHeader& header, std::uint32_t window, std::uint32_t payload,
@@ -263,6 +268,7 @@ struct Context {
   std::uint32_t connections = 0;  ///< TCBs in the flow table.
   std::uint32_t ephemeral_counter = 0;
   bool is_draining = false;
+  bool is_starving = false;  ///< A send() found no buffer or record; see feed_starving().
   bool is_low_on_buffers = false;  ///< Set by the stack once per burst.
 
  private:

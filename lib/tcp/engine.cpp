@@ -17,7 +17,9 @@ using telemetry::SectionKind;
 
 constexpr std::uint32_t kTimerBudget = 4096;  // steps of a wheel in one turn
 
-std::uint32_t v6_share(std::uint32_t count) { return std::max(count / 4, 1u); }
+std::uint32_t v6_share(std::uint32_t count) {
+  return std::max(count / 4, 1u);
+}
 
 ContextDeps context_deps(const EngineDeps& deps) {
   auto& region = deps.region;
@@ -48,7 +50,8 @@ void Engine::plan_state(const EngineConfig& config, unsigned worker,
   };
   add(SectionKind::kMetrics, 1, static_cast<telemetry::Metrics*>(nullptr));
   add(SectionKind::kRecorder, 1, static_cast<telemetry::RecorderHead*>(nullptr));
-  add(SectionKind::kRecorderEvents, config.recorder_events, static_cast<telemetry::RecorderEvent*>(nullptr));
+  add(SectionKind::kRecorderEvents, config.recorder_events,
+      static_cast<telemetry::RecorderEvent*>(nullptr));
   add(SectionKind::kTcbs, config.max_connections, static_cast<Tcb*>(nullptr));
   add(SectionKind::kTcbTotals, config.max_connections, static_cast<TcbTotals*>(nullptr));
   add(SectionKind::kV6Keys, v6_share(config.max_connections), static_cast<V6Key*>(nullptr));
@@ -97,7 +100,8 @@ bool Engine::parse(InboundSegment& inbound, Segment& segment) {
     ctx_.metrics.count(Outcome::kTcpAddressInvalid);
     return false;
   }
-  segment.flow = {inbound.destination, inbound.source, segment.header.destination, segment.header.source};
+  segment.flow = {inbound.destination, inbound.source, segment.header.destination,
+                  segment.header.source};
   segment.hash = ctx_.hash_of(segment.flow);
   segment.payload = packet->pkt_len - segment.header.header_length;
   segment.packet = std::move(packet);
@@ -147,10 +151,13 @@ void Engine::process(Segment& segment) {
 Outcome Engine::dispatch(Segment& segment) {
   if (segment.hint.is_none()) return to_no_connection(segment);
   switch (segment.hint.kind()) {
-    case FlowRef::kConnection: return to_connection(segment.hint.index(), segment);
-    case FlowRef::kHalfOpen: return to_half_open(segment.hint.index(), segment);
+    case FlowRef::kConnection:
+      return to_connection(segment.hint.index(), segment);
+    case FlowRef::kHalfOpen:
+      return to_half_open(segment.hint.index(), segment);
     case FlowRef::kTimeWait4:
-    case FlowRef::kTimeWait6: return to_time_wait(segment.hint, segment);
+    case FlowRef::kTimeWait6:
+      return to_time_wait(segment.hint, segment);
   }
   return Outcome::kStraySilenced;
 }
@@ -173,8 +180,8 @@ Outcome Engine::to_connection(std::uint32_t index, Segment& segment) {
   SLUICE_CHECK(check_tcb(ctx_, index));
   const bool is_drop = telemetry::kind_of(outcome) == telemetry::OutcomeKind::drop;
   if (ctx_.recorder.is_enabled() && (is_traced || is_drop))
-    ctx_.record_segment(telemetry::EventKind::kReceived, segment.hash, &ctx_.tcb(index), header, window,
-                        payload, outcome, false);
+    ctx_.record_segment(telemetry::EventKind::kReceived, segment.hash, &ctx_.tcb(index), header,
+                        window, payload, outcome, false);
   return outcome;
 }
 
@@ -236,6 +243,8 @@ std::size_t Engine::transmit(std::span<OutboundSegment> out, Instant now) {
   return burst.used;
 }
 
-Instant Engine::next_deadline() const { return next_timer(ctx_); }
+Instant Engine::next_deadline() const {
+  return next_timer(ctx_);
+}
 
 }  // namespace sluice::tcp

@@ -9,16 +9,18 @@ namespace {
 
 /// While connecting, there is nothing to lose: the caller hears at once that there is no way.
 void fail_connect(Context& ctx, std::uint32_t index, const IcmpError& error) {
-  const bool is_refused =
-      error.kind == IcmpErrorKind::kPortUnreachable || error.kind == IcmpErrorKind::kProtocolUnreachable;
+  const bool is_refused = error.kind == IcmpErrorKind::kPortUnreachable ||
+                          error.kind == IcmpErrorKind::kProtocolUnreachable;
   ctx.metrics.count(is_refused ? Counter::kConnectRefused : Counter::kConnectUnreachable);
   ctx.close(index, is_refused ? CloseReason::kRefused : CloseReason::kUnreachable);
 }
 
-/// A router cannot pass our segments: smaller ones, at once (RFC 1191 6.4), never below 536 + options.
+/// A router cannot pass our segments: smaller ones, at once (RFC 1191 6.4), never below 536 +
+/// options.
 void lower_mss(Context& ctx, std::uint32_t index, std::uint16_t mtu) {
   Tcb& block = ctx.touch(index);
-  const unsigned headers = (block.has(kIsV6) ? 40u : 20u) + 20u + (block.has(kTimestampsOk) ? 12u : 0u);
+  const unsigned headers =
+      (block.has(kIsV6) ? 40u : 20u) + 20u + (block.has(kTimestampsOk) ? 12u : 0u);
   constexpr unsigned kLeastMtu = 552;  // what Linux takes as the smallest credible report
   const unsigned believed = std::max<unsigned>(mtu, kLeastMtu);
   if (believed - headers >= block.snd_mss) return;
@@ -39,8 +41,10 @@ bool icmp_error_arrives(Context& ctx, const IcmpError& error) {
   if (ref.kind() != FlowRef::kConnection) return false;
   const Tcb& block = ctx.tcb(ref.index());
   //= rfc5927#4.1
-  const bool is_in_flight = wire::seq_leq(block.snd.una, error.seq) && wire::seq_lt(error.seq, block.snd.nxt);
-  const bool is_ours = error.kind == IcmpErrorKind::kNoNeighbor || error.kind == IcmpErrorKind::kNoRoute;
+  const bool is_in_flight =
+      wire::seq_leq(block.snd.una, error.seq) && wire::seq_lt(error.seq, block.snd.nxt);
+  const bool is_ours =
+      error.kind == IcmpErrorKind::kNoNeighbor || error.kind == IcmpErrorKind::kNoRoute;
   if (!is_in_flight && !is_ours) return false;
   switch (error.kind) {
     case IcmpErrorKind::kFragmentationNeeded:
@@ -53,11 +57,13 @@ bool icmp_error_arrives(Context& ctx, const IcmpError& error) {
     case IcmpErrorKind::kProhibited:
     case IcmpErrorKind::kNoNeighbor:
     case IcmpErrorKind::kNoRoute:
-      //= rfc9293#3.9.2.2 MUST-54  soft errors do not abort; rfc5927#5.2: hard ones neither, once synchronized
+      //= rfc9293#3.9.2.2 MUST-54  soft errors do not abort; rfc5927#5.2: hard ones neither, once
+      //synchronized
       if (block.state == State::kSynSent) fail_connect(ctx, ref.index(), error);
       return true;
     case IcmpErrorKind::kTimeExceeded:
-    case IcmpErrorKind::kParameterProblem: return true;  //= rfc9293#3.9.2.2 MUST-56
+    case IcmpErrorKind::kParameterProblem:
+      return true;  //= rfc9293#3.9.2.2 MUST-56
   }
   return true;
 }

@@ -38,8 +38,9 @@ bool check_tcb(Context& ctx, std::uint32_t index) {
     SLUICE_ASSERT(record.packets <= ctx.reassembly_segments);
   }
   SLUICE_ASSERT(block.cwnd >= 1 && block.snd_mss >= 1);
-  const bool is_closing_state = block.state == State::kFinWait1 || block.state == State::kFinWait2 ||
-                                block.state == State::kClosing || block.state == State::kLastAck;
+  const bool is_closing_state = block.state == State::kFinWait1 ||
+                                block.state == State::kFinWait2 || block.state == State::kClosing ||
+                                block.state == State::kLastAck;
   SLUICE_ASSERT(is_closing_state == block.has(kFinQueued));
   return true;
 }

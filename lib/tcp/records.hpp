@@ -28,16 +28,16 @@ enum class RecoveryPhase : std::uint8_t {
 ///      | in flight ............ resend --> |  not yet sent ......... | (then FIN, if queued)
 struct SendRecord {
   packet::PacketChain queue;
-  SeqNum base;                    ///< Sequence number of the queue's first octet.
-  rte_mbuf* cursor = nullptr;     ///< Borrowed: an mbuf of the queue, to begin a search at.
-  SeqNum cursor_seq;              ///< Sequence number of its first octet.
+  SeqNum base;                 ///< Sequence number of the queue's first octet.
+  rte_mbuf* cursor = nullptr;  ///< Borrowed: an mbuf of the queue, to begin a search at.
+  SeqNum cursor_seq;           ///< Sequence number of its first octet.
 
   RecoveryPhase phase = RecoveryPhase::kOpen;
-  bool is_timing = false;         ///< timed_seq is being timed (Karn: never one sent again).
-  bool has_recover = false;       ///< `recover` means something (RFC 6582's guard).
-  SeqNum recover;                 ///< SND.NXT when the loss was found.
-  SeqNum resend;                  ///< kTimeout: next octet to send again, up to `recover`.
-  SeqNum timed_seq;               ///< An ACK beyond this ends the measurement.
+  bool is_timing = false;    ///< timed_seq is being timed (Karn: never one sent again).
+  bool has_recover = false;  ///< `recover` means something (RFC 6582's guard).
+  SeqNum recover;            ///< SND.NXT when the loss was found.
+  SeqNum resend;             ///< kTimeout: next octet to send again, up to `recover`.
+  SeqNum timed_seq;          ///< An ACK beyond this ends the measurement.
   Instant timed_at;
   CongestionState congestion;
 };
@@ -46,14 +46,14 @@ struct SendRecord {
 struct ReassemblyNote {
   rte_mbuf* next_packet;  ///< In order of sequence number.
   std::uint32_t seq;
-  std::uint32_t length;   ///< Payload octets; the mbuf chain holds just these.
-  bool has_fin;           ///< FIN follows the payload.
+  std::uint32_t length;  ///< Payload octets; the mbuf chain holds just these.
+  bool has_fin;          ///< FIN follows the payload.
 };
 
 /// Octets received and not yet read, and packets behind a gap.
 struct ReceiveRecord {
-  packet::PacketChain ready;          ///< In order, unread.
-  rte_mbuf* first_packet = nullptr;   ///< Out of order: owned list, see ReassemblyNote.
+  packet::PacketChain ready;         ///< In order, unread.
+  rte_mbuf* first_packet = nullptr;  ///< Out of order: owned list, see ReassemblyNote.
   std::uint32_t packets = 0;
   std::uint32_t bytes = 0;
   std::uint8_t sack_count = 0;

@@ -60,8 +60,8 @@ enum class IcmpErrorKind : std::uint8_t {
   kProhibited,           ///< Codes 9, 10, 13: administratively prohibited.
   kTimeExceeded,
   kParameterProblem,
-  kNoNeighbor,           ///< Our own: address resolution failed.
-  kNoRoute,              ///< Our own: no route to the destination.
+  kNoNeighbor,  ///< Our own: address resolution failed.
+  kNoRoute,     ///< Our own: no route to the destination.
 };
 
 /// An error about a segment that we sent, from ICMP's embedded header or from our own lower layers.
@@ -74,8 +74,8 @@ struct IcmpError {
 
 /// What the engine must know of the way to a peer when a connection begins.
 struct PathInfo {
-  IpAddr source;            ///< The address of ours to use.
-  std::uint16_t mtu = 1500; ///< Octets of the largest IP packet.
+  IpAddr source;             ///< The address of ours to use.
+  std::uint16_t mtu = 1500;  ///< Octets of the largest IP packet.
 };
 enum class PathError : std::uint8_t { kNoRoute, kNoAddress };
 

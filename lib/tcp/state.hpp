@@ -26,15 +26,17 @@ inline constexpr std::size_t kStateCount = 11;
 std::string_view to_string(State state);
 
 /// A connection that has seen both SYNs: ESTABLISHED and everything after it.
-constexpr bool is_synchronized(State state) { return state >= State::kEstablished; }
+constexpr bool is_synchronized(State state) {
+  return state >= State::kEstablished;
+}
 /// The peer may still send data that we want: its FIN has not come.
 constexpr bool may_receive_data(State state) {
   return state == State::kEstablished || state == State::kFinWait1 || state == State::kFinWait2;
 }
 /// Our FIN is not yet in the send queue.
 constexpr bool may_queue_data(State state) {
-  return state == State::kSynSent || state == State::kSynReceived ||
-         state == State::kEstablished || state == State::kCloseWait;
+  return state == State::kSynSent || state == State::kSynReceived || state == State::kEstablished ||
+         state == State::kCloseWait;
 }
 
 }  // namespace sluice::tcp

@@ -29,7 +29,7 @@ struct V6Key {
 
 /// A 4-tuple in 12 octets. IPv6: `local` is the index of a V6Key, `remote` is unused.
 struct CompactKey {
-  std::uint32_t local = 0;   ///< Ipv4Addr::value.
+  std::uint32_t local = 0;  ///< Ipv4Addr::value.
   std::uint32_t remote = 0;
   std::uint16_t local_port = 0;
   std::uint16_t remote_port = 0;
@@ -39,35 +39,35 @@ struct CompactKey {
 /// Facts about a connection that are yes or no.
 enum TcbFlag : std::uint32_t {
   kIsV6 = 1u << 0,
-  kTimestampsOk = 1u << 1,      ///< Both sides offered timestamps.
-  kSackOk = 1u << 2,            ///< Both sides permitted SACK.
+  kTimestampsOk = 1u << 1,  ///< Both sides offered timestamps.
+  kSackOk = 1u << 2,        ///< Both sides permitted SACK.
   kWindowScaleOk = 1u << 3,
-  kFinQueued = 1u << 4,         ///< shutdown() or close(): FIN follows the queued octets.
-  kFinSent = 1u << 5,           ///< Our FIN has a sequence number: snd.nxt - 1 was or is it.
-  kFinReceived = 1u << 6,       ///< The peer's FIN was taken in order.
-  kOrphan = 1u << 7,            ///< close() was called: nobody reads any more.
+  kFinQueued = 1u << 4,    ///< shutdown() or close(): FIN follows the queued octets.
+  kFinSent = 1u << 5,      ///< Our FIN has a sequence number: snd.nxt - 1 was or is it.
+  kFinReceived = 1u << 6,  ///< The peer's FIN was taken in order.
+  kOrphan = 1u << 7,       ///< close() was called: nobody reads any more.
   kNodelay = 1u << 8,
-  kNodelaySet = 1u << 9,        ///< The stream, not the config, decides kNodelay.
+  kNodelaySet = 1u << 9,  ///< The stream, not the config, decides kNodelay.
   kKeepaliveOn = 1u << 10,
   kTraced = 1u << 11,
   kReadPaused = 1u << 12,
-  kAckNow = 1u << 13,           ///< An ACK is due with the next transmit burst.
-  kOutputPending = 1u << 14,    ///< On the list of connections that have something to send.
-  kEventPending = 1u << 15,     ///< On the event list.
-  kTouched = 1u << 16,          ///< On this burst's list of records to publish.
-  kPersisting = 1u << 17,       ///< The retransmit deadline is a persist deadline.
+  kAckNow = 1u << 13,         ///< An ACK is due with the next transmit burst.
+  kOutputPending = 1u << 14,  ///< On the list of connections that have something to send.
+  kEventPending = 1u << 15,   ///< On the event list.
+  kTouched = 1u << 16,        ///< On this burst's list of records to publish.
+  kPersisting = 1u << 17,     ///< The retransmit deadline is a persist deadline.
   kActiveOpen = 1u << 18,
-  kAccepted = 1u << 19,         ///< The application has it.
-  kUrgentPending = 1u << 20,    ///< rcv.up is ahead of what was delivered.
-  kRetransmitNow = 1u << 21,    ///< Output starts with the segment at SND.UNA.
-  kSendBlocked = 1u << 22,      ///< A short write happened: tell the application when there is room.
-  kEndDelivered = 1u << 23,     ///< The application has seen the end of the stream.
-  kProbeNow = 1u << 24,         ///< Output starts with a window or keepalive probe.
+  kAccepted = 1u << 19,       ///< The application has it.
+  kUrgentPending = 1u << 20,  ///< rcv.up is ahead of what was delivered.
+  kRetransmitNow = 1u << 21,  ///< Output starts with the segment at SND.UNA.
+  kSendBlocked = 1u << 22,    ///< A short write happened: tell the application when there is room.
+  kEndDelivered = 1u << 23,   ///< The application has seen the end of the stream.
+  kProbeNow = 1u << 24,       ///< Output starts with a window or keepalive probe.
   kLimitedByWindow = 1u << 25,  ///< The last output stopped at the peer's window.
-  kReadRefused = 1u << 26,      ///< Push layer: the handler left octets; wait before offering again.
+  kReadRefused = 1u << 26,  ///< Push layer: the handler left octets; wait before offering again.
   kClosedDelivered = 1u << 27,  ///< The application has heard the end; the slot may go.
   kWaitsAccept = 1u << 28,      ///< On its listener's accept queue.
-  kDetached = 1u << 29,         ///< Out of the flow table: TIME-WAIT or CLOSED, kept for its reader.
+  kDetached = 1u << 29,  ///< Out of the flow table: TIME-WAIT or CLOSED, kept for its reader.
 };
 
 /// Bits of Tcb::timers_armed; the deadlines beside them count only while set.
@@ -92,38 +92,38 @@ struct alignas(64) Tcb {
   SeqVersion version;
   std::uint32_t generation;
   CompactKey key;
-  std::uint32_t flags;             ///< TcbFlag
+  std::uint32_t flags;  ///< TcbFlag
   State state;
-  std::uint8_t window_scales;      ///< Ours to apply to SEG.WND in bits 0..3, what we announce in 4..7.
-  std::uint8_t timers_armed;       ///< TcbTimer
-  std::uint8_t event_mask;         ///< app::Event bits waiting for delivery.
+  std::uint8_t window_scales;  ///< Ours to apply to SEG.WND in bits 0..3, what we announce in 4..7.
+  std::uint8_t timers_armed;   ///< TcbTimer
+  std::uint8_t event_mask;     ///< app::Event bits waiting for delivery.
   struct {
     SeqNum nxt;
-    SeqNum adv;                    ///< Right edge of the window as last advertised.
-    SeqNum last_ack;               ///< SEG.ACK of the last segment sent (RFC 7323's Last.ACK.sent).
+    SeqNum adv;       ///< Right edge of the window as last advertised.
+    SeqNum last_ack;  ///< SEG.ACK of the last segment sent (RFC 7323's Last.ACK.sent).
   } rcv;
   std::uint32_t ts_recent;
-  Tick ts_recent_at;               ///< When ts_recent was set: it is void after 24 days.
+  Tick ts_recent_at;  ///< When ts_recent was set: it is void after 24 days.
   struct {
     SeqNum una;
     SeqNum nxt;
-    std::uint32_t wnd;             ///< Octets.
+    std::uint32_t wnd;  ///< Octets.
   } snd;
-  std::uint32_t send_record;       ///< Slab index of tcp::SendRecord; kNoIndex while nothing is queued.
+  std::uint32_t send_record;  ///< Slab index of tcp::SendRecord; kNoIndex while nothing is queued.
 
   // Line 1: sending, congestion, timers.
   SeqNum snd_wl1;
   SeqNum snd_wl2;
-  std::uint32_t snd_max_wnd;       ///< Largest window the peer ever offered.
-  std::uint32_t cwnd;              ///< Octets.
+  std::uint32_t snd_max_wnd;  ///< Largest window the peer ever offered.
+  std::uint32_t cwnd;         ///< Octets.
   std::uint32_t ssthresh;
-  std::uint32_t srtt_us8;          ///< Microseconds times 8; 0 until measured.
-  std::uint32_t rttvar_us4;        ///< Microseconds times 4.
-  std::uint32_t rto_us;            ///< Without backoff.
-  std::uint16_t snd_mss;           ///< Octets of payload with our usual options in place (Eff.snd.MSS).
-  std::uint16_t rcv_mss;           ///< Largest payload seen: what a "full segment" is for delayed ACKs.
-  std::uint32_t receive_charged;   ///< Octets of receive buffer in use, by us or by kept RxData.
-  std::uint32_t receive_record;    ///< Slab index of tcp::ReceiveRecord, or kNoIndex.
+  std::uint32_t srtt_us8;    ///< Microseconds times 8; 0 until measured.
+  std::uint32_t rttvar_us4;  ///< Microseconds times 4.
+  std::uint32_t rto_us;      ///< Without backoff.
+  std::uint16_t snd_mss;     ///< Octets of payload with our usual options in place (Eff.snd.MSS).
+  std::uint16_t rcv_mss;     ///< Largest payload seen: what a "full segment" is for delayed ACKs.
+  std::uint32_t receive_charged;  ///< Octets of receive buffer in use, by us or by kept RxData.
+  std::uint32_t receive_record;   ///< Slab index of tcp::ReceiveRecord, or kNoIndex.
   TimerNode timer;
   Tick retransmit_at;
   Tick delayed_ack_at;
@@ -132,26 +132,26 @@ struct alignas(64) Tcb {
   Tick keepalive_at;
   Tick linger_at;
   Tick application_at;
-  Tick unacked_since;              ///< For the user timeout: when SND.UNA last moved with data out.
-  std::uint32_t ts_offset;         ///< TSval = 1 ms clock + this (keyed hash of the 4-tuple).
-  SeqNum rcv_up;                   ///< RFC 9293 RCV.UP
-  std::uint32_t next_output;       ///< Links of the intrusive lists.
+  Tick unacked_since;         ///< For the user timeout: when SND.UNA last moved with data out.
+  std::uint32_t ts_offset;    ///< TSval = 1 ms clock + this (keyed hash of the 4-tuple).
+  SeqNum rcv_up;              ///< RFC 9293 RCV.UP
+  std::uint32_t next_output;  ///< Links of the intrusive lists.
   std::uint32_t next_event;
-  std::uint16_t listener;          ///< Index, or 0xffff for an active open.
-  std::uint8_t congestion;         ///< congestion::Algorithm
-  std::uint8_t backoff;            ///< Retransmissions of the same octet so far.
+  std::uint16_t listener;   ///< Index, or 0xffff for an active open.
+  std::uint8_t congestion;  ///< congestion::Algorithm
+  std::uint8_t backoff;     ///< Retransmissions of the same octet so far.
   std::uint8_t duplicate_acks;
-  std::uint8_t quick_acks;         ///< Segments still to acknowledge at once.
+  std::uint8_t quick_acks;  ///< Segments still to acknowledge at once.
   std::uint8_t reserved;
   std::uint8_t keepalive_probes;
   PathHint path;
   std::uint32_t min_rtt_us;
-  std::uint32_t user_timeout_ms;   ///< 0: the config's.
-  std::uint8_t close_reason;       ///< sluice::CloseReason, once CLOSED.
-  std::uint8_t duplicate_acks_due; ///< Duplicate ACKs to send: one for each segment behind a gap.
-  std::uint8_t challenges_left;    ///< Challenge ACKs left in challenge_second.
-  std::uint8_t challenge_second;   ///< Low octet of the tick's seconds.
-  std::uint32_t accept_prev;       ///< While on the accept queue: the one before. next_event: the next.
+  std::uint32_t user_timeout_ms;    ///< 0: the config's.
+  std::uint8_t close_reason;        ///< sluice::CloseReason, once CLOSED.
+  std::uint8_t duplicate_acks_due;  ///< Duplicate ACKs to send: one for each segment behind a gap.
+  std::uint8_t challenges_left;     ///< Challenge ACKs left in challenge_second.
+  std::uint8_t challenge_second;    ///< Low octet of the tick's seconds.
+  std::uint32_t accept_prev;  ///< While on the accept queue: the one before. next_event: the next.
 
   bool has(std::uint32_t mask) const { return (flags & mask) != 0; }
   void set(std::uint32_t mask) { flags |= mask; }
@@ -167,9 +167,9 @@ static_assert(sizeof(Tcb) == 192, "the hot part is three cache lines");
 struct TcbTotals {
   SeqVersion version;
   std::uint32_t retransmitted_segments;
-  std::uint64_t bytes_received;    ///< In order, from the peer.
-  std::uint64_t bytes_queued;      ///< Ours that send() accepted.
-  std::uint64_t bytes_acked;       ///< Ours that the peer acknowledged: the difference is Send-Q.
+  std::uint64_t bytes_received;  ///< In order, from the peer.
+  std::uint64_t bytes_queued;    ///< Ours that send() accepted.
+  std::uint64_t bytes_acked;     ///< Ours that the peer acknowledged: the difference is Send-Q.
   Tick opened_at;
   Tick last_received_at;
 };
@@ -184,18 +184,18 @@ struct HalfOpen {
   IpAddr remote;
   std::uint16_t local_port;
   std::uint16_t remote_port;
-  std::uint16_t listener;        ///< 0xffff while the slot is free.
-  std::uint16_t peer_mss;        ///< Octets; 536 if the SYN had none (RFC 9293 3.7.1).
-  std::uint16_t peer_window;     ///< Of the SYN: never scaled.
-  std::uint8_t peer_wscale;      ///< 0..14; 0xff: not offered.
-  std::uint8_t flags;            ///< HalfOpenFlag
-  std::uint8_t retransmits;      ///< SYN-ACKs sent again by the timer.
+  std::uint16_t listener;     ///< 0xffff while the slot is free.
+  std::uint16_t peer_mss;     ///< Octets; 536 if the SYN had none (RFC 9293 3.7.1).
+  std::uint16_t peer_window;  ///< Of the SYN: never scaled.
+  std::uint8_t peer_wscale;   ///< 0..14; 0xff: not offered.
+  std::uint8_t flags;         ///< HalfOpenFlag
+  std::uint8_t retransmits;   ///< SYN-ACKs sent again by the timer.
   std::uint8_t reserved;
   std::uint16_t path_mtu;
-  std::uint32_t ts_recent;       ///< TSval of the SYN.
+  std::uint32_t ts_recent;  ///< TSval of the SYN.
   Tick created_at;
-  std::uint32_t sent_at_us;      ///< Time of the first SYN-ACK, microseconds modulo 2^32.
-  TimerNode timer;               ///< Next SYN-ACK, or the end.
+  std::uint32_t sent_at_us;  ///< Time of the first SYN-ACK, microseconds modulo 2^32.
+  TimerNode timer;           ///< Next SYN-ACK, or the end.
 };
 static_assert(std::is_trivially_copyable_v<HalfOpen> && sizeof(HalfOpen) <= 96);
 
@@ -209,14 +209,14 @@ enum HalfOpenFlag : std::uint8_t {
 /// A connection in TIME-WAIT: a ring ordered by time of entry.
 struct TimeWait4 {
   SeqVersion version;
-  CompactKey key;                ///< All zero: the slot is free or given up.
+  CompactKey key;  ///< All zero: the slot is free or given up.
   SeqNum snd_nxt;
   SeqNum rcv_nxt;
   std::uint32_t ts_recent;
   std::uint32_t ts_offset;
   Tick deadline;
-  std::uint16_t rcv_wnd;         ///< As in a header: already shifted.
-  std::uint16_t flags;           ///< TimeWaitFlag
+  std::uint16_t rcv_wnd;  ///< As in a header: already shifted.
+  std::uint16_t flags;    ///< TimeWaitFlag
 };
 static_assert(std::is_trivially_copyable_v<TimeWait4> && sizeof(TimeWait4) <= 40);
 
@@ -246,7 +246,7 @@ enum TimeWaitFlag : std::uint16_t {
 /// A listener of one worker.
 struct ListenerRecord {
   SeqVersion version;
-  IpAddr address;                ///< Unspecified: any address of ours.
+  IpAddr address;  ///< Unspecified: any address of ours.
   std::uint16_t port;
   std::uint16_t generation;
   std::uint8_t is_open;
@@ -255,9 +255,9 @@ struct ListenerRecord {
   std::uint8_t reserved;
   std::uint32_t syn_backlog;
   std::uint32_t accept_backlog;
-  std::uint32_t half_open;       ///< Entries now.
-  std::uint32_t accept_queued;   ///< Connections waiting now.
-  std::uint32_t accept_head;     ///< TCB indices, linked by next_output's twin in AcceptLink.
+  std::uint32_t half_open;      ///< Entries now.
+  std::uint32_t accept_queued;  ///< Connections waiting now.
+  std::uint32_t accept_head;    ///< TCB indices, linked by next_output's twin in AcceptLink.
   std::uint32_t accept_tail;
   std::uint64_t accepted_total;
   std::uint64_t syn_dropped_total;

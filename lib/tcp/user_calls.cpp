@@ -12,15 +12,20 @@ namespace {
 
 Error error_of(CloseReason reason) {
   switch (reason) {
-    case CloseReason::kNormal: return Error::kClosing;
+    case CloseReason::kNormal:
+      return Error::kClosing;
     case CloseReason::kReset:
     case CloseReason::kAborted:
     case CloseReason::kShutdown:
-    case CloseReason::kNoResources: return Error::kReset;
-    case CloseReason::kRefused: return Error::kRefused;
-    case CloseReason::kUnreachable: return Error::kUnreachable;
+    case CloseReason::kNoResources:
+      return Error::kReset;
+    case CloseReason::kRefused:
+      return Error::kRefused;
+    case CloseReason::kUnreachable:
+      return Error::kUnreachable;
     case CloseReason::kTimedOut:
-    case CloseReason::kKeepalive: return Error::kTimedOut;
+    case CloseReason::kKeepalive:
+      return Error::kTimedOut;
   }
   return Error::kReset;
 }
@@ -71,7 +76,8 @@ std::uint32_t append_copy(Context& ctx, SendRecord& record, std::span<const std:
     if (ctx.is_low_on_buffers) break;
     packet::PacketPtr packet(rte_pktmbuf_alloc(ctx.pools.receive));
     if (!packet) break;
-    const std::size_t count = std::min<std::size_t>(rte_pktmbuf_tailroom(packet.get()), octets.size() - taken);
+    const std::size_t count =
+        std::min<std::size_t>(rte_pktmbuf_tailroom(packet.get()), octets.size() - taken);
     std::memcpy(rte_pktmbuf_mtod(packet.get(), std::byte*), octets.data() + taken, count);
     packet->data_len = static_cast<std::uint16_t>(count);
     packet->pkt_len = packet->data_len;
@@ -79,6 +85,17 @@ std::uint32_t append_copy(Context& ctx, SendRecord& record, std::span<const std:
     taken += static_cast<std::uint32_t>(count);
   }
   return taken;
+}
+
+/// No buffers or records for octets that there was room for: the application is told when there are.
+Unexpected<Error> starve(Context& ctx, std::uint32_t index) {
+  Tcb& block = ctx.tcb(index);
+  block.set(kSendBlocked);
+  ctx.is_starving = true;
+  const SendRecord* const record = ctx.send_record(block);
+  const bool is_idle = record != nullptr && record->queue.is_empty() && block.snd.una == block.snd.nxt;
+  if (is_idle && is_synchronized(block.state)) ctx.drop_send_record(block);
+  return fail(Error::kNoBuffers);
 }
 
 /// A detached connection that was kept for its reader may go when nothing is left to read.
@@ -117,7 +134,8 @@ ConnHandle handle_of(const Context& ctx, std::uint32_t index) {
   return {index, ctx.tcbs[index].generation};
 }
 
-Result<std::size_t, Error> send(Context& ctx, ConnHandle handle, std::span<const std::byte> octets) {
+Result<std::size_t, Error> send(Context& ctx, ConnHandle handle,
+                                std::span<const std::byte> octets) {
   const auto found = sendable(ctx, handle);
   if (!found) return fail(found.error());
   Tcb& block = ctx.touch(handle.index);
@@ -125,13 +143,9 @@ Result<std::size_t, Error> send(Context& ctx, ConnHandle handle, std::span<const
   std::uint32_t taken = 0;
   if (wanted > 0) {
     SendRecord* const record = ctx.need_send_record(block);
-    if (record == nullptr) return fail(Error::kNoBuffers);
+    if (record == nullptr) return starve(ctx, handle.index);
     taken = append_copy(ctx, *record, octets.first(wanted));
-    if (taken == 0) {
-      if (record->queue.is_empty() && block.snd.una == block.snd.nxt && is_synchronized(block.state))
-        ctx.drop_send_record(block);
-      return fail(Error::kNoBuffers);
-    }
+    if (taken == 0) return starve(ctx, handle.index);
   }
   note_queued(ctx, handle.index, taken, octets.size());
   return taken;
@@ -145,12 +159,12 @@ Result<std::size_t, Error> send(Context& ctx, ConnHandle handle, packet::PacketC
   std::uint32_t wanted = std::min(offered, send_room(ctx, block));
   if (wanted > 0) {
     SendRecord* const record = ctx.need_send_record(block);
-    if (record == nullptr) return fail(Error::kNoBuffers);
+    if (record == nullptr) return starve(ctx, handle.index);
     packet::PacketChain front;
     if (wanted == offered) {
       front = std::move(chain);
     } else if (!chain.split_front(wanted, *ctx.pools.indirect, front)) {
-      return fail(Error::kNoBuffers);
+      return starve(ctx, handle.index);
     }
     record->queue.append(std::move(front));
   }
@@ -166,7 +180,8 @@ Result<packet::PacketChain, Error> receive(Context& ctx, ConnHandle handle) {
   if (record != nullptr && !record->ready.is_empty()) {
     packet::PacketChain octets = std::move(record->ready);
     if (record->packets == 0) ctx.drop_receive_record(block);
-    if (block.has(kUrgentPending) && wire::seq_leq(block.rcv_up, block.rcv.nxt)) block.clear(kUrgentPending);
+    if (block.has(kUrgentPending) && wire::seq_leq(block.rcv_up, block.rcv.nxt))
+      block.clear(kUrgentPending);
     finish_reading(ctx, handle.index);
     return octets;
   }
@@ -233,7 +248,8 @@ Result<void, Error> close(Context& ctx, ConnHandle handle) {
   }
   const ReceiveRecord* const record = ctx.receive_record(block);
   const bool has_unread = record != nullptr && !record->ready.is_empty();
-  if (block.state == State::kSynSent || has_unread) return abort(ctx, handle, CloseReason::kAborted);
+  if (block.state == State::kSynSent || has_unread)
+    return abort(ctx, handle, CloseReason::kAborted);
   if (ctx.orphans >= ctx.config.max_orphans) {
     ctx.metrics.count(Counter::kOrphanTimeouts);
     return abort(ctx, handle, CloseReason::kNoResources);
@@ -277,7 +293,8 @@ Result<ConnHandle, Error> accept(Context& ctx, ListenerHandle handle) {
   ctx.metrics.count(Counter::kAccepted);
   record_call(ctx, block, telemetry::UserCall::kAccept);
   const std::uint8_t waiting = block.event_mask;
-  ctx.notify(index, static_cast<std::uint8_t>(waiting | app::kOpened | (block.has(kDetached) ? app::kClosed : 0)));
+  ctx.notify(index, static_cast<std::uint8_t>(waiting | app::kOpened |
+                                              (block.has(kDetached) ? app::kClosed : 0)));
   return handle_of(ctx, index);
 }
 
@@ -301,7 +318,8 @@ Result<ListenerHandle, Error> listen(Context& ctx, const ListenRequest& request)
 Result<void, Error> close_listener(Context& ctx, ListenerHandle handle) {
   ListenerRecord* const listener = ctx.listeners.get(handle);
   if (listener == nullptr) return fail(Error::kStaleHandle);
-  for (std::uint32_t index = 0; listener->half_open > 0 && index < ctx.half_opens.high_water(); ++index)
+  for (std::uint32_t index = 0; listener->half_open > 0 && index < ctx.half_opens.high_water();
+       ++index)
     if (ctx.half_opens[index].listener == handle.index) ctx.drop_half_open(index);
   while (listener->accept_head != kNoIndex) {
     const std::uint32_t index = listener->accept_head;
@@ -318,13 +336,25 @@ Result<void, Error> close_listener(Context& ctx, ListenerHandle handle) {
   return {};
 }
 
+void feed_starving(Context& ctx) {
+  ctx.is_starving = false;
+  for (std::uint32_t index = 0; index < ctx.tcbs.high_water(); ++index) {
+    const Tcb& block = ctx.tcb(index);
+    // Those with octets queued hear of room when these are acknowledged.
+    if (!block.has(kSendBlocked) || block.has(kDetached) || block.send_record != kNoIndex) continue;
+    ctx.touch(index).clear(kSendBlocked);
+    ctx.notify(index, app::kWritable);
+  }
+}
+
 void drain_idle(Context& ctx, std::uint32_t budget, std::uint32_t& cursor) {
   const std::uint32_t end = ctx.tcbs.high_water();
   for (; budget > 0 && end > 0; --budget, ++cursor) {
     if (cursor >= end) cursor = 0;
     const Tcb& block = ctx.tcb(cursor);
     const bool is_open = block.state == State::kEstablished || block.state == State::kCloseWait;
-    const bool is_busy = block.send_record != kNoIndex || ctx.has_unread(block) || block.has(kEventPending);
+    const bool is_busy =
+        block.send_record != kNoIndex || ctx.has_unread(block) || block.has(kEventPending);
     if (is_open && !is_busy && !block.has(kDetached | kFinQueued)) queue_fin(ctx, cursor);
   }
 }

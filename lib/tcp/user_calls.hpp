@@ -46,6 +46,9 @@ Result<ListenerHandle, Error> listen(Context& ctx, const ListenRequest& request)
 /// Half-open entries go silently, waiting connections are reset, accepted ones stay.
 Result<void, Error> close_listener(Context& ctx, ListenerHandle handle);
 
+/// Buffers are back: app::kWritable to every connection whose send() found none. Walks the table.
+void feed_starving(Context& ctx);
+
 /// FIN to connections that have nothing queued, unread or half done, at most `budget` looked at
 /// from where the last call stopped.
 void drain_idle(Context& ctx, std::uint32_t budget, std::uint32_t& cursor);

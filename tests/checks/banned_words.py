@@ -36,9 +36,12 @@ MARK = re.compile(r"//.*\bsetup: \S")
 
 
 def has_mark(lines, number):
-    """Line `number` (0-based) or the comment lines right above it carry the mark."""
-    if MARK.search(lines[number]):
-        return True
+    """The statement from line `number` (0-based) on, or the comment lines right above it, carry the mark."""
+    for line in lines[number:number + 4]:
+        if MARK.search(line):
+            return True
+        if re.search(r"[;{}]\s*(?://.*)?$", line):
+            break
     above = number - 1
     while above >= 0 and lines[above].lstrip().startswith("//"):
         if MARK.search(lines[above]):
@@ -66,6 +69,7 @@ def check(root):
 GOOD = {
     "lib/tcp/engine.cpp": "// A new segment; never printf here.\n"
     "auto x = std::make_unique<Table>(n);  // setup: tables are made once\n"
+    "auto y = std::make_unique<Table>(\n    n);  // setup: wrapped\n"
     "// setup: reserved before the loops start\nint* a = new int[4];\n"
     "::new (memory) Record{};\nint random_seed = 1; auto s = \"throw new\";\nint newest = now.time(3);\n",
     "lib/runtime/clock.cpp": "auto t = std::chrono::steady_clock::now();\n",
@@ -75,6 +79,7 @@ BAD = [
     {"lib/tcp/a.cpp": "auto t = rte_rdtsc(); // setup: no excuse for a clock\n"},
     {"lib/ip/a.cpp": "int r = rand();\n"},
     {"lib/link/a.cpp": "auto* p = new Entry;\n"},
+    {"lib/link/a.cpp": "auto* p = new Entry;\nint x;  // setup: of another statement\n"},
     {"lib/link/a.cpp": "// setup: too far away\n\nauto* p = new Entry;\n"},
     {"lib/stack/a.cpp": "std::function<void()> f;\n"},
     {"lib/tcp/a.hpp": "std::unordered_map<int, int> m;\n"},

@@ -22,9 +22,6 @@ struct Exception {
 
 // Names as the table prints them.
 constexpr Exception kExceptions[] = {
-    {"ReceiveFull",
-     "a safeguard: a segment that passes RFC 9293's acceptability test has something in the "
-     "window"},
     {"Misdelivered", "only a runtime with several workers hands frames over"},
     {"MisdeliveredFull", "only a runtime with several workers hands frames over"},
     {"FIN-WAIT-1 -> TIME-WAIT",

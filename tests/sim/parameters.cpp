@@ -223,6 +223,10 @@ ConnectionPlan draw_connection(Dice& dice, Weather weather, unsigned index) {
         end.finish = Finish::kShutdown;
         end.finish_at = together;
       }
+    } else if (roll == 16) {  // one closes and is left in FIN-WAIT-2 by a peer that lingers
+      connection.ends[0].finish = connection.ends[1].finish = Finish::kShutdown;
+      connection.ends[0].close_at = s(8);
+      connection.ends[1].finish_at = s(80);
     } else if (roll == 15) {
       connection.repetitions = 3;
       connection.fixed_port = Port{static_cast<std::uint16_t>(20000 + index)};

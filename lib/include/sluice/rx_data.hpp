@@ -17,7 +17,7 @@ class RxChain;
 
 /// Octets received in order, in the very packets that brought them. Move-only. While it lives its
 /// buffers count against the connection's receive buffer: keep it as long as you like, and the
-/// peer sees a smaller window. Belongs to one worker's thread.
+/// peer sees a smaller window. Belongs to one worker's thread and must not outlive the runtime.
 class RxData {
  public:
   RxData() = default;
@@ -53,7 +53,7 @@ class RxData {
   rte_mbuf* tail_ = nullptr;
   std::uint32_t bytes_ = 0;
   std::uint32_t segments_ = 0;
-  stack::Stack* owner_ = nullptr;  ///< Who is credited when the octets go; null once detached.
+  stack::Stack* owner_ = nullptr;  ///< Who is credited when the octets go.
   ConnHandle connection_;
 };
 

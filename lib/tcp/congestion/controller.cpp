@@ -9,7 +9,8 @@ namespace sluice::tcp {
 const Controller& controller(Algorithm algorithm) {
   static const NewReno kNewRenoController;
   switch (algorithm) {
-    case Algorithm::kNewReno: return kNewRenoController;
+    case Algorithm::kNewReno:
+      return kNewRenoController;
   }
   return kNewRenoController;
 }

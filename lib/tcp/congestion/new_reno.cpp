@@ -9,7 +9,8 @@ void NewReno::on_ack(Tcb& block, CongestionState& state, const AckEvent& event) 
   constexpr std::uint32_t kMaximum = 1u << 30;
   if (block.cwnd < block.ssthresh) {
     //= rfc5681#3.1  cwnd += min(N, SMSS)
-    block.cwnd = std::min(kMaximum, block.cwnd + std::min<std::uint32_t>(event.acked_bytes, block.snd_mss));
+    block.cwnd =
+        std::min(kMaximum, block.cwnd + std::min<std::uint32_t>(event.acked_bytes, block.snd_mss));
     return;
   }
   // One SMSS for each cwnd of octets acknowledged: words[0] counts them.

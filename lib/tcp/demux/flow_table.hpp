@@ -18,7 +18,8 @@ class FlowRef {
   enum Kind : std::uint32_t { kConnection = 0, kHalfOpen = 1, kTimeWait4 = 2, kTimeWait6 = 3 };
 
   constexpr FlowRef() = default;
-  constexpr FlowRef(Kind kind, std::uint32_t index) : value_(static_cast<std::uint32_t>(kind) << 30 | index) {}
+  constexpr FlowRef(Kind kind, std::uint32_t index)
+      : value_(static_cast<std::uint32_t>(kind) << 30 | index) {}
   static constexpr FlowRef from_value(std::uint32_t value) {
     FlowRef ref;
     ref.value_ = value;
@@ -48,7 +49,7 @@ class FlowTable {
   explicit FlowTable(std::uint32_t capacity)
       : bucket_count_(std::bit_ceil(std::max<std::uint32_t>(capacity / 7 + 1, 4))),
         capacity_(bucket_count_ * 7),
-        buckets_(std::make_unique<Bucket[]>(bucket_count_)) {}
+        buckets_(std::make_unique<Bucket[]>(bucket_count_)) {}  // setup: once, for the largest size
 
   void prefetch(std::uint64_t hash) const { __builtin_prefetch(&buckets_[home(hash)]); }
 

@@ -62,7 +62,7 @@ class TimeWaitRing {
  private:
   std::span<Record> ring_;
   std::uint32_t head_ = 0;
-  std::uint32_t count_ = 0;   ///< Places taken, given-up ones included.
+  std::uint32_t count_ = 0;  ///< Places taken, given-up ones included.
   std::uint32_t in_use_ = 0;
 };
 

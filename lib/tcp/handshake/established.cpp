@@ -12,7 +12,8 @@
 
 namespace sluice::tcp {
 
-Agreement agree(const EngineConfig& config, const wire::TcpOptions& options, std::uint16_t path_mtu) {
+Agreement agree(const EngineConfig& config, const wire::TcpOptions& options,
+                std::uint16_t path_mtu) {
   Agreement agreement;
   agreement.path_mtu = path_mtu;
   //= rfc9293#3.7.1 MUST-15, MUST-16
@@ -26,7 +27,8 @@ Agreement agree(const EngineConfig& config, const wire::TcpOptions& options, std
   return agreement;
 }
 
-std::uint16_t effective_send_mss(const EngineConfig& config, const FlowKey& flow, const Agreement& agreement) {
+std::uint16_t effective_send_mss(const EngineConfig& config, const FlowKey& flow,
+                                 const Agreement& agreement) {
   const unsigned headers = (flow.is_v4() ? 20u : 40u) + 20u;
   unsigned mss = std::min<unsigned>(agreement.peer_mss, agreement.path_mtu - headers);
   if (config.max_mss != 0) mss = std::min<unsigned>(mss, config.max_mss);
@@ -73,7 +75,8 @@ void become_established(Context& ctx, std::uint32_t index, const Segment& segmen
   block.clear(kRetransmitNow);
   const bool is_scaled = !segment.has(wire::kSyn);  // RFC 7323 2.2: the window of a SYN never is
   set_send_window(block, segment,
-                  static_cast<std::uint32_t>(segment.header.window) << (is_scaled ? block.snd_wscale() : 0));
+                  static_cast<std::uint32_t>(segment.header.window)
+                      << (is_scaled ? block.snd_wscale() : 0));
   start_sending(ctx, block, had_loss);
   if (record != nullptr && record->queue.is_empty()) ctx.drop_send_record(block);
   ctx.transition(index, State::kEstablished);

@@ -6,21 +6,23 @@ namespace sluice::tcp {
 
 /// What both SYNs agreed on.
 struct Agreement {
-  std::uint16_t peer_mss = 536;      ///< Octets; RFC 9293 3.7.1's default if the SYN had none.
-  std::uint8_t peer_wscale = 0xff;   ///< 0..14, or 0xff: not offered.
+  std::uint16_t peer_mss = 536;     ///< Octets; RFC 9293 3.7.1's default if the SYN had none.
+  std::uint8_t peer_wscale = 0xff;  ///< 0..14, or 0xff: not offered.
   bool timestamps = false;
   bool sack = false;
   std::uint16_t path_mtu = 1500;
 };
 
 /// Reads a SYN's options against what we are configured to offer.
-Agreement agree(const EngineConfig& config, const wire::TcpOptions& options, std::uint16_t path_mtu);
+Agreement agree(const EngineConfig& config, const wire::TcpOptions& options,
+                std::uint16_t path_mtu);
 
 /// Writes flags, scales and MSS of the agreement into the TCB.
 void apply_agreement(Context& ctx, Tcb& block, const Agreement& agreement);
 
 /// Octets of payload that a segment to a peer of `peer_mss` may have (Eff.snd.MSS, RFC 9293 3.7.1).
-std::uint16_t effective_send_mss(const EngineConfig& config, const FlowKey& flow, const Agreement& agreement);
+std::uint16_t effective_send_mss(const EngineConfig& config, const FlowKey& flow,
+                                 const Agreement& agreement);
 
 /// cwnd and quick ACKs of a connection that has just been established; `had_loss`: a SYN or SYN-ACK
 /// was sent more than once.

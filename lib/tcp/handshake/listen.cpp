@@ -28,8 +28,11 @@ void record_received(Context& ctx, const HalfOpen& entry, const Segment& segment
   shadow.snd.una = entry.iss;
   shadow.snd.nxt = entry.iss + 1;
   shadow.rcv.nxt = entry.irs + 1;
+  const unsigned scale =
+      segment.has(wire::kSyn) || entry.peer_wscale == 0xff ? 0 : entry.peer_wscale;
   ctx.record_segment(telemetry::EventKind::kReceived, segment.hash, &shadow, segment.header,
-                     segment.header.window, segment.payload, outcome, false);
+                     static_cast<std::uint32_t>(segment.header.window) << scale, segment.payload,
+                     outcome, false);
 }
 
 /// The connection of a completed handshake.
@@ -55,7 +58,8 @@ std::uint32_t make_connection(Context& ctx, std::uint32_t half_open_index, const
   block.ts_recent_at = ctx.tick;
   block.ts_offset = timestamp_offset(ctx.keys.timestamps, segment.flow);
   block.snd.una = block.snd.nxt = entry.iss + 1;
-  set_send_window(block, segment, static_cast<std::uint32_t>(segment.header.window) << block.snd_wscale());
+  set_send_window(block, segment,
+                  static_cast<std::uint32_t>(segment.header.window) << block.snd_wscale());
   if (entry.retransmits == 0) {
     on_rtt_sample(block, ctx.config, Duration::from_us(ctx.now_us() - entry.sent_at_us));
   } else if (agreement.timestamps) {
@@ -65,7 +69,8 @@ std::uint32_t make_connection(Context& ctx, std::uint32_t half_open_index, const
   start_sending(ctx, block, entry.retransmits > 0);
   block.listener = entry.listener;
   ctx.drop_half_open(half_open_index, FlowRef(FlowRef::kConnection, index));
-  if (ctx.recorder.is_enabled()) ctx.record_flow(segment.flow, segment.hash, index, entry.iss, entry.irs);
+  if (ctx.recorder.is_enabled())
+    ctx.record_flow(segment.flow, segment.hash, index, entry.iss, entry.irs);
   ctx.transition(index, State::kEstablished);
   restart_keepalive(ctx, index);
   ctx.metrics.count(Counter::kPassiveOpens);
@@ -75,11 +80,13 @@ std::uint32_t make_connection(Context& ctx, std::uint32_t half_open_index, const
 }
 
 /// The third segment of the handshake: is there room for the connection?
-Outcome complete(Context& ctx, std::uint32_t index, const Segment& segment, std::uint32_t& connection) {
+Outcome complete(Context& ctx, std::uint32_t index, const Segment& segment,
+                 std::uint32_t& connection) {
   HalfOpen& entry = ctx.half_opens[index];
   ListenerRecord& listener = ctx.listeners[entry.listener];
   if (listener.accept_queued >= accept_backlog_of(ctx, listener)) {
-    // Ignored, and the entry stays: the SYN-ACK is sent again and the client's ACK gets another chance.
+    // Ignored, and the entry stays: the SYN-ACK is sent again and the client's ACK gets another
+    // chance.
     entry.version.begin_write();
     entry.flags |= kHalfOpenAckPending;
     entry.version.end_write();
@@ -90,10 +97,12 @@ Outcome complete(Context& ctx, std::uint32_t index, const Segment& segment, std:
   return connection == kNoIndex ? Outcome::kNoMemory : Outcome::kHandshakeCompleted;
 }
 
-Outcome half_open_verdict(Context& ctx, std::uint32_t index, Segment& segment, std::uint32_t& connection) {
+Outcome half_open_verdict(Context& ctx, std::uint32_t index, Segment& segment,
+                          std::uint32_t& connection) {
   HalfOpen& entry = ctx.half_opens[index];
   const SeqNum rcv_nxt = entry.irs + 1;
-  if (segment.has(wire::kSyn) && !segment.has(wire::kAck | wire::kRst) && segment.seq() == entry.irs) {
+  if (segment.has(wire::kSyn) && !segment.has(wire::kAck | wire::kRst) &&
+      segment.seq() == entry.irs) {
     send_syn_ack(ctx, index);
     return Outcome::kSynDuplicate;
   }
@@ -148,8 +157,9 @@ Outcome queue_syn(Context& ctx, std::uint16_t listener, const Segment& segment, 
   SeqNum iss = initial_sequence_number(ctx.keys.isn, segment.flow, ctx.now);
   if (!time_wait.is_none()) {
     //= rfc9293#3.6.1  beyond anything the old incarnation used
-    const SeqNum old_nxt = time_wait.kind() == FlowRef::kTimeWait4 ? ctx.time_wait4[time_wait.index()].snd_nxt
-                                                                   : ctx.time_wait6[time_wait.index()].snd_nxt;
+    const SeqNum old_nxt = time_wait.kind() == FlowRef::kTimeWait4
+                               ? ctx.time_wait4[time_wait.index()].snd_nxt
+                               : ctx.time_wait6[time_wait.index()].snd_nxt;
     if (wire::seq_leq(iss, old_nxt + 65535)) iss = old_nxt + 65535 + 2;
     ctx.drop_time_wait(time_wait, Counter::kTimeWaitReused);
   }
@@ -191,17 +201,19 @@ std::uint32_t accept_backlog_of(const Context& ctx, const ListenerRecord& listen
   return bounded(listener.accept_backlog, ctx.config.max_accept_queue);
 }
 
-Outcome listen_arrives(Context& ctx, std::uint16_t listener, const Segment& segment, FlowRef time_wait) {
+Outcome listen_arrives(Context& ctx, std::uint16_t listener, const Segment& segment,
+                       FlowRef time_wait) {
   //= rfc9293#3.10.7.2
-  if (segment.has(wire::kRst)) return Outcome::kStrayRst;      // first
+  if (segment.has(wire::kRst)) return Outcome::kStrayRst;          // first
   if (segment.has(wire::kAck)) return answer_stray(ctx, segment);  // second
-  if (!segment.has(wire::kSyn)) return Outcome::kListenNoSyn;  // fourth
+  if (!segment.has(wire::kSyn)) return Outcome::kListenNoSyn;      // fourth
   if (segment.has(wire::kFin)) return Outcome::kSynMalformed;
   if (ctx.is_draining) return Outcome::kSynDraining;
-  return queue_syn(ctx, listener, segment, time_wait);         // third
+  return queue_syn(ctx, listener, segment, time_wait);  // third
 }
 
-Outcome half_open_arrives(Context& ctx, std::uint32_t index, Segment& segment, std::uint32_t& connection) {
+Outcome half_open_arrives(Context& ctx, std::uint32_t index, Segment& segment,
+                          std::uint32_t& connection) {
   const HalfOpen before = ctx.half_opens[index];
   connection = kNoIndex;
   const Outcome outcome = half_open_verdict(ctx, index, segment, connection);

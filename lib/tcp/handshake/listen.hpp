@@ -12,10 +12,12 @@ std::uint32_t accept_backlog_of(const Context& ctx, const ListenerRecord& listen
 
 /// A segment to a listener that belongs to no connection. `time_wait`, if not none, is the entry
 /// that gives way to this SYN (RFC 6191).
-Outcome listen_arrives(Context& ctx, std::uint16_t listener, const Segment& segment, FlowRef time_wait);
+Outcome listen_arrives(Context& ctx, std::uint16_t listener, const Segment& segment,
+                       FlowRef time_wait);
 
 /// A segment of a half-open entry. If it completes the handshake `connection` is the new TCB, in
 /// ESTABLISHED, on the accept queue; what else the segment brings is not processed yet.
-Outcome half_open_arrives(Context& ctx, std::uint32_t index, Segment& segment, std::uint32_t& connection);
+Outcome half_open_arrives(Context& ctx, std::uint32_t index, Segment& segment,
+                          std::uint32_t& connection);
 
 }  // namespace sluice::tcp

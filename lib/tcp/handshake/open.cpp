@@ -5,6 +5,7 @@
 #include "tcp/demux/flow_hash.hpp"
 #include "tcp/handshake/established.hpp"
 #include "tcp/handshake/isn.hpp"
+#include "tcp/input/ack.hpp"
 #include "tcp/output/control.hpp"
 #include "tcp/output/window.hpp"
 
@@ -37,7 +38,8 @@ Result<ConnHandle, Error> open(Context& ctx, const OpenRequest& request) {
   const auto path = ctx.paths.path_to(request.remote.address, request.local);
   if (!path) {
     ctx.metrics.count(Counter::kConnectUnreachable);
-    return fail(path.error() == PathError::kNoRoute ? Error::kUnreachable : Error::kInvalidArgument);
+    return fail(path.error() == PathError::kNoRoute ? Error::kUnreachable
+                                                    : Error::kInvalidArgument);
   }
   FlowKey flow{path->source, request.remote.address, request.local_port, request.remote.port};
   if (flow.local_port.value == 0) {
@@ -108,6 +110,7 @@ Outcome syn_sent_arrives(Context& ctx, std::uint32_t index, Segment& segment, bo
   block.ts_recent_at = ctx.tick;
   if (!segment.has(wire::kAck)) {
     //= rfc9293#3.10.7.3  simultaneous open: <SEQ=ISS><ACK=RCV.NXT><CTL=SYN,ACK>
+    set_send_window(block, segment, segment.header.window);
     ctx.transition(index, State::kSynReceived);
     block.set(kRetransmitNow);
     ctx.want_output(index);

@@ -10,8 +10,8 @@ namespace sluice::tcp {
 
 struct OpenRequest {
   Endpoint remote;
-  IpAddr local;           ///< Unspecified: what the route says.
-  Port local_port;        ///< 0: an ephemeral one.
+  IpAddr local;     ///< Unspecified: what the route says.
+  Port local_port;  ///< 0: an ephemeral one.
   bool is_traced = false;
 };
 

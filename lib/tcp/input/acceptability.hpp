@@ -23,7 +23,8 @@ enum class Acceptability : std::uint8_t {
 ///    0        >0        RCV.NXT =< SEG.SEQ < RCV.NXT+RCV.WND
 ///    >0       0         never; but see MUST-66
 ///    >0       >0        its first or its last octet lies in the window
-inline Acceptability check_acceptability(SeqNum seq, std::uint32_t length, SeqNum rcv_nxt, std::uint32_t rcv_wnd) {
+inline Acceptability check_acceptability(SeqNum seq, std::uint32_t length, SeqNum rcv_nxt,
+                                         std::uint32_t rcv_wnd) {
   if (length == 0) {
     //= rfc9293#3.10.7.4
     const bool fits = seq == rcv_nxt || wire::seq_in_window(seq, rcv_nxt, rcv_wnd);
@@ -35,12 +36,14 @@ inline Acceptability check_acceptability(SeqNum seq, std::uint32_t length, SeqNu
   if (wire::seq_in_window(seq, rcv_nxt, rcv_wnd) ||
       wire::seq_in_window(seq + (length - 1), rcv_nxt, rcv_wnd))
     return Acceptability::kAcceptable;
-  return wire::seq_leq(seq + length, rcv_nxt) ? Acceptability::kOldDuplicate : Acceptability::kOutside;
+  return wire::seq_leq(seq + length, rcv_nxt) ? Acceptability::kOldDuplicate
+                                              : Acceptability::kOutside;
 }
 
 /// PAWS (RFC 7323 5.3, R1): the timestamp is older than the last in-order one, and that one is not
 /// itself outdated (24 days without a segment).
-inline bool is_paws_rejected(std::uint32_t ts_val, std::uint32_t ts_recent, Tick ts_recent_at, Tick now) {
+inline bool is_paws_rejected(std::uint32_t ts_val, std::uint32_t ts_recent, Tick ts_recent_at,
+                             Tick now) {
   //= rfc7323#5.5
   constexpr Tick kOutdated = 24u * 24 * 3600 * 1000;
   return static_cast<std::int32_t>(ts_val - ts_recent) < 0 && now - ts_recent_at < kOutdated;

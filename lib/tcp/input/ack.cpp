@@ -56,14 +56,16 @@ void advance_una(Context& ctx, std::uint32_t index, const Segment& segment) {
     block.clear(kPersisting);
   } else {
     //= rfc6298#5.3
-    ctx.arm(index, kTimerRetransmit, ctx.tick + ticks_in(retransmission_timeout(block, ctx.config)));
+    ctx.arm(index, kTimerRetransmit,
+            ctx.tick + ticks_in(retransmission_timeout(block, ctx.config)));
   }
   if (record != nullptr && block.has(kSendBlocked) &&
       record->queue.bytes() <= ctx.config.send_buffer_bytes / 3 * 2) {
     block.clear(kSendBlocked);
     ctx.notify(index, app::kWritable);
   }
-  if (record != nullptr && record->queue.is_empty() && flight_size(block) == 0) ctx.drop_send_record(block);
+  if (record != nullptr && record->queue.is_empty() && flight_size(block) == 0)
+    ctx.drop_send_record(block);
 }
 
 /// RFC 5681 2: what counts as a duplicate ACK.
@@ -75,7 +77,7 @@ bool is_duplicate_ack(const Tcb& block, const Segment& segment, std::uint32_t wi
 void leave_persist_if_open(Context& ctx, std::uint32_t index) {
   Tcb& block = ctx.tcb(index);
   if (!block.has(kPersisting)) return;
-  block.unacked_since = ctx.tick;  // it answers: it lives
+  if (!block.has(kOrphan)) block.unacked_since = ctx.tick;  // it answers: it lives
   if (block.snd.wnd == 0) return;
   block.clear(kPersisting | kProbeNow);
   block.backoff = 0;
@@ -96,7 +98,8 @@ void take_ack(Context& ctx, std::uint32_t index, const Segment& segment) {
   Tcb& block = ctx.touch(index);
   const std::uint32_t window_before = block.snd.wnd;
   if (wire::seq_geq(segment.ack(), block.snd.una))
-    update_send_window(block, segment, static_cast<std::uint32_t>(segment.header.window) << block.snd_wscale());
+    update_send_window(block, segment,
+                       static_cast<std::uint32_t>(segment.header.window) << block.snd_wscale());
   if (wire::seq_gt(segment.ack(), block.snd.una)) {
     advance_una(ctx, index, segment);
   } else if (is_duplicate_ack(block, segment, window_before)) {
@@ -107,10 +110,12 @@ void take_ack(Context& ctx, std::uint32_t index, const Segment& segment) {
       block.set(kRetransmitNow);
     }
   }
-  if (block.snd.wnd == 0) block.unacked_since = ctx.tick;  // alive, if unwilling
+  // Alive, if unwilling. A connection that nobody owns any more does not wait for it without end.
+  if (block.snd.wnd == 0 && !block.has(kOrphan)) block.unacked_since = ctx.tick;
   leave_persist_if_open(ctx, index);
   const bool has_more = block.has(kRetransmitNow) || unsent_bytes(ctx, block) > 0 ||
-                        block.send_record != kNoIndex || (block.has(kFinQueued) && !block.has(kFinSent));
+                        block.send_record != kNoIndex ||
+                        (block.has(kFinQueued) && !block.has(kFinSent));
   if (has_more) ctx.want_output(index);
 }
 

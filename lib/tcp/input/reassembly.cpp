@@ -12,8 +12,12 @@ ReassemblyNote& note_of(rte_mbuf* packet) {
   return *static_cast<ReassemblyNote*>(rte_mbuf_to_priv(packet));
 }
 
-SeqNum left_of(rte_mbuf* packet) { return SeqNum(note_of(packet).seq); }
-SeqNum right_of(rte_mbuf* packet) { return left_of(packet) + note_of(packet).length; }
+SeqNum left_of(rte_mbuf* packet) {
+  return SeqNum(note_of(packet).seq);
+}
+SeqNum right_of(rte_mbuf* packet) {
+  return left_of(packet) + note_of(packet).length;
+}
 
 /// The octets [seq, seq + length) of a segment, cut to what is wanted.
 struct Text {
@@ -74,7 +78,8 @@ void advance(Context& ctx, std::uint32_t index, ReceiveRecord& record, packet::P
 /// Moves packets that are in order now from reassembly to the receive queue.
 void drain(Context& ctx, std::uint32_t index, ReceiveRecord& record, TextResult& result) {
   Tcb& block = ctx.tcb(index);
-  while (record.first_packet != nullptr && wire::seq_leq(left_of(record.first_packet), block.rcv.nxt)) {
+  while (record.first_packet != nullptr &&
+         wire::seq_leq(left_of(record.first_packet), block.rcv.nxt)) {
     rte_mbuf* const packet = record.first_packet;
     const ReassemblyNote note = note_of(packet);
     record.first_packet = note.next_packet;
@@ -91,7 +96,9 @@ void drain(Context& ctx, std::uint32_t index, ReceiveRecord& record, TextResult&
       break;
     }
   }
-  const auto is_old = [&](const wire::SackBlock& sack) { return wire::seq_leq(sack.left, block.rcv.nxt); };
+  const auto is_old = [&](const wire::SackBlock& sack) {
+    return wire::seq_leq(sack.left, block.rcv.nxt);
+  };
   const auto end = std::remove_if(record.sack, record.sack + record.sack_count, is_old);
   record.sack_count = static_cast<std::uint8_t>(end - record.sack);
 }
@@ -121,7 +128,8 @@ Outcome keep_out_of_order(Context& ctx, ReceiveRecord& record, Text text) {
   const SeqNum left = text.seq, right = text.seq + text.length;
   rte_mbuf** link = &record.first_packet;
   while (*link != nullptr && wire::seq_leq(left_of(*link), left)) {
-    const bool covers = wire::seq_geq(right_of(*link), right) && (note_of(*link).has_fin || !text.has_fin);
+    const bool covers =
+        wire::seq_geq(right_of(*link), right) && (note_of(*link).has_fin || !text.has_fin);
     if (covers) {
       if (note_of(*link).length > 0) note_sack_block(record, left_of(*link), right_of(*link));
       return Outcome::kOldDuplicate;
@@ -133,7 +141,8 @@ Outcome keep_out_of_order(Context& ctx, ReceiveRecord& record, Text text) {
     return Outcome::kOutOfOrderFull;
 
   // What the new packet covers whole makes room for it.
-  while (*link != nullptr && wire::seq_leq(right_of(*link), right) && (!note_of(*link).has_fin || text.has_fin)) {
+  while (*link != nullptr && wire::seq_leq(right_of(*link), right) &&
+         (!note_of(*link).has_fin || text.has_fin)) {
     rte_mbuf* const covered = *link;
     *link = note_of(covered).next_packet;
     record.bytes -= note_of(covered).length;
@@ -203,7 +212,8 @@ TextResult take_text(Context& ctx, std::uint32_t index, Segment& segment) {
     result.outcome = Outcome::kNoMemory;
     return result;
   }
-  block.rcv_mss = static_cast<std::uint16_t>(std::max<std::uint32_t>(block.rcv_mss, std::min(text.length, 65535u)));
+  block.rcv_mss = static_cast<std::uint16_t>(
+      std::max<std::uint32_t>(block.rcv_mss, std::min(text.length, 65535u)));
   if (text.seq != block.rcv.nxt) {
     result.outcome = keep_out_of_order(ctx, *record, std::move(text));
     //= rfc5681#4.2  an ACK at once for each segment behind a gap

@@ -12,7 +12,8 @@ struct TextResult {
 };
 
 /// Step 7: takes payload (and notes FIN) of an acceptable segment into the receive queue or, behind
-/// a gap, into reassembly. Trims what lies outside [RCV.NXT, right edge). Owns the packet afterwards.
+/// a gap, into reassembly. Trims what lies outside [RCV.NXT, right edge). Owns the packet
+/// afterwards.
 TextResult take_text(Context& ctx, std::uint32_t index, Segment& segment);
 
 }  // namespace sluice::tcp

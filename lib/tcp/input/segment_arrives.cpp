@@ -22,13 +22,15 @@ void acknowledge_now(Context& ctx, std::uint32_t index) {
 }
 
 /// <SEQ=SND.NXT><ACK=RCV.NXT> for something refused. Octets and FINs are answered always, or a
-/// peer that lost our ACK would be stranded; mere ACKs only within the challenge limit, or two
+/// peer that lost our ACK would be stranded; mere ACKs only within the connection's budget, or two
 /// confused ends would answer each other for ever.
 Outcome refuse(Context& ctx, std::uint32_t index, const Segment& segment, Outcome outcome) {
-  if (segment.length() > 0 && !segment.has(wire::kSyn)) {
+  if (segment.has(wire::kSyn)) {
+    challenge(ctx, index);
+  } else if (segment.length() > 0) {
     acknowledge_now(ctx, index);
   } else {
-    challenge(ctx, index);
+    acknowledge_within_budget(ctx, index);
   }
   return outcome;
 }
@@ -36,7 +38,8 @@ Outcome refuse(Context& ctx, std::uint32_t index, const Segment& segment, Outcom
 /// In a simultaneous open the peer's SYN-ACK has its SYN just below RCV.NXT (RFC 9293 figure 8):
 /// its ACK is all that is new.
 void strip_simultaneous_syn(const Tcb& block, Segment& segment) {
-  if (block.state != State::kSynReceived || !segment.has(wire::kSyn) || !segment.has(wire::kAck)) return;
+  if (block.state != State::kSynReceived || !segment.has(wire::kSyn) || !segment.has(wire::kAck))
+    return;
   if (segment.seq() + 1 != block.rcv.nxt || segment.ack() != block.snd.nxt) return;
   segment.header.flags = static_cast<std::uint8_t>(segment.header.flags & ~wire::kSyn);
   segment.header.seq += 1;
@@ -50,7 +53,8 @@ Verdict check_timestamps(Context& ctx, std::uint32_t index, const Segment& segme
   //= rfc7323#3.2
   if (!segment.header.options.has_timestamps) return Outcome::kNoTimestamp;
   //= rfc7323#5.3  R1
-  if (is_paws_rejected(segment.header.options.ts_val, block.ts_recent, block.ts_recent_at, ctx.tick))
+  if (is_paws_rejected(segment.header.options.ts_val, block.ts_recent, block.ts_recent_at,
+                       ctx.tick))
     return refuse(ctx, index, segment, Outcome::kPawsRejected);
   return {};
 }
@@ -58,8 +62,10 @@ Verdict check_timestamps(Context& ctx, std::uint32_t index, const Segment& segme
 Verdict check_sequence(Context& ctx, std::uint32_t index, Segment& segment) {
   Tcb& block = ctx.tcb(index);
   if (Verdict verdict = check_timestamps(ctx, index, segment)) return verdict;
-  switch (check_acceptability(segment.seq(), segment.length(), block.rcv.nxt, receive_window(block))) {
-    case Acceptability::kAcceptable: break;
+  switch (
+      check_acceptability(segment.seq(), segment.length(), block.rcv.nxt, receive_window(block))) {
+    case Acceptability::kAcceptable:
+      break;
     case Acceptability::kAckOnly:
       segment.payload = 0;
       segment.header.flags = static_cast<std::uint8_t>(segment.header.flags & ~wire::kFin);
@@ -75,8 +81,8 @@ Verdict check_sequence(Context& ctx, std::uint32_t index, Segment& segment) {
       return refuse(ctx, index, segment, Outcome::kOutsideWindow);
   }
   //= rfc7323#4.3  only a segment that begins at or below Last.ACK.sent
-  if (block.has(kTimestampsOk) && segment.header.options.has_timestamps && !segment.has(wire::kSyn) &&
-      wire::seq_leq(segment.seq(), block.rcv.last_ack)) {
+  if (block.has(kTimestampsOk) && segment.header.options.has_timestamps &&
+      !segment.has(wire::kSyn) && wire::seq_leq(segment.seq(), block.rcv.last_ack)) {
     block.ts_recent = segment.header.options.ts_val;
     block.ts_recent_at = ctx.tick;
   }
@@ -134,10 +140,15 @@ Verdict check_ack(Context& ctx, std::uint32_t index, Segment& segment) {
     case State::kFinWait1:
       ctx.transition(index, State::kFinWait2);
       //= rfc9293#3.10.7.4  an orphan is not waited for without end
-      if (block.has(kOrphan)) ctx.arm(index, kTimerLinger, ctx.tick + ticks_in(ctx.config.fin_wait_2));
+      if (block.has(kOrphan))
+        ctx.arm(index, kTimerLinger, ctx.tick + ticks_in(ctx.config.fin_wait_2));
       return {};
-    case State::kClosing: ctx.enter_time_wait(index); return Outcome::kSegmentProcessed;
-    case State::kLastAck: ctx.close(index, CloseReason::kNormal); return Outcome::kSegmentProcessed;
+    case State::kClosing:
+      ctx.enter_time_wait(index);
+      return Outcome::kSegmentProcessed;
+    case State::kLastAck:
+      ctx.close(index, CloseReason::kNormal);
+      return Outcome::kSegmentProcessed;
     case State::kClosed:
     case State::kListen:
     case State::kSynSent:
@@ -145,14 +156,17 @@ Verdict check_ack(Context& ctx, std::uint32_t index, Segment& segment) {
     case State::kEstablished:
     case State::kFinWait2:
     case State::kCloseWait:
-    case State::kTimeWait: return {};
+    case State::kTimeWait:
+      return {};
   }
   return {};
 }
 
 void check_urgent(Context& ctx, std::uint32_t index, const Segment& segment) {
   Tcb& block = ctx.tcb(index);
-  if (!segment.has(wire::kUrg) || segment.header.urgent_pointer == 0 || !may_receive_data(block.state)) return;
+  if (!segment.has(wire::kUrg) || segment.header.urgent_pointer == 0 ||
+      !may_receive_data(block.state))
+    return;
   //= rfc9293#3.10.7.4 MUST-31, MUST-32
   const SeqNum up = segment.seq() + segment.header.urgent_pointer;
   if (block.has(kUrgentPending) && wire::seq_leq(up, block.rcv_up)) return;
@@ -185,13 +199,20 @@ void process_fin(Context& ctx, std::uint32_t index) {
   block.rcv.nxt += 1;
   if (wire::seq_gt(block.rcv.nxt, block.rcv.adv)) block.rcv.adv = block.rcv.nxt;
   block.set(kFinReceived);
-  if (block.has(kUrgentPending) && wire::seq_leq(block.rcv_up, block.rcv.nxt)) block.clear(kUrgentPending);
+  if (block.has(kUrgentPending) && wire::seq_leq(block.rcv_up, block.rcv.nxt))
+    block.clear(kUrgentPending);
   acknowledge_now(ctx, index);
   ctx.notify(index, app::kReadable);
   switch (block.state) {
-    case State::kEstablished: ctx.transition(index, State::kCloseWait); break;
-    case State::kFinWait1: ctx.transition(index, State::kClosing); break;
-    case State::kFinWait2: ctx.enter_time_wait(index); break;
+    case State::kEstablished:
+      ctx.transition(index, State::kCloseWait);
+      break;
+    case State::kFinWait1:
+      ctx.transition(index, State::kClosing);
+      break;
+    case State::kFinWait2:
+      ctx.enter_time_wait(index);
+      break;
     case State::kClosed:
     case State::kListen:
     case State::kSynSent:
@@ -199,7 +220,8 @@ void process_fin(Context& ctx, std::uint32_t index) {
     case State::kCloseWait:
     case State::kClosing:
     case State::kLastAck:
-    case State::kTimeWait: break;
+    case State::kTimeWait:
+      break;
   }
 }
 
@@ -210,26 +232,30 @@ Outcome segment_arrives(Context& ctx, std::uint32_t index, Segment& segment) {
   if (Verdict verdict = check_sequence(ctx, index, segment)) return *verdict;  // first
   if (Verdict verdict = check_reset(ctx, index, segment)) return *verdict;     // second
   // third: security and precedence, historic (RFC 9293 A.1)
-  if (Verdict verdict = check_syn(ctx, index, segment)) return *verdict;       // fourth
-  if (Verdict verdict = check_ack(ctx, index, segment)) return *verdict;       // fifth
-  check_urgent(ctx, index, segment);                                           // sixth
+  if (Verdict verdict = check_syn(ctx, index, segment)) return *verdict;  // fourth
+  if (Verdict verdict = check_ack(ctx, index, segment)) return *verdict;  // fifth
+  check_urgent(ctx, index, segment);                                      // sixth
   bool is_fin_next = false;
-  const Outcome outcome = process_text(ctx, index, segment, is_fin_next);      // seventh
-  if (is_fin_next) process_fin(ctx, index);                                    // eighth
+  const Outcome outcome = process_text(ctx, index, segment, is_fin_next);  // seventh
+  if (is_fin_next) process_fin(ctx, index);                                // eighth
   return outcome;
 }
 
 namespace {
 
 template <class Entry>
-Outcome time_wait_verdict(Context& ctx, FlowRef ref, Entry& entry, const Segment& segment, bool& reuse) {
+Outcome time_wait_verdict(Context& ctx, FlowRef ref, Entry& entry, const Segment& segment,
+                          bool& reuse) {
   //= rfc1337#3  RST is ignored, or an old duplicate would end the wait
   if (segment.has(wire::kRst)) return Outcome::kTimeWaitIgnored;
-  const bool has_timestamps = (entry.flags & kTimeWaitTimestamps) != 0 && segment.header.options.has_timestamps;
-  const std::int32_t age = static_cast<std::int32_t>(segment.header.options.ts_val - entry.ts_recent);
+  const bool has_timestamps =
+      (entry.flags & kTimeWaitTimestamps) != 0 && segment.header.options.has_timestamps;
+  const std::int32_t age =
+      static_cast<std::int32_t>(segment.header.options.ts_val - entry.ts_recent);
   if (segment.has(wire::kSyn)) {
     //= rfc6191#2  rfc9293#3.6.1 MAY-2
-    const bool is_newer = has_timestamps && age != 0 ? age > 0 : wire::seq_gt(segment.seq(), entry.rcv_nxt);
+    const bool is_newer =
+        has_timestamps && age != 0 ? age > 0 : wire::seq_gt(segment.seq(), entry.rcv_nxt);
     if (!segment.has(wire::kAck | wire::kFin) && is_newer) {
       reuse = true;
       return Outcome::kSynQueued;
@@ -242,7 +268,8 @@ Outcome time_wait_verdict(Context& ctx, FlowRef ref, Entry& entry, const Segment
     entry.version.end_write();
     send_time_wait_ack(ctx, ref);
     return Outcome::kTimeWaitFin;
-  } else if (segment.length() == 0 && segment.seq() == entry.rcv_nxt && !(has_timestamps && age < 0)) {
+  } else if (segment.length() == 0 && segment.seq() == entry.rcv_nxt &&
+             !(has_timestamps && age < 0)) {
     return Outcome::kTimeWaitIgnored;
   }
   // Octets are answered always: the peer may be stuck before our last ACK (see refuse()).

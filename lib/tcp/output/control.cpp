@@ -19,11 +19,15 @@ void push(Context& ctx, const FlowKey& flow, const TcpHeader& header) {
   if (!packet) return;
   ctx.metrics.count(Counter::kSegmentsSent);
   if (header.has(wire::kRst)) ctx.metrics.count(Counter::kRstSent);
-  ctx.control.push({.packet = std::move(packet), .source = flow.local, .destination = flow.remote,
-                    .traffic_class = 0, .hint = nullptr});
+  ctx.control.push({.packet = std::move(packet),
+                    .source = flow.local,
+                    .destination = flow.remote,
+                    .traffic_class = 0,
+                    .hint = nullptr});
 }
 
-void add_timestamps(const Context& ctx, TcpHeader& header, std::uint32_t offset, std::uint32_t echo) {
+void add_timestamps(const Context& ctx, TcpHeader& header, std::uint32_t offset,
+                    std::uint32_t echo) {
   header.options.has_timestamps = true;
   header.options.ts_val = ctx.tick + offset;
   header.options.ts_ecr = echo;
@@ -34,22 +38,23 @@ TcpHeader half_open_header(const Context& ctx, const HalfOpen& entry, const Flow
   header.source = flow.local_port;
   header.destination = flow.remote_port;
   header.ack = entry.irs + 1;
-  header.window = static_cast<std::uint16_t>(std::min<std::uint32_t>(ctx.config.receive_buffer_bytes, 65535));
+  header.window =
+      static_cast<std::uint16_t>(std::min<std::uint32_t>(ctx.config.receive_buffer_bytes, 65535));
   if (entry.flags & kHalfOpenTimestamps)
     add_timestamps(ctx, header, timestamp_offset(ctx.keys.timestamps, flow), entry.ts_recent);
   return header;
 }
 
-void record_half_open(Context& ctx, const HalfOpen& entry, const FlowKey& flow, const TcpHeader& header,
-                      bool again) {
+void record_half_open(Context& ctx, const HalfOpen& entry, const FlowKey& flow,
+                      const TcpHeader& header, bool again) {
   if (!(entry.flags & kHalfOpenTraced) || !ctx.recorder.is_enabled()) return;
   Tcb shadow{};
   shadow.state = State::kSynReceived;
   shadow.rcv.nxt = entry.irs + 1;
   shadow.snd.una = entry.iss;
   shadow.snd.nxt = entry.iss + 1;
-  ctx.record_segment(telemetry::EventKind::kSent, ctx.hash_of(flow), &shadow, header, header.window, 0,
-                     Outcome::kCount, again);
+  ctx.record_segment(telemetry::EventKind::kSent, ctx.hash_of(flow), &shadow, header, header.window,
+                     0, Outcome::kCount, again);
 }
 
 }  // namespace
@@ -60,8 +65,8 @@ packet::PacketPtr make_header_packet(Context& ctx, const TcpHeader& header) {
     ctx.metrics.count(Counter::kTxNoBuffer);
     return packet;
   }
-  const std::size_t length = wire::emit_tcp(
-      header, {rte_pktmbuf_mtod(packet.get(), std::byte*), wire::kTcpMaxHeader});
+  const std::size_t length =
+      wire::emit_tcp(header, {rte_pktmbuf_mtod(packet.get(), std::byte*), wire::kTcpMaxHeader});
   packet->data_len = static_cast<std::uint16_t>(length);
   packet->pkt_len = packet->data_len;
   packet->l4_len = length & 0xff;
@@ -73,10 +78,12 @@ void fill_header(Context& ctx, Tcb& block, TcpHeader& header) {
   header.destination = Port{block.key.remote_port};
   //= rfc7323#3.2  once agreed, in every segment but a RST, and in a RST too (SHOULD)
   if (block.has(kTimestampsOk)) add_timestamps(ctx, header, block.ts_offset, block.ts_recent);
-  if (block.has(kSackOk) && block.receive_record != kNoIndex && !header.has(wire::kSyn | wire::kRst)) {
+  if (block.has(kSackOk) && block.receive_record != kNoIndex &&
+      !header.has(wire::kSyn | wire::kRst)) {
     const ReceiveRecord& record = ctx.receives.slab[block.receive_record];
     //= rfc2018#4
-    header.options.sack_count = std::min<std::uint8_t>(record.sack_count, block.has(kTimestampsOk) ? 3 : 4);
+    header.options.sack_count =
+        std::min<std::uint8_t>(record.sack_count, block.has(kTimestampsOk) ? 3 : 4);
     std::copy_n(record.sack, header.options.sack_count, header.options.sack);
   }
 }
@@ -133,7 +140,8 @@ void send_syn_ack(Context& ctx, std::uint32_t half_open_index) {
   header.options.has_mss = true;
   const unsigned overhead = (flow.is_v4() ? 20u : 40u) + 20u;
   header.options.mss = static_cast<std::uint16_t>(entry.path_mtu - overhead);
-  if (ctx.config.max_mss != 0) header.options.mss = std::min(header.options.mss, ctx.config.max_mss);
+  if (ctx.config.max_mss != 0)
+    header.options.mss = std::min(header.options.mss, ctx.config.max_mss);
   header.options.has_sack_permitted = (entry.flags & kHalfOpenSack) != 0;
   if (entry.peer_wscale != 0xff) {
     header.options.has_window_scale = true;
@@ -170,7 +178,8 @@ void send_time_wait_ack(Context& ctx, FlowRef ref) {
     header.ack = entry.rcv_nxt;
     header.window = entry.rcv_wnd;
     is_traced = (entry.flags & kTimeWaitTraced) != 0;
-    if (entry.flags & kTimeWaitTimestamps) add_timestamps(ctx, header, entry.ts_offset, entry.ts_recent);
+    if (entry.flags & kTimeWaitTimestamps)
+      add_timestamps(ctx, header, entry.ts_offset, entry.ts_recent);
   };
   if (ref.kind() == FlowRef::kTimeWait4) {
     fill(ctx.time_wait4[ref.index()]);
@@ -183,12 +192,12 @@ void send_time_wait_ack(Context& ctx, FlowRef ref) {
     shadow.state = State::kTimeWait;
     shadow.snd.una = shadow.snd.nxt = header.seq;
     shadow.rcv.nxt = header.ack;
-    ctx.record_segment(telemetry::EventKind::kSent, ctx.hash_of(flow), &shadow, header, header.window, 0,
-                       Outcome::kCount, false);
+    ctx.record_segment(telemetry::EventKind::kSent, ctx.hash_of(flow), &shadow, header,
+                       header.window, 0, Outcome::kCount, false);
   }
 }
 
-void challenge(Context& ctx, std::uint32_t index) {
+void acknowledge_within_budget(Context& ctx, std::uint32_t index) {
   //= rfc5961#7
   constexpr std::uint8_t kPerSecond = 5;
   Tcb& block = ctx.touch(index);
@@ -197,7 +206,7 @@ void challenge(Context& ctx, std::uint32_t index) {
     block.challenge_second = second;
     block.challenges_left = kPerSecond;
   }
-  if (block.challenges_left == 0 || !ctx.challenge_bucket.take(ctx.now)) {
+  if (block.challenges_left == 0) {
     ctx.metrics.count(Counter::kChallengeAcksLimited);
     return;
   }
@@ -205,6 +214,14 @@ void challenge(Context& ctx, std::uint32_t index) {
   ctx.metrics.count(Counter::kChallengeAcksSent);
   block.set(kAckNow);
   ctx.want_output(index);
+}
+
+void challenge(Context& ctx, std::uint32_t index) {
+  if (!ctx.challenge_bucket.take(ctx.now)) {
+    ctx.metrics.count(Counter::kChallengeAcksLimited);
+    return;
+  }
+  acknowledge_within_budget(ctx, index);
 }
 
 }  // namespace sluice::tcp

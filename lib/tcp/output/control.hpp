@@ -9,7 +9,8 @@ namespace sluice::tcp {
 /// An mbuf with the emitted header and nothing else; null (and counted) if there is none to be had.
 packet::PacketPtr make_header_packet(Context& ctx, const wire::TcpHeader& header);
 
-/// Fills ports, timestamps and SACK blocks of a segment of `block`; seq, flags and window are the caller's.
+/// Fills ports, timestamps and SACK blocks of a segment of `block`; seq, flags and window are the
+/// caller's.
 void fill_header(Context& ctx, Tcb& block, wire::TcpHeader& header);
 
 /// Branch 3: the segment belongs to nothing here. RST as RFC 9293 3.10.7.1 says, under the cap.
@@ -28,5 +29,8 @@ void send_time_wait_ack(Context& ctx, FlowRef ref);
 /// A challenge ACK (RFC 5961): at most 5 a second for each connection, so that no counter shared
 /// between connections can be watched from outside (CVE-2016-5696), and under the worker's cap.
 void challenge(Context& ctx, std::uint32_t index);
+/// An ACK of the same connection budget, without the worker's cap: for what honest peers send too
+/// (keepalive probes, retransmissions without octets), which the load of others must not silence.
+void acknowledge_within_budget(Context& ctx, std::uint32_t index);
 
 }  // namespace sluice::tcp

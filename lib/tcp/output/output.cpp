@@ -36,7 +36,8 @@ void add_syn_options(Context& ctx, const Tcb& block, TcpHeader& header) {
     header.options.ts_ecr = is_answer ? block.ts_recent : 0;
   }
   header.options.has_sack_permitted = is_answer ? block.has(kSackOk) : ctx.config.sack;
-  header.options.has_window_scale = is_answer ? block.has(kWindowScaleOk) : ctx.config.window_scaling;
+  header.options.has_window_scale =
+      is_answer ? block.has(kWindowScaleOk) : ctx.config.window_scaling;
   header.options.window_scale = window_scale_for(ctx.config);
 }
 
@@ -102,9 +103,9 @@ bool emit(Context& ctx, std::uint32_t index, const Planned& plan, Burst& burst) 
   return true;
 }
 
-/// SND.NXT, but no further than the peer's right edge: a probe's octet that was not taken, or a window
-/// that shrank, leaves SND.NXT where the peer must refuse the segment, its ACK included. Two ends
-/// with shut windows would never again hear each other.
+/// SND.NXT, but no further than the peer's right edge: a probe's octet that was not taken, or a
+/// window that shrank, leaves SND.NXT where the peer must refuse the segment, its ACK included. Two
+/// ends with shut windows would never again hear each other.
 SeqNum acceptable_seq(const Tcb& block) {
   return wire::seq_min(block.snd.nxt, block.snd.una + block.snd.wnd);
 }
@@ -120,7 +121,8 @@ std::uint32_t segment_limit(Context& ctx, const Tcb& block) {
   std::uint32_t limit = block.snd_mss;
   if (block.has(kSackOk) && block.receive_record != kNoIndex) {
     const std::uint32_t count = ctx.receives.slab[block.receive_record].sack_count;
-    if (count > 0) limit -= std::min(limit / 2, 4 + 8 * std::min(count, block.has(kTimestampsOk) ? 3u : 4u));
+    if (count > 0)
+      limit -= std::min(limit / 2, 4 + 8 * std::min(count, block.has(kTimestampsOk) ? 3u : 4u));
   }
   return limit;
 }
@@ -152,9 +154,11 @@ std::uint32_t emit_again(Context& ctx, std::uint32_t index, SeqNum seq, Burst& b
   const std::uint32_t limit = segment_limit(ctx, block);
   if (wire::seq_lt(seq, sent_data_end)) {
     plan.payload = std::min(limit, wire::seq_distance(seq, sent_data_end));
-    // A short segment at the edge (a probe's octet) goes out filled up, as far as the window lets it.
+    // A short segment at the edge (a probe's octet) goes out filled up, as far as the window lets
+    // it.
     const std::uint32_t offered = block.snd.wnd;
-    if (seq + plan.payload == block.snd.nxt && plan.payload < limit && offered > plan.payload && seq == block.snd.una)
+    if (seq + plan.payload == block.snd.nxt && plan.payload < limit && offered > plan.payload &&
+        seq == block.snd.una)
       plan.payload = std::min({limit, wire::seq_distance(seq, end), offered});
     if (seq + plan.payload == end) plan.flags |= wire::kPsh;
   }
@@ -170,7 +174,8 @@ bool send_syn(Context& ctx, std::uint32_t index, Burst& burst) {
   Tcb& block = ctx.tcb(index);
   const bool again = block.backoff > 0 || block.snd.nxt != block.snd.una;
   if (!emit(ctx, index,
-            {.seq = block.snd.una, .flags = wire::kSyn,
+            {.seq = block.snd.una,
+             .flags = wire::kSyn,
              .freshness = again && block.backoff > 0 ? Freshness::kAgain : Freshness::kNew},
             burst))
     return false;
@@ -188,8 +193,10 @@ bool send_probe(Context& ctx, std::uint32_t index, Burst& burst) {
       // The octet that an earlier probe carried: again, alone.
       const bool is_fin = block.snd.una == data_end(ctx, block);
       if (!emit(ctx, index,
-                {.seq = block.snd.una, .payload = is_fin ? 0u : 1u,
-                 .flags = static_cast<std::uint8_t>(is_fin ? wire::kFin : 0), .freshness = Freshness::kAgain},
+                {.seq = block.snd.una,
+                 .payload = is_fin ? 0u : 1u,
+                 .flags = static_cast<std::uint8_t>(is_fin ? wire::kFin : 0),
+                 .freshness = Freshness::kAgain},
                 burst))
         return false;
     } else if (unsent_bytes(ctx, block) > 0) {
@@ -237,7 +244,8 @@ bool send_again(Context& ctx, std::uint32_t index, Burst& burst) {
 std::uint32_t next_payload(Context& ctx, Tcb& block, std::uint32_t unsent) {
   const SendRecord* const record = ctx.send_record(block);
   // After a timeout nothing new is sent before everything that was lost is on its way again.
-  if (record->phase == RecoveryPhase::kTimeout && wire::seq_lt(record->resend, record->recover)) return 0;
+  if (record->phase == RecoveryPhase::kTimeout && wire::seq_lt(record->resend, record->recover))
+    return 0;
   std::uint32_t flight = flight_size(block);
   const std::uint32_t limit = segment_limit(ctx, block);
   const std::uint32_t congestion = block.cwnd + limited_transmit_allowance(block, record);
@@ -261,7 +269,8 @@ void restart_after_idle(Context& ctx, Tcb& block) {
   if (flight_size(block) > 0) return;
   const Tick idle = ctx.tick - block.unacked_since;
   if (block.srtt_us8 == 0 || idle <= ticks_in(retransmission_timeout(block, ctx.config))) return;
-  block.cwnd = std::min(block.cwnd, initial_window(block.snd_mss, ctx.config.initial_window_segments));
+  block.cwnd =
+      std::min(block.cwnd, initial_window(block.snd_mss, ctx.config.initial_window_segments));
 }
 
 /// New octets and FIN. False if they lacked room or an mbuf.
@@ -284,10 +293,12 @@ bool send_new(Context& ctx, std::uint32_t index, Burst& burst, std::size_t turn_
   }
   if (unsent > 0) {
     if (flight_size(block) == 0 && !ctx.is_armed(block, kTimerRetransmit)) {
-      //= rfc9293#3.8.6.1 MUST-35, SHLD-29  only the peer's window can hold us with nothing in flight
+      //= rfc9293#3.8.6.1 MUST-35, SHLD-29  only the peer's window can hold us with nothing in
+      //flight
       block.set(kPersisting);
       block.unacked_since = ctx.tick;
-      ctx.arm(index, kTimerRetransmit, ctx.tick + ticks_in(retransmission_timeout(block, ctx.config)));
+      ctx.arm(index, kTimerRetransmit,
+              ctx.tick + ticks_in(retransmission_timeout(block, ctx.config)));
     }
     return true;
   }
@@ -332,18 +343,21 @@ bool send_pending(Context& ctx, std::uint32_t index, Burst& burst) {
   const std::size_t turn_end = burst.used + kSegmentsPerTurn;
   switch (block.state) {
     case State::kClosed:
-    case State::kListen: return true;
+    case State::kListen:
+      return true;
     case State::kSynSent:
     case State::kSynReceived:
       if (block.has(kRetransmitNow) && !send_syn(ctx, index, burst)) return false;
       return send_acks(ctx, index, burst);
-    case State::kTimeWait: return send_acks(ctx, index, burst);
+    case State::kTimeWait:
+      return send_acks(ctx, index, burst);
     case State::kEstablished:
     case State::kFinWait1:
     case State::kFinWait2:
     case State::kCloseWait:
     case State::kClosing:
-    case State::kLastAck: break;
+    case State::kLastAck:
+      break;
   }
   if (block.has(kProbeNow) && !send_probe(ctx, index, burst)) return false;
   return send_again(ctx, index, burst) && send_new(ctx, index, burst, turn_end) &&

@@ -29,7 +29,8 @@ Position find(SendRecord& record, SeqNum seq) {
 
 }  // namespace
 
-bool attach_payload(Context& ctx, SendRecord& record, SeqNum seq, std::uint32_t length, rte_mbuf& packet) {
+bool attach_payload(Context& ctx, SendRecord& record, SeqNum seq, std::uint32_t length,
+                    rte_mbuf& packet) {
   SLUICE_ASSERT(wire::seq_geq(seq, record.base) &&
                 wire::seq_distance(record.base, seq) + length <= record.queue.bytes());
   auto [mbuf, offset] = find(record, seq);
@@ -74,7 +75,8 @@ void drop_acknowledged(SendRecord& record, SeqNum una) {
   const std::uint32_t count = std::min(wire::seq_distance(record.base, una), record.queue.bytes());
   record.queue.drop_front(count);
   record.base += count;
-  if (record.cursor != nullptr && wire::seq_lt(record.cursor_seq, record.base)) record.cursor = nullptr;
+  if (record.cursor != nullptr && wire::seq_lt(record.cursor_seq, record.base))
+    record.cursor = nullptr;
 }
 
 }  // namespace sluice::tcp

@@ -12,7 +12,8 @@ std::uint32_t free_buffer(const Context& ctx, const Tcb& block) {
 
 /// The least step of the right edge that is worth telling (RFC 9293 3.8.6.2.2).
 std::uint32_t least_step(const Context& ctx, const Tcb& block) {
-  return std::min<std::uint32_t>(ctx.receive_buffer_of(block) / 2, std::max<std::uint32_t>(block.rcv_mss, 536));
+  return std::min<std::uint32_t>(ctx.receive_buffer_of(block) / 2,
+                                 std::max<std::uint32_t>(block.rcv_mss, 536));
 }
 
 }  // namespace

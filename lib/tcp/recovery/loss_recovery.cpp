@@ -19,7 +19,8 @@ bool on_duplicate_ack(Tcb& block, SendRecord& record) {
     block.cwnd = std::min(kMaxInflatedWindow, block.cwnd + block.snd_mss);
     return false;
   }
-  if (record.phase == RecoveryPhase::kTimeout || block.duplicate_acks != kDuplicateThreshold) return false;
+  if (record.phase == RecoveryPhase::kTimeout || block.duplicate_acks != kDuplicateThreshold)
+    return false;
   //= rfc6582#3.2  step 2: not for ACKs that a retransmission's duplicates caused
   if (record.has_recover && wire::seq_lt(block.snd.una, record.recover)) return false;
   const std::uint32_t flight = flight_size(block);
@@ -32,7 +33,8 @@ bool on_duplicate_ack(Tcb& block, SendRecord& record) {
   return true;
 }
 
-bool on_ack_advanced(Tcb& block, SendRecord& record, std::uint32_t acked, std::uint32_t flight_before) {
+bool on_ack_advanced(Tcb& block, SendRecord& record, std::uint32_t acked,
+                     std::uint32_t flight_before) {
   const bool is_full = !record.has_recover || wire::seq_geq(block.snd.una, record.recover);
   block.duplicate_acks = 0;
   if (is_full) record.has_recover = false;  // or, 2^31 octets on, it would seem to lie ahead again
@@ -46,19 +48,22 @@ bool on_ack_advanced(Tcb& block, SendRecord& record, std::uint32_t acked, std::u
         return true;
       }
       //= rfc6582#3.2  step 5, full ACK: option 1, no burst
-      block.cwnd = std::min(block.ssthresh,
-                            std::max<std::uint32_t>(flight_size(block), block.snd_mss) + block.snd_mss);
+      block.cwnd =
+          std::min(block.ssthresh,
+                   std::max<std::uint32_t>(flight_size(block), block.snd_mss) + block.snd_mss);
       record.phase = RecoveryPhase::kOpen;
       return false;
     case RecoveryPhase::kTimeout:
       if (wire::seq_lt(record.resend, block.snd.una)) record.resend = block.snd.una;
       if (is_full) record.phase = RecoveryPhase::kOpen;
       break;
-    case RecoveryPhase::kOpen: break;
+    case RecoveryPhase::kOpen:
+      break;
   }
   // Slow start needs half the window in use to count as limited, for acknowledgments come bunched.
-  const bool is_limited = block.cwnd < block.ssthresh ? 2 * std::uint64_t{flight_before} >= block.cwnd
-                                                      : flight_before + block.snd_mss > block.cwnd;
+  const bool is_limited = block.cwnd < block.ssthresh
+                              ? 2 * std::uint64_t{flight_before} >= block.cwnd
+                              : flight_before + block.snd_mss > block.cwnd;
   controller_of(block).on_ack(block, record.congestion, {acked, flight_before, is_limited});
   return false;
 }

@@ -1,6 +1,7 @@
 #pragma once
 
-// When to believe that octets are lost and what to send again: RFC 5681, 6582 (NewReno), 6298, 3042.
+// When to believe that octets are lost and what to send again: RFC 5681, 6582 (NewReno), 6298,
+// 3042.
 
 #include <cstdint>
 
@@ -18,9 +19,10 @@ inline std::uint32_t flight_size(const Tcb& block) {
 /// segment at SND.UNA is to be sent again now.
 bool on_duplicate_ack(Tcb& block, SendRecord& record);
 
-/// An ACK moved SND.UNA by `acked` octets (already done). Ends or continues recovery, or grows cwnd.
-/// True if the segment at the new SND.UNA is to be sent again now (a partial ACK).
-bool on_ack_advanced(Tcb& block, SendRecord& record, std::uint32_t acked, std::uint32_t flight_before);
+/// An ACK moved SND.UNA by `acked` octets (already done). Ends or continues recovery, or grows
+/// cwnd. True if the segment at the new SND.UNA is to be sent again now (a partial ACK).
+bool on_ack_advanced(Tcb& block, SendRecord& record, std::uint32_t acked,
+                     std::uint32_t flight_before);
 
 /// The retransmission timer expired: everything in flight counts as lost.
 void on_retransmission_timeout(Tcb& block, SendRecord* record);

@@ -6,8 +6,8 @@ namespace sluice::tcp {
 
 void on_rtt_sample(Tcb& block, const EngineConfig& config, Duration rtt) {
   // A sample of nothing (same tick of the clock) still is a sample: the clock's grain.
-  const auto us = static_cast<std::uint32_t>(
-      std::clamp<std::int64_t>(rtt.us(), 1, std::int64_t{1} << 28));
+  const auto us =
+      static_cast<std::uint32_t>(std::clamp<std::int64_t>(rtt.us(), 1, std::int64_t{1} << 28));
   if (block.min_rtt_us == 0 || us < block.min_rtt_us) block.min_rtt_us = us;
   if (block.srtt_us8 == 0) {
     //= rfc6298#2.2
@@ -21,15 +21,18 @@ void on_rtt_sample(Tcb& block, const EngineConfig& config, Duration rtt) {
     block.srtt_us8 = block.srtt_us8 - block.srtt_us8 / 8 + us;
   }
   constexpr std::uint32_t kClockGrainUs = 1'000;
-  const std::uint64_t rto = std::uint64_t{block.srtt_us8 / 8} + std::max(kClockGrainUs, block.rttvar_us4);
+  const std::uint64_t rto =
+      std::uint64_t{block.srtt_us8 / 8} + std::max(kClockGrainUs, block.rttvar_us4);
   //= rfc6298#2.4 exception: 200 ms (configurable) instead of 1 s, as every server stack has
-  block.rto_us = static_cast<std::uint32_t>(std::clamp<std::uint64_t>(
-      rto, static_cast<std::uint64_t>(config.rto_min.us()), static_cast<std::uint64_t>(config.rto_max.us())));
+  block.rto_us = static_cast<std::uint32_t>(
+      std::clamp<std::uint64_t>(rto, static_cast<std::uint64_t>(config.rto_min.us()),
+                                static_cast<std::uint64_t>(config.rto_max.us())));
 }
 
 Duration retransmission_timeout(const Tcb& block, const EngineConfig& config) {
   //= rfc6298#5.5
-  const std::int64_t backed_off = static_cast<std::int64_t>(block.rto_us) << std::min<int>(block.backoff, 16);
+  const std::int64_t backed_off = static_cast<std::int64_t>(block.rto_us)
+                                  << std::min<int>(block.backoff, 16);
   //= rfc6298#2.5
   return std::min(Duration::from_us(backed_off), config.rto_max);
 }

@@ -172,12 +172,6 @@ void on_half_open_deadline(Context& ctx, std::uint32_t index) {
   ctx.half_open_wheel.arm(index, tick_before(end, next) ? end : next);
 }
 
-/// When the tick `ahead` of the present one begins; now, if that is past.
-Instant start_of_tick(const Context& ctx, std::int32_t ahead) {
-  if (ahead <= 0) return ctx.now;
-  return Instant::from_ns((ctx.now.ns() / kTickLength.ns() + ahead) * kTickLength.ns());
-}
-
 void count_time_wait(Context& ctx, FlowRef ref, std::uint16_t flags) {
   ctx.metrics.count(TimerKind::kTimeWait);
   if (!(flags & kTimeWaitTraced) || !ctx.recorder.is_enabled()) return;
@@ -197,7 +191,8 @@ void expire_time_wait(Context& ctx, Ring& ring, FlowRef::Kind kind, std::uint32_
     auto& entry = ring[oldest];
     if ((entry.flags & kTimeWaitInUse) && (entry.flags & kTimeWaitRestarted)) {
       auto moved = entry;
-      moved.flags = static_cast<std::uint16_t>(moved.flags & ~(kTimeWaitRestarted | kTimeWaitInUse));
+      moved.flags =
+          static_cast<std::uint16_t>(moved.flags & ~(kTimeWaitRestarted | kTimeWaitInUse));
       const FlowRef old(kind, oldest);
       const std::uint64_t hash = ctx.hash_of(ctx.flow_of_time_wait(old));
       ring.give_up(oldest);
@@ -216,20 +211,21 @@ Instant time_wait_deadline(const Context& ctx, const Ring& ring) {
   if (ring.is_empty()) return Instant::never();
   const auto& entry = ring[ring.oldest()];
   if (!(entry.flags & kTimeWaitInUse) || (entry.flags & kTimeWaitRestarted)) return ctx.now;
-  const auto ahead = static_cast<std::int32_t>(entry.deadline - ctx.tick);
-  return start_of_tick(ctx, ahead);
+  return start_of_tick(ctx.now, entry.deadline);
 }
 
 }  // namespace
 
 Duration user_timeout(const Context& ctx, const Tcb& block) {
-  return block.user_timeout_ms != 0 ? Duration::from_ms(block.user_timeout_ms) : ctx.config.user_timeout;
+  return block.user_timeout_ms != 0 ? Duration::from_ms(block.user_timeout_ms)
+                                    : ctx.config.user_timeout;
 }
 
 void restart_keepalive(Context& ctx, std::uint32_t index) {
   Tcb& block = ctx.tcb(index);
   if (!block.has(kKeepaliveOn) || ctx.is_armed(block, kTimerKeepalive)) return;
-  ctx.arm(index, kTimerKeepalive, ctx.totals[index].last_received_at + ticks_in(ctx.config.keepalive_idle));
+  ctx.arm(index, kTimerKeepalive,
+          ctx.totals[index].last_received_at + ticks_in(ctx.config.keepalive_idle));
 }
 
 void advance_timers(Context& ctx, std::uint32_t budget) {
@@ -245,8 +241,7 @@ Instant next_timer(const Context& ctx) {
   const auto consider = [&](const auto& wheel) {
     Tick when;
     if (!wheel.next_event(when)) return;
-    const auto ahead = static_cast<std::int32_t>(when - ctx.tick);
-    next = std::min(next, start_of_tick(ctx, ahead));
+    next = std::min(next, start_of_tick(ctx.now, when));
   };
   consider(ctx.wheel);
   consider(ctx.half_open_wheel);

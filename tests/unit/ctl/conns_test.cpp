@@ -103,6 +103,8 @@ struct DeadInstance : FakeInstance {
 };
 
 std::size_t rows_in(const CommandResult& result) {
+  INFO(result.err);
+  REQUIRE(result.code == 0);
   return static_cast<std::size_t>(std::count(result.out.begin(), result.out.end(), '\n')) - 1;
 }
 

@@ -1,0 +1,111 @@
+#!/usr/bin/env python3
+"""Writes the hand-made inputs of fuzz_engine: engine_seeds.py FOLDER. The same octets each time.
+
+How an input is read stands in fuzz_engine.cpp: 4 octets of configuration, 8 of the application's
+script, then operations. Run it again when the meaning of an octet changes.
+"""
+
+import os
+import sys
+
+FIN, SYN, RST, PSH, ACK, URG = 1, 2, 4, 8, 16, 32
+S = 0x80  # settle
+def conf(a=0, b=0, c=0, d=0): return bytes([a, b, c, d])
+def script(*v): return bytes((list(v) * 8)[:8])
+def seg(flags, target=0, fresh=None, edge=0, sd=None, ad=None, size=0, kind=0, raw=b'', cut=None, settle=True):
+    o = [0 | (S if settle else 0)]
+    if fresh is not None: o += [4, fresh]
+    else: o += [target]
+    e = edge
+    if sd is not None: e |= (edge & 3) or 2
+    o += [flags, e | (0x40 if cut is not None else 0)]
+    if (e & 3): o += [sd if sd is not None else 8]
+    if (e & 12) in (4, 8): o += [ad if ad is not None else 8]
+    o += [size, kind] + list(raw)
+    if cut is not None: o += list(cut)
+    return bytes(o)
+def tcb(i): return (i << 3)            # target byte of connection i
+def half(i=0): return (i << 3) | 2
+def tw(i=0): return (i << 3) | 3
+def time(i): return bytes([8 | S, i])
+def transmit(n): return bytes([9 | (n - 1) << 4])
+def call(which, what, value=0): return bytes([10 | S, which << 4 | what, value])
+def lcall(which, what): return bytes([12 | S, what << 1 | which])
+def connect(c): return bytes([13 | S, c])
+def res(c): return bytes([14, c])
+def arp(): return bytes([15 | S])
+def delta(n): return n + 8             # near(): small
+OPT = 16 | 4 | 8                        # timestamps, SACK, window scale
+def shake(fresh=0, kind=OPT):
+    # the half-open entry is addressed as such: it may be any
+    return seg(SYN, fresh=fresh, kind=kind) + seg(ACK, target=half(), kind=kind & 16)
+def data(i=0, size=2, kind=16, **k): return seg(ACK | PSH, target=tcb(i), size=size, kind=kind, **k)
+def ack(i=0, kind=16, **k): return seg(ACK, target=tcb(i), kind=kind, **k)
+def fin(i=0, kind=16, **k): return seg(FIN | ACK, target=tcb(i), kind=kind, **k)
+C = script(0)
+E = script(5)       # echo
+seeds = {
+ 'echo': conf() + E + shake() + data() + ack() + data(size=3) + ack() + fin() + ack(),
+ 'echo-without-options': conf() + E + shake(kind=0) + data(kind=0) + ack(kind=0) + fin(kind=0) + ack(kind=0),
+ 'client-closes-first': conf() + C + shake() + fin() + ack() + time(13),
+ 'server-closes-first': conf() + script(10) + shake() + data() + ack() + fin() + seg(FIN | ACK, target=tw(), kind=16, sd=delta(-1)) + time(13),
+ 'simultaneous-close': conf() + script(10) + shake() + data(settle=False) + transmit(4) + fin(edge=12) + ack() + time(13),
+ 'reset': conf() + C + shake() + data() + seg(RST, target=tcb(0), kind=0),
+ 'reset-in-window': conf() + C + shake() + seg(RST, target=tcb(0), sd=delta(5)) + seg(SYN, target=tcb(0), kind=OPT),
+ 'reset-of-half-open': conf() + C + seg(SYN, fresh=0, kind=OPT) + seg(RST, target=half()),
+ 'gap': conf() + C + shake() + data(size=2, sd=0x80 | 9 | 0) + data(size=3, sd=0xa0 | 8) + data(size=2) + data(size=2) + fin(),
+ 'gap-with-fin': conf() + C + shake() + fin(sd=0x80 | 8) + fin(sd=0x80 | 8) + data(size=3) + ack(),
+ 'overlap': conf() + C + shake() + data(size=3, sd=delta(4)) + data(size=3, sd=delta(2)) + data(size=3, sd=delta(-3)) + data(size=3),
+ 'zero-window': conf(0x10) + script(12) + shake() + data(edge=0x10) + call(0, 1, 200) + ack(edge=0x10) + time(9) + time(9) + ack(edge=0x10) + time(10) + ack(edge=0),
+ 'tiny-window': conf() + script(12) + shake() + call(0, 1, 100) + ack(edge=0x20) + time(8) + ack(edge=0x20) + time(8) + ack(),
+ 'receive-buffer-full': conf() + script(4) + shake() + data(size=3) * 3 + data(size=2) + data(size=1) * 3 + call(0, 3) + ack(),
+ 'small-octets-unread': conf(8) + script(4) + shake() + data(size=1) * 12 + call(0, 3),
+ 'pull-accept': conf() + script(1) + shake(fresh=4) + data() + call(0, 3, 1) + call(0, 2, 0) + ack() + call(0, 5) + ack() + fin(),
+ 'accept-queue-full': conf() + script(0) + b''.join(shake(fresh=4 | h | p << 4) for h in (0, 1) for p in (0, 1, 2)) + time(7) + lcall(1, 0) * 3 + time(8),
+ 'syn-queue-full': conf() + C + b''.join(seg(SYN, fresh=h | p << 4, kind=OPT) for h in (0, 1, 2) for p in (0, 1)) + time(7) + time(8) + time(9),
+ 'backlog-of-connections': conf() + C + b''.join(shake(fresh=h | p << 4) for h in (0, 1, 2) for p in (0, 1, 2)),
+ 'connect': conf() + script(1) + connect(0) + seg(SYN | ACK, target=tcb(0), kind=OPT) + data() + ack() + fin() + ack(),
+ 'connect-with-data-in-syn-ack': conf() + script(1) + connect(0) + seg(SYN | ACK | FIN, target=tcb(0), kind=OPT, size=2) + ack(),
+ 'connect-refused': conf() + C + connect(0) + seg(RST | ACK, target=tcb(0)),
+ 'connect-timed-out': conf() + C + connect(0) + time(7) + time(8) + time(9) + time(9),
+ 'connect-unresolved': conf() + C + connect(3) + time(7) + time(7) + arp() + connect(3) + time(8) + time(8),
+ 'simultaneous-open': conf() + script(1) + connect(0) + seg(SYN, target=tcb(0), kind=OPT) + seg(SYN | ACK, target=tcb(0), kind=OPT, sd=delta(-1)) + data() + ack(),
+ 'icmp-unreachable': conf() + C + connect(0) + bytes([6 | S, tcb(0), 3]),
+ 'icmp-mtu': conf() + script(12) + shake() + call(0, 1, 128) + bytes([6 | S, tcb(0), 4 | 0x80]) + ack() + time(7),
+ 'fast-retransmit': conf() + script(12) + shake() + call(0, 1, 128) + ack(edge=8, ad=0x80) + ack(edge=12) * 4 + ack(edge=8, ad=0xa0) + ack(),
+ 'retransmission-timeout': conf() + script(12) + shake() + call(0, 1, 128) + time(7) + time(8) + ack(edge=8, ad=0xa0) + time(9) + ack(),
+ 'user-timeout': conf() + script(12) + shake() + call(0, 1, 128) + time(10) + time(11) + time(11),
+ 'keepalive': conf(0, 2) + C + shake() + time(10) + time(10) + ack(sd=delta(0)) + time(12),
+ 'time-wait-reused': conf() + script(10) + shake() + data() + ack() + fin() + time(7) + seg(SYN, target=tw(), kind=OPT | 1, sd=delta(3)) + seg(ACK, target=half(), kind=16),
+ 'time-wait-evicted': conf() + script(10) + b''.join(shake(fresh=h | p << 4) + data(i=0) + ack() + fin() for h in (0, 1, 2) for p in (0, 1)),
+ 'orphans': conf(0, 0x40) + script(8) + b''.join(shake(fresh=p << 4) + data(i=p) for p in (0, 1, 2)) + time(9),
+ 'kept-data': conf() + script(7) + shake() + data() * 5 + call(0, 6) + call(0, 15, 0) + call(0, 15, 1),
+ 'handler-replaced': conf() + script(11) + shake() + fin(size=2) + ack(),
+ 'reset-after-fin': conf() + script(4) + shake() + fin(size=2) + seg(RST, target=tcb(0), kind=0) + call(0, 3),
+ 'pools-empty': conf(1) + E + shake() + res(0) + data() + res(1) + data(size=3) + ack() + res(7) + time(6) + ack(),
+ 'no-views': conf() + E + shake() + data(size=3) + res(2) + data(size=3) + ack() + res(7) + time(7),
+ 'drain': conf() + script(12) + shake() + shake(fresh=1) + data() + res(3) + ack() + ack(i=1) + seg(SYN, fresh=2, kind=OPT),
+ 'urgent': conf() + C + shake() + seg(ACK | URG, target=tcb(0), size=2, kind=16) + ack(),
+ 'options-malformed': conf() + C + seg(SYN, fresh=0, kind=0xc6, raw=bytes([2, 4, 5, 0xb4, 8, 0])) + seg(ACK, target=half(), kind=0xc3, raw=bytes([5, 3, 0])),
+ 'paws': conf() + C + shake() + time(7) + data(kind=17) + data(kind=16),
+ 'wrap': conf(0, 0, 3, 7) + E + shake(fresh=0x40) + data(size=2) + ack() + data(size=2) + ack() + fin(),
+ 'tick-wrap': conf(0, 0, 1) + E + shake(fresh=0x80) + data(size=2) + time(6) + time(6) + time(6) + ack() + fin() + time(13),
+ 'checksum-wrong': conf() + C + shake() + data(cut=[0xc0, 30, 1]) + data(cut=[0x80, 30, 1]) + data(cut=[5]),
+ 'stray': conf() + C + seg(ACK, fresh=12) + seg(SYN, fresh=12, kind=OPT) + seg(RST, fresh=12),
+ 'raw': conf() + C + bytes([7 | S, 20]) + bytes(range(20)),
+ 'nagle': conf() + script(0) + shake() + call(0, 0, 10) + call(0, 0, 10) + call(0, 9, 1) + ack() + call(0, 0, 10),
+ 'timers': conf() + script(15) + shake() + call(0, 12, 50) + data() + time(5) + time(6),
+ 'listener-closes': conf() + C + shake(fresh=4) + seg(SYN, fresh=5, kind=OPT) + lcall(1, 4) + lcall(1, 6) + shake(fresh=6) + lcall(0, 4) + lcall(0, 5),
+}
+
+
+def main():
+    if len(sys.argv) != 2:
+        sys.exit("usage: engine_seeds.py FOLDER")
+    os.makedirs(sys.argv[1], exist_ok=True)
+    for name, octets in seeds.items():
+        with open(os.path.join(sys.argv[1], name), "wb") as seed:
+            seed.write(octets)
+
+
+main()

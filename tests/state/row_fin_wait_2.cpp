@@ -1,0 +1,91 @@
+// FIN-WAIT-2, by shutdown(): our FIN is acknowledged, nothing of ours is in flight, octets still come.
+// RFC 9293 3.10.7.4: as in ESTABLISHED, and the peer's FIN leads to TIME-WAIT.
+
+#include "tests/state/matrix.hpp"
+
+namespace sluice::state {
+
+Cells fin_wait_2_cells() {
+  using enum Event;
+  using O = Outcome;
+  return {
+      {kSyn, {.send = {ack()}, .outcome = O::kSynChallenged}},
+      {kSynGap, {.send = {ack()}, .outcome = O::kSynChallenged}},
+      {kSynOld, {.send = {ack()}, .outcome = O::kSynChallenged}},
+      {kSynAck, {.send = {ack()}, .outcome = O::kSynChallenged}},
+      {kSynAckGap, {.send = {ack()}, .outcome = O::kSynChallenged}},
+      {kSynAckOld, {.send = {ack()}, .outcome = O::kSynChallenged}},
+      {kSynAckBeyond, {.send = {ack()}, .outcome = O::kSynChallenged}},
+      {kAckOld, {.outcome = O::kSegmentProcessed}},
+      {kAckOldGap, {.outcome = O::kSegmentProcessed}},
+      {kAckTooOld, {.send = {ack()}, .outcome = O::kAckTooOld}},
+      {kAckTooOldGap, {.send = {ack()}, .outcome = O::kAckTooOld}},
+      {kAckDuplicate, {.outcome = O::kSegmentProcessed}},
+      {kAckDuplicateGap, {.outcome = O::kSegmentProcessed}},
+      // SND.UNA = SND.NXT: this ACK is a duplicate too.
+      {kAckNew, {.outcome = O::kSegmentProcessed}},
+      {kAckNewGap, {.outcome = O::kSegmentProcessed}},
+      {kAckBeyond, {.send = {ack()}, .outcome = O::kAckBeyondSent}},
+      {kAckBeyondGap, {.send = {ack()}, .outcome = O::kAckBeyondSent}},
+      {kData, {.outcome = O::kSegmentProcessed, .told = app::kReadable}},
+      {kDataGap, {.send = {sack(100, 200)}, .outcome = O::kSegmentOutOfOrder}},
+      {kDataLeft, {.outcome = O::kSegmentProcessed, .told = app::kReadable}},
+      {kDataRight, {.send = {{.flags = wire::kAck, .sack_right = std::pair{-50, 0}}}, .outcome = O::kSegmentOutOfOrder}},
+      {kDataOutsideLeft, {.send = {ack()}, .outcome = O::kOldDuplicate}},
+      {kDataOutsideRight, {.send = {ack()}, .outcome = O::kOutsideWindow}},
+      {kDataNoAck, {.outcome = O::kAckMissing}},
+      {kFin, {.send = {ack(1)}, .next = Row::kTimeWait, .outcome = O::kSegmentProcessed, .told = app::kReadable | app::kClosed, .reason = CloseReason::kNormal}},
+      {kFinGap, {.send = {ack()}, .outcome = O::kSegmentOutOfOrder}},
+      {kFinData, {.send = {ack(101)}, .next = Row::kTimeWait, .outcome = O::kSegmentProcessed, .told = app::kReadable | app::kClosed, .reason = CloseReason::kNormal}},
+      {kFinDataGap, {.send = {sack(100, 200)}, .outcome = O::kSegmentOutOfOrder}},
+      {kFinOld, {.send = {ack()}, .outcome = O::kOldDuplicate}},
+      {kFinOutside, {.send = {ack()}, .outcome = O::kOutsideWindow}},
+      {kFinAckNew, {.send = {ack(1)}, .next = Row::kTimeWait, .outcome = O::kSegmentProcessed, .told = app::kReadable | app::kClosed, .reason = CloseReason::kNormal}},
+      {kRst, {.next = Row::kClosed, .outcome = O::kRstAccepted, .told = app::kClosed, .reason = CloseReason::kReset}},
+      {kRstAck, {.next = Row::kClosed, .outcome = O::kRstAccepted, .told = app::kClosed, .reason = CloseReason::kReset}},
+      {kRstGap, {.send = {ack()}, .outcome = O::kRstChallenged}},
+      {kRstOutsideLeft, {.outcome = O::kRstOutside}},
+      {kRstOutsideRight, {.outcome = O::kRstOutside}},
+      {kUrg, {.outcome = O::kSegmentProcessed, .told = app::kReadable | app::kUrgent}},
+      {kUrgGap, {.send = {sack(100, 200)}, .outcome = O::kSegmentOutOfOrder, .told = app::kUrgent}},
+      {kUrgNoData, {.outcome = O::kSegmentProcessed, .told = app::kUrgent}},
+      {kUrgOld, {.send = {ack()}, .outcome = O::kOldDuplicate}},
+      {kOldTimestampAck, {.send = {ack()}, .outcome = O::kPawsRejected}},
+      {kOldTimestampAckGap, {.send = {ack()}, .outcome = O::kPawsRejected}},
+      {kOldTimestampData, {.send = {ack()}, .outcome = O::kPawsRejected}},
+      {kOldTimestampDataGap, {.send = {ack()}, .outcome = O::kPawsRejected}},
+      {kOldTimestampFin, {.send = {ack()}, .outcome = O::kPawsRejected}},
+      {kOldTimestampRst, {.next = Row::kClosed, .outcome = O::kRstAccepted, .told = app::kClosed, .reason = CloseReason::kReset}},
+      {kOldTimestampSyn, {.send = {ack()}, .outcome = O::kPawsRejected}},
+      {kNoTimestampAck, {.outcome = O::kNoTimestamp}},
+      {kNoTimestampAckGap, {.outcome = O::kNoTimestamp}},
+      {kNoTimestampData, {.outcome = O::kNoTimestamp}},
+      {kNoTimestampDataGap, {.outcome = O::kNoTimestamp}},
+      {kNoTimestampFin, {.outcome = O::kNoTimestamp}},
+      {kNoTimestampRst, {.next = Row::kClosed, .outcome = O::kRstAccepted, .told = app::kClosed, .reason = CloseReason::kReset}},
+      {kZeroWindow, {.outcome = O::kSegmentProcessed}},
+      {kZeroWindowGap, {.outcome = O::kSegmentProcessed}},
+      {kZeroWindowNew, {.outcome = O::kSegmentProcessed}},
+      {kDataAfterClose, {.send = {rst_ack()}, .next = Row::kClosed, .outcome = O::kDataAfterClose, .told = app::kClosed, .reason = CloseReason::kAborted}},
+      {kRetransmitTimer, {.impossible = "nothing is in flight"}},
+      {kPersistTimer, {.impossible = "nothing is left to send"}},
+      {kDelayedAckTimer, {.send = {ack(100)}, .told = app::kReadable}},
+      {kKeepaliveTimer, {.send = {{.flags = wire::kAck, .seq = -1}}}},
+      {kUserTimeout, {.impossible = "nothing is in flight"}},
+      // close() has left the connection to itself: an orphan is not waited for without end.
+      {kFinWait2Timer, {.next = Row::kClosed, .told = app::kClosed, .reason = CloseReason::kTimedOut}},
+      {kSynAckTimer, {.impossible = "it belongs to half-open entries"}},
+      {kTimeWaitTimer, {.impossible = "it belongs to TIME-WAIT entries"}},
+      {kApplicationTimer, {.told = app::kTimer}},
+      {kCallOpen, {.error = Error::kAddressInUse}},
+      {kCallListen, {.error = Error::kAddressInUse}},
+      {kCallSend, {.error = Error::kClosing}},
+      {kCallReceive, {.error = Error::kWouldBlock}},
+      {kCallShutdown, {.error = Error::kClosing}},
+      {kCallClose, {}},
+      {kCallAbort, {.send = {rst_ack()}, .next = Row::kClosed, .told = app::kClosed, .reason = CloseReason::kAborted}},
+      {kCallAccept, {.impossible = "the application closed it: it has accepted it"}},
+  };
+}
+
+}  // namespace sluice::state
