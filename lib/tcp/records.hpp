@@ -36,6 +36,7 @@ struct SendRecord {
   bool is_timing = false;    ///< timed_seq is being timed (Karn: never one sent again).
   bool has_recover = false;  ///< `recover` means something (RFC 6582's guard).
   SeqNum recover;            ///< SND.NXT when the loss was found.
+  std::uint32_t last_advance = 0;  ///< Octets that the last ACK of new data acknowledged.
   SeqNum resend;             ///< kTimeout: next octet to send again, up to `recover`.
   SeqNum timed_seq;          ///< An ACK beyond this ends the measurement.
   Instant timed_at;

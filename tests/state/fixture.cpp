@@ -118,7 +118,7 @@ void Fixture::hold_back() {
 
 void Fixture::reach_passively(Row row, Way way) {
   tcp::Context& ctx = rig.ctx();
-  if (way == Way::kUnaccepted) {
+  if (way == Way::kUnaccepted && (row == Row::kEstablished || row == Row::kCloseWait)) {
     if (row == Row::kCloseWait) peer.send(wire::kFin | wire::kAck);
     static_cast<void>(peer.read());
     return;

@@ -83,8 +83,9 @@ Cells closing_cells() {
       {kCallReceive, {.error = Error::kEndOfStream}},
       {kCallShutdown, {.error = Error::kClosing}},
       {kCallClose, {}},
-      // 3.10.5: "respond with ok and delete the TCB"; there is nothing to reset any more.
-      {kCallAbort, {.next = Row::kClosed, .told = app::kClosed, .reason = CloseReason::kAborted}},
+      // 3.10.5 deletes the TCB in silence. We send a RST none the less: our FIN, and perhaps octets,
+      // are unacknowledged, and the peer would wait for them without end.
+      {kCallAbort, {.send = {rst_ack()}, .next = Row::kClosed, .told = app::kClosed, .reason = CloseReason::kAborted}},
       {kCallAccept, {.impossible = "the application closed it: it has accepted it"}},
   };
 }

@@ -69,7 +69,7 @@ Cells established_cells() {
       {kDataAfterClose, {.impossible = "close() leads to FIN-WAIT-1: see there"}},
       {kRetransmitTimer, {.send = {{.flags = wire::kAck, .seq = -100, .payload = 100}}}},
       {kPersistTimer, {.send = {{.flags = wire::kAck, .payload = 1}}}},
-      {kDelayedAckTimer, {.send = {ack(100)}, .told = app::kReadable}},
+      {kDelayedAckTimer, {.send = {ack(100)}}},
       // 3.8.4: a segment below the window, which must be answered.
       {kKeepaliveTimer, {.send = {{.flags = wire::kAck, .seq = -1}}}},
       {kUserTimeout, {.next = Row::kClosed, .told = app::kClosed, .reason = CloseReason::kTimedOut}},

@@ -70,7 +70,7 @@ Cells fin_wait_1_cells() {
       {kDataAfterClose, {.send = {rst_ack()}, .next = Row::kClosed, .outcome = O::kDataAfterClose, .told = app::kClosed, .reason = CloseReason::kAborted}},
       {kRetransmitTimer, {.send = {{.flags = wire::kFin | wire::kAck, .seq = -1}}}},
       {kPersistTimer, {.send = {{.flags = wire::kAck, .payload = 1}}}},
-      {kDelayedAckTimer, {.send = {ack(100)}, .told = app::kReadable}},
+      {kDelayedAckTimer, {.send = {ack(100)}}},
       {kKeepaliveTimer, {.impossible = "the FIN in flight is sent again until the user timeout, which is sooner"}},
       {kUserTimeout, {.next = Row::kClosed, .told = app::kClosed, .reason = CloseReason::kTimedOut}},
       {kFinWait2Timer, {.impossible = "it runs in FIN-WAIT-2 only"}},

@@ -69,7 +69,7 @@ Cells fin_wait_2_cells() {
       {kDataAfterClose, {.send = {rst_ack()}, .next = Row::kClosed, .outcome = O::kDataAfterClose, .told = app::kClosed, .reason = CloseReason::kAborted}},
       {kRetransmitTimer, {.impossible = "nothing is in flight"}},
       {kPersistTimer, {.impossible = "nothing is left to send"}},
-      {kDelayedAckTimer, {.send = {ack(100)}, .told = app::kReadable}},
+      {kDelayedAckTimer, {.send = {ack(100)}}},
       {kKeepaliveTimer, {.send = {{.flags = wire::kAck, .seq = -1}}}},
       {kUserTimeout, {.impossible = "nothing is in flight"}},
       // close() has left the connection to itself: an orphan is not waited for without end.

@@ -82,7 +82,7 @@ Cells syn_received_cells() {
        {.send = {{.flags = wire::kRst | wire::kAck}},
         .next = Row::kClosed,
         .outcome = O::kDataAfterClose,
-        .told = app::kClosed,
+        .told = app::kOpened | app::kClosed,
         .reason = CloseReason::kAborted}},
       {kRetransmitTimer, {.send = {{.flags = wire::kSyn | wire::kAck, .seq = -1}}}},
       {kPersistTimer, {.impossible = "octets are not sent before ESTABLISHED"}},

@@ -72,7 +72,8 @@ Cells time_wait_cells() {
       {kZeroWindow, {.outcome = O::kTimeWaitIgnored}},
       {kZeroWindowGap, {.send = {ack()}, .outcome = O::kTimeWaitAcked}},
       {kZeroWindowNew, {.outcome = O::kTimeWaitIgnored}},
-      {kDataAfterClose, {.impossible = "the application has no handle any more"}},
+      {kDataAfterClose,
+       {.send = {ack()}, .outcome = O::kTimeWaitAcked, .told = app::kClosed, .reason = CloseReason::kNormal}},
       {kRetransmitTimer, {.impossible = "an entry has one timer: 2 MSL"}},
       {kPersistTimer, {.impossible = "an entry has one timer: 2 MSL"}},
       {kDelayedAckTimer, {.impossible = "an entry has one timer: 2 MSL"}},
@@ -84,12 +85,12 @@ Cells time_wait_cells() {
       {kApplicationTimer, {.impossible = "an entry has one timer: 2 MSL"}},
       {kCallOpen, {.error = Error::kAddressInUse}},
       {kCallListen, {.error = Error::kAddressInUse}},
-      // The handle went stale with the last event.
-      {kCallSend, {.error = Error::kStaleHandle}},
-      {kCallReceive, {.error = Error::kStaleHandle}},
-      {kCallShutdown, {.error = Error::kStaleHandle}},
-      {kCallClose, {.error = Error::kStaleHandle}},
-      {kCallAbort, {.error = Error::kStaleHandle}},
+      // The handle lives on until the application has read the end of the stream.
+      {kCallSend, {.error = Error::kClosing}},
+      {kCallReceive, {.told = app::kClosed, .reason = CloseReason::kNormal, .error = Error::kEndOfStream}},
+      {kCallShutdown, {.error = Error::kClosing}},
+      {kCallClose, {.told = app::kClosed, .reason = CloseReason::kNormal}},
+      {kCallAbort, {.told = app::kClosed, .reason = CloseReason::kNormal}},
       {kCallAccept, {.error = Error::kWouldBlock}},
   };
 }

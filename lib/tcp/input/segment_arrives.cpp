@@ -260,7 +260,10 @@ Outcome time_wait_verdict(Context& ctx, FlowRef ref, Entry& entry, const Segment
       reuse = true;
       return Outcome::kSynQueued;
     }
-  } else if (segment.has(wire::kFin) && segment.seq() + segment.length() == entry.rcv_nxt) {
+  } else if ((entry.flags & kTimeWaitTimestamps) != 0 && !has_timestamps) {
+    return Outcome::kTimeWaitIgnored;  //= rfc7323#3.2  silently, as in the states before
+  } else if (segment.has(wire::kFin) && segment.seq() + segment.length() == entry.rcv_nxt &&
+             !(has_timestamps && age < 0)) {
     //= rfc9293#3.10.7.4  a FIN again: acknowledge, restart the 2 MSL timeout
     entry.version.begin_write();
     entry.deadline = ctx.tick + ticks_in(ctx.config.time_wait);

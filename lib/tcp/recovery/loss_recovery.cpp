@@ -19,10 +19,16 @@ bool on_duplicate_ack(Tcb& block, SendRecord& record) {
     block.cwnd = std::min(kMaxInflatedWindow, block.cwnd + block.snd_mss);
     return false;
   }
-  if (record.phase == RecoveryPhase::kTimeout || block.duplicate_acks != kDuplicateThreshold)
-    return false;
+  if (block.duplicate_acks != kDuplicateThreshold) return false;
   //= rfc6582#3.2  step 2: not for ACKs that a retransmission's duplicates caused
-  if (record.has_recover && wire::seq_lt(block.snd.una, record.recover)) return false;
+  if (record.has_recover && wire::seq_lt(block.snd.una, record.recover)) {
+    //= rfc6582#4.1  octets that the peer had already would have moved the last ACK far ahead: a
+    //short
+    // step says that a retransmission was lost, and waiting for the timer again would be in vain
+    const bool is_lost_again =
+        block.cwnd > block.snd_mss && record.last_advance <= 4u * block.snd_mss;
+    if (!is_lost_again) return false;
+  }
   const std::uint32_t flight = flight_size(block);
   block.ssthresh = controller_of(block).ssthresh_after_loss(block, record.congestion, flight);
   //= rfc6582#3.2  step 3
@@ -37,6 +43,7 @@ bool on_ack_advanced(Tcb& block, SendRecord& record, std::uint32_t acked,
                      std::uint32_t flight_before) {
   const bool is_full = !record.has_recover || wire::seq_geq(block.snd.una, record.recover);
   block.duplicate_acks = 0;
+  record.last_advance = acked;
   if (is_full) record.has_recover = false;  // or, 2^31 octets on, it would seem to lie ahead again
   switch (record.phase) {
     case RecoveryPhase::kFastRecovery:
