@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <array>
 #include <new>
+#include <numeric>
 
 #include "tcp/invariants.hpp"
 #include "tests/support/packet_builder.hpp"
@@ -134,6 +135,7 @@ void World::receive(std::span<const std::vector<std::byte>> frame_segments) {
   if (rte_mempool_avail_count(pools_.nic.get()) < frame_segments.size()) return;
   rte_mbuf* frame = support::make_packet(*pools_.nic, frame_segments).release();
   stack_->receive(port_, std::span(&frame, 1), now_);
+  ++received_;
 }
 
 void World::advance(Duration by) {
@@ -266,6 +268,10 @@ void World::check() {
     SLUICE_ASSERT(waiting == listener.accept_queued && before == listener.accept_tail);
   }
   SLUICE_ASSERT(half_open == ctx.half_opens.used());
+
+  const auto& outcomes = stack_->metrics().outcomes;
+  const std::uint64_t ended = std::accumulate(outcomes.begin(), outcomes.end(), std::uint64_t{0});
+  SLUICE_ASSERT(ended == received_);  // every packet in one outcome
 }
 
 // --- judgement ---

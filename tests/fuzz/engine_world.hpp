@@ -120,6 +120,7 @@ class World final : public ListenerHandler, public TimerHandler {
   std::array<RxData, 4> kept_;
   std::vector<ConnHandle> echoes_;
   std::vector<rte_mbuf*> withheld_;
+  std::uint64_t received_ = 0;  ///< Frames that the stack was given.
   std::size_t script_at_ = 0, stream_at_ = 0, kept_at_ = 0;
   bool is_ending_ = false;
   bool is_tainted_ = false;

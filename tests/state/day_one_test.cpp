@@ -112,7 +112,7 @@ TEST_CASE("a window update that is lost after a zero window is made good by pers
   const ConnHandle connection = establish(rig, peer);
   peer.window = 0;
   peer.acknowledge();
-  send_octets(rig, connection, pattern(3000));
+  send_octets(rig, connection, pattern(2 * 1448));
   CHECK(peer.read().empty());
   // For an hour the peer only says that its window is shut: the connection lives.
   for (int minute = 0; minute < 60; ++minute) {
@@ -133,7 +133,7 @@ TEST_CASE("a window update that is lost after a zero window is made good by pers
   peer.acknowledge();
   std::size_t octets = 0;
   for (const SentSegment& segment : peer.read()) octets += segment.payload.size();
-  CHECK(octets == 3000);
+  CHECK(octets == 2 * 1448);
   require_nothing_left(rig);
 }
 
@@ -208,7 +208,9 @@ TEST_CASE("sequence numbers, timestamps and a window of 1 GB may wrap in mid-str
 }
 
 TEST_CASE("a pure ACK that repeats the ACK but opens the window is an update and no duplicate", "[tcp][day-one]") {
-  TcpRig rig;
+  tcp::EngineConfig config = TcpRig::small_config();
+  config.nodelay = true;
+  TcpRig rig(config);
   TcpPeer peer(rig, {.window = 2000});
   const ConnHandle connection = establish(rig, peer);
   send_octets(rig, connection, pattern(6000));
@@ -304,13 +306,13 @@ TEST_CASE("a connection survives that all mbufs are gone, and goes on when they 
   }
   SECTION("no indirect mbuf: large segments wait for one") {
     auto held = starve(rig.pools().indirect());
-    send_octets(rig, connection, pattern(3000));
+    send_octets(rig, connection, pattern(2 * 1448));
     CHECK(peer.read().empty());
     held.clear();
     rig.run_for(Duration::from_s(2));
     std::size_t octets = 0;
     for (const SentSegment& segment : peer.read()) octets += segment.payload.size();
-    CHECK(octets == 3000);
+    CHECK(octets == 2 * 1448);
   }
   peer.acknowledge();
   peer.send(kAck, 70);

@@ -1,0 +1,217 @@
+#include <catch2/catch.hpp>
+
+#include "base/rng.hpp"
+#include "tcp/output/window.hpp"
+#include "tests/support/tcp_app.hpp"
+
+namespace sluice::tcp {
+namespace {
+
+using namespace support;
+using telemetry::Counter;
+using telemetry::TimerKind;
+using wire::kAck;
+
+constexpr std::uint32_t kMss = 1448;
+
+std::size_t payload_of(const std::vector<SentSegment>& segments) {
+  std::size_t octets = 0;
+  for (const SentSegment& segment : segments) octets += segment.payload.size();
+  return octets;
+}
+
+}  // namespace
+
+TEST_CASE("the right edge of the window never moves left, whatever is read and when", "[tcp][output][window]") {
+  const std::uint64_t seed = GENERATE(range(1u, 20u));
+  INFO("seed " << seed);
+  Rng rng(seed);
+  EngineConfig config = TcpRig::small_config();
+  config.receive_buffer_bytes = static_cast<std::uint32_t>(20'000 + rng.below(300'000));
+  TcpRig rig(config);
+  TcpPeer peer(rig);
+  const ConnHandle connection = establish(rig, peer);
+  const std::uint8_t scale = window_scale_for(config);
+  wire::SeqNum edge = find_tcb(rig.ctx(), connection)->rcv.adv;
+  for (int i = 0; i < 400; ++i) {
+    const std::uint32_t room = wire::seq_distance(peer.nxt, edge);
+    if (room > 0) peer.send(kAck, 1 + rng.below(std::min(room, kMss)));
+    if (rng.chance(1, 5)) read_octets(rig, connection);
+    rig.run_for(Duration::from_ms(static_cast<std::int64_t>(rng.below(50))));
+    for (const SentSegment& segment : peer.read()) {
+      const wire::SeqNum now = segment.header.ack + (static_cast<std::uint32_t>(segment.header.window) << scale);
+      REQUIRE(wire::seq_geq(now, edge));
+      edge = now;
+    }
+  }
+  require_nothing_left(rig);
+}
+
+TEST_CASE("a receiver does not offer silly windows", "[tcp][output][window][rfc9293]") {
+  EngineConfig config = TcpRig::small_config();
+  config.receive_buffer_bytes = 10'000;
+  TcpRig rig(config);
+  TcpPeer peer(rig);
+  const ConnHandle connection = establish(rig, peer);
+  for (int i = 0; i < 10; ++i) peer.send(kAck, 1000);
+  rig.run_for(Duration::from_ms(50));
+  auto sent = peer.read();
+  REQUIRE(!sent.empty());
+  CHECK(sent.back().header.window == 0);
+  // Less than a segment is read: no update. More: one.
+  auto chain = receive(rig.ctx(), connection);
+  REQUIRE(chain.has_value());
+  chain->drop_front(400);
+  credit(rig.ctx(), connection, 400);
+  rig.settle();
+  CHECK(peer.read().empty());
+  chain->drop_front(1600);
+  credit(rig.ctx(), connection, 1600);
+  rig.settle();
+  sent = peer.read();
+  REQUIRE(sent.size() == 1);
+  CHECK(sent[0].header.window == 2000);
+  const std::uint32_t rest = chain->bytes();
+  chain->clear();
+  credit(rig.ctx(), connection, rest);
+  require_nothing_left(rig);
+}
+
+TEST_CASE("a sender does not fill silly windows", "[tcp][output][window][rfc9293]") {
+  EngineConfig config = TcpRig::small_config();
+  config.nodelay = true;
+  TcpRig rig(config);
+  TcpPeer peer(rig, {.window = 8000});
+  const ConnHandle connection = establish(rig, peer);
+  peer.window = 0;
+  peer.acknowledge();
+  send_octets(rig, connection, pattern(20'000));
+  CHECK(peer.read().empty());
+  peer.window = 300;  // less than a segment and than half the largest window
+  peer.acknowledge();
+  CHECK(peer.read().empty());
+  peer.window = 1500;
+  peer.acknowledge();
+  const auto sent = peer.read();
+  REQUIRE(sent.size() == 1);
+  CHECK(sent[0].payload.size() == kMss);
+  require_nothing_left(rig);
+}
+
+TEST_CASE("a window too small for silly-window avoidance is filled when the persist timer fires", "[tcp][output][window]") {
+  TcpRig rig;
+  TcpPeer peer(rig, {.window = 8000});
+  const ConnHandle connection = establish(rig, peer);
+  peer.window = 300;
+  peer.acknowledge();
+  send_octets(rig, connection, pattern(2000));
+  CHECK(peer.read().empty());
+  REQUIRE(rig.run_to([&] { return rig.metrics().of(TimerKind::kPersist) == 1; }, Duration::from_s(10)));
+  CHECK(payload_of(peer.read()) == 300);
+  require_nothing_left(rig);
+}
+
+TEST_CASE("Nagle holds a short segment until everything is acknowledged", "[tcp][output][rfc9293]") {
+  TcpRig rig;
+  TcpPeer peer(rig);
+  const ConnHandle connection = establish(rig, peer);
+  send_octets(rig, connection, pattern(10));
+  CHECK(payload_of(peer.read()) == 10);  // nothing was in flight
+  send_octets(rig, connection, pattern(20));
+  send_octets(rig, connection, pattern(30));
+  CHECK(peer.read().empty());
+  SECTION("an ACK releases what has gathered, in one segment") {
+    peer.acknowledge();
+    const auto sent = peer.read();
+    REQUIRE(sent.size() == 1);
+    CHECK(sent[0].payload.size() == 50);
+  }
+  SECTION("a full segment goes at once, its rest waits") {
+    send_octets(rig, connection, pattern(kMss));
+    const auto sent = peer.read();
+    REQUIRE(sent.size() == 1);
+    CHECK(sent[0].payload.size() == kMss);
+  }
+  SECTION("FIN releases it") {
+    REQUIRE(shutdown(rig.ctx(), connection).has_value());
+    rig.settle();
+    const auto sent = peer.read();
+    REQUIRE(sent.size() == 1);
+    CHECK(sent[0].payload.size() == 50);
+    CHECK(sent[0].has(wire::kFin));
+  }
+  require_nothing_left(rig);
+}
+
+TEST_CASE("every second full segment is acknowledged, a lone one after the delay", "[tcp][output][rfc9293]") {
+  TcpRig rig;
+  TcpPeer peer(rig);
+  const ConnHandle connection = establish(rig, peer);
+  peer.send(kAck, kMss);
+  CHECK(peer.read().empty());
+  peer.send(kAck, kMss);
+  CHECK(peer.read().size() == 1);
+  peer.send(kAck, kMss);
+  CHECK(peer.read().empty());
+  rig.run_for(Duration::from_ms(39));
+  CHECK(peer.read().empty());
+  rig.run_for(Duration::from_ms(2));
+  const auto sent = peer.read();
+  REQUIRE(sent.size() == 1);
+  CHECK(sent[0].header.ack == peer.nxt);
+  CHECK(rig.metrics().of(Counter::kDelayedAcks) == 1);
+  // An ACK that rides on octets of ours needs no timer.
+  peer.send(kAck, 100);
+  send_octets(rig, connection, pattern(10));
+  CHECK(peer.read().size() == 1);
+  rig.run_for(Duration::from_ms(100));
+  CHECK(peer.read().empty());
+  CHECK(rig.metrics().of(Counter::kDelayedAcks) == 1);
+  require_nothing_left(rig);
+}
+
+TEST_CASE("the first segments of a connection are acknowledged at once", "[tcp][output]") {
+  EngineConfig config = TcpRig::small_config();
+  config.quick_acks = 3;
+  TcpRig rig(config);
+  TcpPeer peer(rig);
+  establish(rig, peer);
+  for (int i = 0; i < 3; ++i) {
+    peer.send(kAck, 100);
+    CHECK(peer.read().size() == 1);
+  }
+  peer.send(kAck, 100);
+  CHECK(peer.read().empty());
+  require_nothing_left(rig);
+}
+
+TEST_CASE("persist probes back off and a peer that answers is never given up", "[tcp][output][rfc9293]") {
+  EngineConfig config = TcpRig::small_config();
+  config.user_timeout = Duration::from_s(30);
+  TcpRig rig(config);
+  TcpPeer peer(rig);
+  const ConnHandle connection = establish(rig, peer);
+  peer.window = 0;
+  peer.acknowledge();
+  send_octets(rig, connection, pattern(100));
+  const wire::SeqNum una = peer.una;
+  SECTION("it answers") {
+    for (int i = 0; i < 300; ++i) {
+      rig.run_for(Duration::from_s(1));
+      if (!rig.take_sent().empty()) peer.acknowledge();
+      peer.una = una;
+    }
+    REQUIRE(find_tcb(rig.ctx(), connection) != nullptr);
+    CHECK(rig.metrics().of(TimerKind::kPersist) < 40);
+  }
+  SECTION("it is silent: the user timeout ends it") {
+    rig.run_for(Duration::from_s(40));
+    CHECK(find_tcb(rig.ctx(), connection) == nullptr);
+    const auto told = rig.take_told();
+    REQUIRE(!told.empty());
+    CHECK(told.back().reason == CloseReason::kTimedOut);
+  }
+  require_nothing_left(rig);
+}
+
+}  // namespace sluice::tcp
