@@ -1,6 +1,9 @@
 // Events to callbacks: after the burst, never from inside the engine. What a callback causes joins
 // the next round, so a handler may do anything, to itself too.
 
+#include <algorithm>
+#include <utility>
+
 #include "stack/impl.hpp"
 
 namespace sluice::stack {
@@ -47,7 +50,7 @@ void Stack::Impl::accept_all(std::uint16_t index) {
       pool.destroy(handler);
       return;
     }
-    streams[connection->index] = {handler, &pool};
+    streams[connection->index] = StreamApp::pooled(handler);
   }
 }
 
@@ -59,7 +62,7 @@ void Stack::Impl::dispatch_stream(std::uint32_t index) {
   const Stream at = stream(index);
   // Each call may replace the handler, or close or abort the stream: ask again before the next.
   const auto handler = [&]() -> StreamHandler* {
-    return block.has(tcp::kOrphan) ? nullptr : streams[index].handler;
+    return block.has(tcp::kOrphan) ? nullptr : streams[index].handler();
   };
   const auto wants = [&](std::uint8_t event) {
     return (mask & event) != 0 && handler() != nullptr;
@@ -86,7 +89,7 @@ bool Stack::Impl::deliver_closed(std::uint32_t index) {
   Tcb& block = ctx.touch(index);
   if (block.has(tcp::kClosedDelivered)) return true;
   if (ctx.has_unread(block)) return false;
-  if (StreamHandler* const handler = streams[index].handler)
+  if (StreamHandler* const handler = streams[index].handler())
     handler->on_closed(stream(index), static_cast<CloseReason>(block.close_reason));
   free_handler(index);
   ctx.touch(index).set(tcp::kClosedDelivered);
@@ -94,10 +97,18 @@ bool Stack::Impl::deliver_closed(std::uint32_t index) {
 }
 
 void Stack::Impl::free_handler(std::uint32_t index) {
-  StreamApp& app = streams[index];
-  if (app.owner != nullptr) app.owner->destroy(app.handler);
-  app = {};
-  if (!retired.empty()) std::erase_if(retired, [](const auto& pool) { return pool->in_use() == 0; });
+  const StreamApp app = std::exchange(streams[index], StreamApp());
+  if (app.is_pooled()) destroy_pooled(app.handler());
+}
+
+void Stack::Impl::destroy_pooled(StreamHandler* handler) {
+  for (ListenerApp& app : listeners)
+    if (app.push != nullptr && app.push->holds(handler)) return app.push->destroy(handler);
+  const auto pool = std::find_if(retired.begin(), retired.end(),
+                                 [&](const auto& candidate) { return candidate->holds(handler); });
+  SLUICE_ASSERT(pool != retired.end());
+  (*pool)->destroy(handler);
+  if ((*pool)->in_use() == 0) retired.erase(pool);
 }
 
 }  // namespace sluice::stack

@@ -21,6 +21,11 @@ class HandlerPool {
   StreamHandler* make();
   void destroy(StreamHandler* handler);
   std::uint32_t in_use() const { return in_use_; }
+  /// True if make() of this pool gave `handler`.
+  bool holds(const StreamHandler* handler) const {
+    const auto* const at = reinterpret_cast<const std::byte*>(handler);
+    return at >= memory_ && at < memory_ + bytes_;
+  }
 
  private:
   std::unique_ptr<HandlerFactory> factory_;

@@ -31,11 +31,31 @@ struct ListenerApp {
   std::unique_ptr<HandlerPool> push;
 };
 
-/// The application's side of a connection, at the TCB's index.
-struct StreamApp {
-  StreamHandler* handler = nullptr;
-  HandlerPool* owner = nullptr;  ///< Who made the handler; null: borrowed.
+/// The application's side of a connection, at the TCB's index: one pointer, whose lowest bit says
+/// that a listener's HandlerPool made the handler.
+class StreamApp {
+ public:
+  StreamApp() = default;
+  static StreamApp borrowed(StreamHandler* handler) { return StreamApp(handler, 0); }
+  static StreamApp pooled(StreamHandler* handler) { return StreamApp(handler, kPooled); }
+
+  StreamHandler* handler() const {
+    return reinterpret_cast<StreamHandler*>(bits_ & ~kPooled);  // NOLINT: a tagged pointer
+  }
+  bool is_pooled() const { return (bits_ & kPooled) != 0; }
+
+ private:
+  static constexpr std::uintptr_t kPooled = 1;
+  static_assert(alignof(StreamHandler) > kPooled);
+  StreamApp(StreamHandler* handler, std::uintptr_t tag)
+      : bits_(reinterpret_cast<std::uintptr_t>(handler) | tag) {}
+
+  std::uintptr_t bits_ = 0;
 };
+
+inline constexpr std::size_t kIdleConnectionOctets =
+    sizeof(tcp::Tcb) + sizeof(tcp::TcbTotals) + sizeof(StreamApp) + tcp::FlowTable::kOctetsPerEntry;
+static_assert(kIdleConnectionOctets <= 256, "the budget of an idle connection");
 
 struct Stack::Impl {
   Impl(Stack& stack, const StackConfig& config, const StackDeps& deps, Instant now);
@@ -48,6 +68,7 @@ struct Stack::Impl {
   void accept_all(std::uint16_t listener);
   void hand_reports_to_engine(Instant now);
   void free_handler(std::uint32_t index);
+  void destroy_pooled(StreamHandler* handler);
   Stream stream(std::uint32_t index) {
     return Stream(&self, tcp::handle_of(engine.context(), index));
   }

@@ -19,7 +19,7 @@ Result<Stream, Error> Listener::accept(StreamHandler* handler) {
   auto& impl = stack_->impl();
   const auto connection = tcp::accept(impl.engine.context(), handle_);
   if (!connection) return fail(connection.error());
-  impl.streams[connection->index] = {handler, nullptr};
+  impl.streams[connection->index] = stack::StreamApp::borrowed(handler);
   return impl.stream(connection->index);
 }
 

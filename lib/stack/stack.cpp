@@ -90,11 +90,14 @@ void Stack::advance(Instant now) {
   if (ctx.is_low_on_buffers)
     ctx.is_low_on_buffers =
         rte_mempool_avail_count(my.pools.receive) < my.config.receive_low_watermark_pkts;
-  const bool has_buffers = !ctx.is_low_on_buffers && !ctx.sends.slab.is_full();
-  if (ctx.is_starving && has_buffers) tcp::feed_starving(ctx);
+  const auto feed = [&] {
+    if (ctx.is_starving && !ctx.is_low_on_buffers && !ctx.sends.slab.is_full())
+      tcp::feed_starving(ctx);
+  };
   my.egress.advance(now);
   my.hand_reports_to_engine(now);
   my.engine.advance(now);
+  feed();  // behind the timers, which may have freed what was lacking
   my.timer_wheel.advance(ctx.tick, Impl::kWorkerTimers, [&](std::uint32_t index) {
     WorkerTimer& timer = my.timers[index];
     TimerHandler* const handler = timer.handler;
@@ -104,7 +107,9 @@ void Stack::advance(Instant now) {
     handler->on_timer();
   });
   if (ctx.is_draining) tcp::drain_idle(ctx, 4096, my.drain_cursor);
+  const bool was_full = ctx.sends.slab.is_full();
   my.dispatch();
+  if (was_full) feed();  // an application let go: nothing else would wake the worker
 }
 
 std::size_t Stack::transmit(unsigned port, std::span<rte_mbuf*> out, Instant now) {

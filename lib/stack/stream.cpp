@@ -114,9 +114,10 @@ Result<void, Error> Stream::resume_reading() {
 
 Result<void, Error> Stream::set_handler(StreamHandler* handler) {
   return change(stack_, handle_, [&](Context& ctx, Tcb& block) {
-    auto& app = stack_->impl().streams[handle_.index];
-    if (app.owner != nullptr && app.handler != handler) app.owner->destroy(app.handler);
-    app = {handler, nullptr};
+    auto& impl = stack_->impl();
+    if (impl.streams[handle_.index].handler() == handler) return;
+    impl.free_handler(handle_.index);
+    impl.streams[handle_.index] = stack::StreamApp::borrowed(handler);
     if (handler != nullptr && ctx.has_unread(block)) ctx.notify(handle_.index, app::kReadable);
     if (block.has(tcp::kDetached)) ctx.notify(handle_.index, app::kClosed);
   });
@@ -125,7 +126,7 @@ Result<void, Error> Stream::set_handler(StreamHandler* handler) {
 StreamHandler* Stream::handler() const {
   Context* const ctx = context_of(stack_);
   if (ctx == nullptr || tcp::find_tcb(*ctx, handle_) == nullptr) return nullptr;
-  return stack_->impl().streams[handle_.index].handler;
+  return stack_->impl().streams[handle_.index].handler();
 }
 
 Result<void, Error> Stream::set_nodelay(std::optional<bool> nodelay) {

@@ -6,6 +6,7 @@ namespace sluice {
 namespace {
 
 using stack::HandlerPool;
+using stack::StreamApp;
 using stack::WorkerTimer;
 
 Result<ListenerHandle, Error> listen_with(stack::Stack::Impl& impl, const ListenOptions& options) {
@@ -61,7 +62,7 @@ Result<Stream, Error> Worker::connect(const ConnectOptions& options, StreamHandl
                               .local_port = options.local_port,
                               .is_traced = options.trace});
   if (!connection) return fail(connection.error());
-  impl.streams[connection->index] = {handler, nullptr};
+  impl.streams[connection->index] = StreamApp::borrowed(handler);
   return impl.stream(connection->index);
 }
 

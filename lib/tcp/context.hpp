@@ -268,7 +268,7 @@ struct Context {
   std::uint32_t connections = 0;  ///< TCBs in the flow table.
   std::uint32_t ephemeral_counter = 0;
   bool is_draining = false;
-  bool is_starving = false;  ///< A send() found no buffer or record; see feed_starving().
+  bool is_starving = false;        ///< A send() found no buffer or record; see feed_starving().
   bool is_low_on_buffers = false;  ///< Set by the stack once per burst.
 
  private:

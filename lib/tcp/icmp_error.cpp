@@ -58,7 +58,7 @@ bool icmp_error_arrives(Context& ctx, const IcmpError& error) {
     case IcmpErrorKind::kNoNeighbor:
     case IcmpErrorKind::kNoRoute:
       //= rfc9293#3.9.2.2 MUST-54  soft errors do not abort; rfc5927#5.2: hard ones neither, once
-      //synchronized
+      // synchronized
       if (block.state == State::kSynSent) fail_connect(ctx, ref.index(), error);
       return true;
     case IcmpErrorKind::kTimeExceeded:

@@ -33,12 +33,12 @@ struct SendRecord {
   SeqNum cursor_seq;           ///< Sequence number of its first octet.
 
   RecoveryPhase phase = RecoveryPhase::kOpen;
-  bool is_timing = false;    ///< timed_seq is being timed (Karn: never one sent again).
-  bool has_recover = false;  ///< `recover` means something (RFC 6582's guard).
-  SeqNum recover;            ///< SND.NXT when the loss was found.
+  bool is_timing = false;          ///< timed_seq is being timed (Karn: never one sent again).
+  bool has_recover = false;        ///< `recover` means something (RFC 6582's guard).
+  SeqNum recover;                  ///< SND.NXT when the loss was found.
   std::uint32_t last_advance = 0;  ///< Octets that the last ACK of new data acknowledged.
-  SeqNum resend;             ///< kTimeout: next octet to send again, up to `recover`.
-  SeqNum timed_seq;          ///< An ACK beyond this ends the measurement.
+  SeqNum resend;                   ///< kTimeout: next octet to send again, up to `recover`.
+  SeqNum timed_seq;                ///< An ACK beyond this ends the measurement.
   Instant timed_at;
   CongestionState congestion;
 };

@@ -87,13 +87,15 @@ std::uint32_t append_copy(Context& ctx, SendRecord& record, std::span<const std:
   return taken;
 }
 
-/// No buffers or records for octets that there was room for: the application is told when there are.
+/// No buffers or records for octets that there was room for: the application is told when there
+/// are.
 Unexpected<Error> starve(Context& ctx, std::uint32_t index) {
   Tcb& block = ctx.tcb(index);
   block.set(kSendBlocked);
   ctx.is_starving = true;
   const SendRecord* const record = ctx.send_record(block);
-  const bool is_idle = record != nullptr && record->queue.is_empty() && block.snd.una == block.snd.nxt;
+  const bool is_idle =
+      record != nullptr && record->queue.is_empty() && block.snd.una == block.snd.nxt;
   if (is_idle && is_synchronized(block.state)) ctx.drop_send_record(block);
   return fail(Error::kNoBuffers);
 }
@@ -274,7 +276,8 @@ Result<void, Error> abort(Context& ctx, ConnHandle handle, CloseReason reason) {
     return {};
   }
   //= rfc9293#3.10.5
-  //= rfc9293#3.10.5 exception: RST in CLOSING and LAST-ACK too, for what we sent is unacknowledged there
+  //= rfc9293#3.10.5 exception: RST in CLOSING and LAST-ACK too, for what we sent is unacknowledged
+  //there
   if (block.state != State::kSynSent) send_reset(ctx, index);
   ctx.close(index, reason);
   // Whoever called has let go: only on_closed is left for it.

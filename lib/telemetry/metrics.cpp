@@ -23,8 +23,8 @@ constexpr Text kCounters[] = {
 #include "telemetry/counter.def"
 #undef SLUICE_COUNTER
 };
-constexpr std::string_view kTimers[] = {"Retransmit",  "Persist",  "DelayedAck", "Keepalive",
-                                        "UserTimeout", "FinWait2", "SynAck",     "TimeWait",
+constexpr std::string_view kTimers[] = {"Retransmit",  "Persist",    "DelayedAck", "Keepalive",
+                                        "UserTimeout", "FinWait2",   "SynAck",     "TimeWait",
                                         "Connect",     "Application"};
 static_assert(std::size(kTimers) == static_cast<std::size_t>(TimerKind::kCount));
 
@@ -33,12 +33,20 @@ static_assert(std::size(kTimers) == static_cast<std::size_t>(TimerKind::kCount))
 std::string_view name_of(Outcome outcome) {
   return kOutcomes[static_cast<std::size_t>(outcome)].name.substr(1);
 }
-std::string_view text_of(Outcome outcome) { return kOutcomes[static_cast<std::size_t>(outcome)].text; }
-OutcomeKind kind_of(Outcome outcome) { return kKinds[static_cast<std::size_t>(outcome)]; }
+std::string_view text_of(Outcome outcome) {
+  return kOutcomes[static_cast<std::size_t>(outcome)].text;
+}
+OutcomeKind kind_of(Outcome outcome) {
+  return kKinds[static_cast<std::size_t>(outcome)];
+}
 std::string_view name_of(Counter counter) {
   return kCounters[static_cast<std::size_t>(counter)].name.substr(1);
 }
-std::string_view text_of(Counter counter) { return kCounters[static_cast<std::size_t>(counter)].text; }
-std::string_view name_of(TimerKind timer) { return kTimers[static_cast<std::size_t>(timer)]; }
+std::string_view text_of(Counter counter) {
+  return kCounters[static_cast<std::size_t>(counter)].text;
+}
+std::string_view name_of(TimerKind timer) {
+  return kTimers[static_cast<std::size_t>(timer)];
+}
 
 }  // namespace sluice::telemetry

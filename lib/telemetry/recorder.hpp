@@ -14,22 +14,22 @@ namespace sluice::telemetry {
 
 enum class EventKind : std::uint8_t {
   kNone = 0,
-  kFlow,         ///< Names a flow: both endpoints. Written when a half-open entry or a TCB is made.
-  kTransition,   ///< state -> state_to
-  kReceived,     ///< A segment came in; `outcome` says what became of it.
+  kFlow,        ///< Names a flow: both endpoints. Written when a half-open entry or a TCB is made.
+  kTransition,  ///< state -> state_to
+  kReceived,    ///< A segment came in; `outcome` says what became of it.
   kSent,
-  kTimer,        ///< `detail` is a TimerKind.
-  kUserCall,     ///< `detail` is a UserCall.
-  kClosed,       ///< `detail` is a CloseReason (public API).
+  kTimer,     ///< `detail` is a TimerKind.
+  kUserCall,  ///< `detail` is a UserCall.
+  kClosed,    ///< `detail` is a CloseReason (public API).
 };
 
 enum class UserCall : std::uint8_t { kOpen, kAccept, kSend, kReceive, kShutdown, kClose, kAbort };
 
 struct SegmentFacts {
-  std::uint32_t seq;       ///< Absolute numbers.
+  std::uint32_t seq;  ///< Absolute numbers.
   std::uint32_t ack;
-  std::uint32_t window;    ///< Octets, scaled where scaling is agreed.
-  std::uint32_t payload;   ///< Octets.
+  std::uint32_t window;   ///< Octets, scaled where scaling is agreed.
+  std::uint32_t payload;  ///< Octets.
   std::uint32_t snd_una;
   std::uint32_t snd_nxt;
   std::uint32_t rcv_nxt;
@@ -37,12 +37,12 @@ struct SegmentFacts {
 };
 
 struct FlowFacts {
-  std::uint32_t local4;    ///< Host order; 0 with is_v6.
+  std::uint32_t local4;  ///< Host order; 0 with is_v6.
   std::uint32_t remote4;
   std::uint16_t local_port;
   std::uint16_t remote_port;
   std::uint32_t is_v6;
-  std::uint32_t connection; ///< TCB index, or 0xffffffff while half-open.
+  std::uint32_t connection;  ///< TCB index, or 0xffffffff while half-open.
   std::uint32_t generation;
   std::uint32_t iss;
   std::uint32_t irs;

@@ -20,22 +20,23 @@ enum class SectionKind : std::uint32_t {
   kMetrics,         ///< Metrics, one a worker.
   kRecorder,        ///< RecorderHead, then RecorderEvent records (two sections, see recorder.hpp).
   kRecorderEvents,
-  kTcbs,            ///< tcp::Tcb
-  kTcbTotals,       ///< tcp::TcbTotals, same index
-  kHalfOpen,        ///< tcp::HalfOpen
-  kTimeWait4,       ///< tcp::TimeWait4
-  kTimeWait6,       ///< tcp::TimeWait6
-  kListeners,       ///< tcp::ListenerRecord
-  kV6Keys,          ///< tcp::V6Key, side records of IPv6 connections
-  kNeighbors,       ///< link::NeighborRecord
-  kRoutes,          ///< ip::RouteRecord
-  kAddresses,       ///< ip::AddressRecord
-  kPorts,           ///< stack::PortRecord
+  kTcbs,       ///< tcp::Tcb
+  kTcbTotals,  ///< tcp::TcbTotals, same index
+  kHalfOpen,   ///< tcp::HalfOpen
+  kTimeWait4,  ///< tcp::TimeWait4
+  kTimeWait6,  ///< tcp::TimeWait6
+  kListeners,  ///< tcp::ListenerRecord
+  kV6Keys,     ///< tcp::V6Key, side records of IPv6 connections
+  kNeighbors,  ///< link::NeighborRecord
+  kRoutes,     ///< ip::RouteRecord
+  kAddresses,  ///< ip::AddressRecord
+  kPorts,      ///< stack::PortRecord
 };
 
 inline constexpr std::uint32_t kSharedSection = 0xffffffffu;  ///< `worker` of what all share.
 
-/// True for 1 to 48 letters, digits, '.', '_' and '-', the first no '.' or '-': what can be a file's name.
+/// True for 1 to 48 letters, digits, '.', '_' and '-', the first no '.' or '-': what can be a
+/// file's name.
 bool is_valid_instance_name(std::string_view name);
 
 /// What a section will be. Made before the region, which is sized from the plan.
@@ -54,7 +55,7 @@ struct RegionHeader {
   std::uint64_t magic;
   std::uint32_t version;
   std::uint32_t section_count;
-  std::uint64_t size;              ///< Octets of the whole mapping.
+  std::uint64_t size;  ///< Octets of the whole mapping.
   std::int64_t pid;
   std::int64_t started_monotonic;  ///< Instant, ns.
   std::int64_t started_wall;       ///< CLOCK_REALTIME at the same moment, ns.
@@ -77,8 +78,8 @@ class StateRegion {
  public:
   /// Private memory of this process: tests, the simulator, benchmarks.
   static StateRegion anonymous(std::span<const SectionPlan> plan);
-  /// `/dev/shm/sluice.<instance>`, or the same name on a hugetlbfs mount if one has room. Mode 0640.
-  /// Space is allocated now. An existing file that no process has locked is replaced. Throws
+  /// `/dev/shm/sluice.<instance>`, or the same name on a hugetlbfs mount if one has room. Mode
+  /// 0640. Space is allocated now. An existing file that no process has locked is replaced. Throws
   /// std::runtime_error with one clear line: instance in use, no room, no right.
   static StateRegion create(std::string_view instance, std::string_view program,
                             std::span<const SectionPlan> plan);
@@ -147,21 +148,23 @@ class RegionView {
   RegionView() = default;
   const std::byte* base_ = nullptr;
   std::size_t size_ = 0;
-  int fd_ = -1;                         ///< Where the owner's lock is looked for; -1: borrowed.
-  std::vector<SectionEntry> sections_;  ///< Copied and bounds-checked once, so that nobody moves them.
+  int fd_ = -1;  ///< Where the owner's lock is looked for; -1: borrowed.
+  std::vector<SectionEntry>
+      sections_;  ///< Copied and bounds-checked once, so that nobody moves them.
 };
 
-/// Per-worker facts that readers need beside the records. Rewritten once per poll round that did work.
+/// Per-worker facts that readers need beside the records. Rewritten once per poll round that did
+/// work.
 struct WorkerInfo {
-  std::uint32_t version;           ///< SeqVersion.
-  std::uint32_t tick;              ///< base/timer_wheel.hpp Tick of last_round.
-  std::int64_t last_round;         ///< Instant, ns.
+  std::uint32_t version;    ///< SeqVersion.
+  std::uint32_t tick;       ///< base/timer_wheel.hpp Tick of last_round.
+  std::int64_t last_round;  ///< Instant, ns.
   std::uint32_t tcbs_in_use;
   std::uint32_t half_open_in_use;
   std::uint32_t time_wait_in_use;
   std::uint32_t receive_mbufs_free;
   std::uint32_t control_mbufs_free;
-  std::uint32_t draining;          ///< 1 while the worker drains.
+  std::uint32_t draining;  ///< 1 while the worker drains.
 };
 
 }  // namespace sluice::telemetry

@@ -82,10 +82,14 @@ HashKey key(std::uint8_t value) {
 Instant make_start(std::uint8_t choice) {
   constexpr std::int64_t kMs = 1'000'000;
   switch (choice & 3) {
-    case 0: return Instant::from_ns(1'000 * kMs);
-    case 1: return Instant::from_ns((std::int64_t{1} << 32) * kMs - 500 * kMs);
-    case 2: return Instant::from_ns((std::int64_t{1} << 31) * kMs - 500 * kMs);
-    default: return Instant::from_ns((std::int64_t{1} << 32) * 4'000 - choice * kMs);
+    case 0:
+      return Instant::from_ns(1'000 * kMs);
+    case 1:
+      return Instant::from_ns((std::int64_t{1} << 32) * kMs - 500 * kMs);
+    case 2:
+      return Instant::from_ns((std::int64_t{1} << 31) * kMs - 500 * kMs);
+    default:
+      return Instant::from_ns((std::int64_t{1} << 32) * 4'000 - choice * kMs);
   }
 }
 
@@ -299,8 +303,8 @@ void World::judge_sent(const rte_mbuf& frame, bool is_fresh) {
       is_echo(tcp::handle_of(ctx, ref.index())))
     return;
   const tcp::Tcb& block = ctx.tcb(ref.index());
-  const auto ahead = static_cast<std::uint64_t>(
-      std::int64_t{wire::seq_offset(block.snd.una, parsed->tcp->seq)});
+  const auto ahead =
+      static_cast<std::uint64_t>(std::int64_t{wire::seq_offset(block.snd.una, parsed->tcp->seq)});
   const std::uint64_t first = ctx.totals[ref.index()].bytes_acked + ahead;
   for (std::size_t i = 0; i < parsed->payload.size(); ++i)
     SLUICE_ASSERT(parsed->payload[i] == own_octet(first + i));
@@ -329,8 +333,7 @@ void World::judge_received(Stream stream, const RxData& data) {
 void World::send(Stream stream, std::size_t count) {
   tcp::Context& ctx = context();
   const tcp::Tcb* const block = tcp::find_tcb(ctx, stream.handle());
-  const std::uint64_t first =
-      block == nullptr ? 0 : ctx.totals[stream.handle().index].bytes_queued;
+  const std::uint64_t first = block == nullptr ? 0 : ctx.totals[stream.handle().index].bytes_queued;
   std::array<std::byte, kMaxOwnOctets> octets;
   count = std::min(count, octets.size());
   for (std::size_t i = 0; i < count; ++i) octets[i] = own_octet(first + i);
@@ -369,22 +372,38 @@ void App::on_data(Stream stream, RxData& data) {
   switch (how & 15) {
     case 0:
     case 1:
-    case 2: return data.consume(data.size());
-    case 3: return data.consume(data.size() / 2 + 1);
-    case 4: return;
+    case 2:
+      return data.consume(data.size());
+    case 3:
+      return data.consume(data.size() / 2 + 1);
+    case 4:
+      return;
     case 5:
-    case 6: return world_.echo(stream, data);
-    case 7: return world_.keep(std::move(data));
-    case 8: return static_cast<void>(stream.close());
-    case 9: return static_cast<void>(stream.abort());
-    case 10: data.consume(data.size()); return static_cast<void>(stream.close());
+    case 6:
+      return world_.echo(stream, data);
+    case 7:
+      return world_.keep(std::move(data));
+    case 8:
+      return static_cast<void>(stream.close());
+    case 9:
+      return static_cast<void>(stream.abort());
+    case 10:
+      data.consume(data.size());
+      return static_cast<void>(stream.close());
     case 11:
       if (this == &world_.borrowed()) return data.consume(data.size());  // again would be for ever
       return static_cast<void>(stream.set_handler(&world_.borrowed()));
-    case 12: data.consume(data.size()); return world_.send(stream, how * 16u);
-    case 13: data.consume(1); return static_cast<void>(stream.pause_reading());
-    case 14: return static_cast<void>(stream.shutdown());
-    default: data.consume(data.size()); return static_cast<void>(stream.set_timer(Duration::from_ms(how)));
+    case 12:
+      data.consume(data.size());
+      return world_.send(stream, how * 16u);
+    case 13:
+      data.consume(1);
+      return static_cast<void>(stream.pause_reading());
+    case 14:
+      return static_cast<void>(stream.shutdown());
+    default:
+      data.consume(data.size());
+      return static_cast<void>(stream.set_timer(Duration::from_ms(how)));
   }
 }
 
@@ -394,7 +413,9 @@ void App::on_peer_closed(Stream stream) {
   if ((how & 6) != 6) static_cast<void>(stream.close());
 }
 
-void App::on_writable(Stream stream) { world_.send(stream, world_.next_script() * 8u); }
+void App::on_writable(Stream stream) {
+  world_.send(stream, world_.next_script() * 8u);
+}
 
 void App::on_urgent(Stream stream) {
   if ((world_.next_script() & 7) == 7) static_cast<void>(stream.abort());

@@ -59,11 +59,14 @@ struct Target {
 };
 
 Target fresh_target(std::uint8_t choice) {
-  constexpr std::array<std::uint8_t, 4> kHosts = {1, 3, 4, 5};  // the last one has no neighbour entry
-  constexpr std::array kPorts = {fuzz::kPushPort, fuzz::kPullPort, fuzz::kPushPort, fuzz::kClosedPort};
+  constexpr std::array<std::uint8_t, 4> kHosts = {1, 3, 4,
+                                                  5};  // the last one has no neighbour entry
+  constexpr std::array kPorts = {fuzz::kPushPort, fuzz::kPullPort, fuzz::kPushPort,
+                                 fuzz::kClosedPort};
   Target target;
   target.flow = {fuzz::kOurAddress, Ipv4Addr::from_octets(10, 0, 0, kHosts[choice & 3]),
-                 kPorts[choice >> 2 & 3], Port{static_cast<std::uint16_t>(1000 + (choice >> 4 & 3))}};
+                 kPorts[choice >> 2 & 3],
+                 Port{static_cast<std::uint16_t>(1000 + (choice >> 4 & 3))}};
   constexpr std::array<std::uint32_t, 4> kStarts = {1000, 0xfffffff0u, 0x7ffffff0u, 0};
   target.rcv_nxt = target.rcv_adv = SeqNum(kStarts[choice >> 6]);
   return target;
@@ -79,7 +82,7 @@ Target choose_target(World& world, Input& input) {
     const std::uint32_t index = which % ctx.tcbs.high_water();
     const tcp::Tcb& block = ctx.tcb(index);
     if (block.state != tcp::State::kClosed && !block.has(tcp::kDetached))
-      return {ctx.flow_of(block), block.rcv.nxt,  block.rcv.adv,
+      return {ctx.flow_of(block), block.rcv.nxt, block.rcv.adv,
               block.snd.una,      block.snd.nxt, block.ts_recent};
   }
   if ((choice & 3) == 2) {
@@ -94,15 +97,19 @@ Target choose_target(World& world, Input& input) {
     const tcp::TimeWait4& entry = ctx.time_wait4[(index + which) % 3];
     if ((entry.flags & tcp::kTimeWaitInUse) == 0) continue;
     return {ctx.flow_of_time_wait(tcp::FlowRef(tcp::FlowRef::kTimeWait4, (index + which) % 3)),
-            entry.rcv_nxt, entry.rcv_nxt + entry.rcv_wnd, entry.snd_nxt, entry.snd_nxt, entry.ts_recent};
+            entry.rcv_nxt,
+            entry.rcv_nxt + entry.rcv_wnd,
+            entry.snd_nxt,
+            entry.snd_nxt,
+            entry.ts_recent};
   }
   return fresh_target(choice);
 }
 
 /// A number near an edge, or across the circle.
 std::uint32_t near(std::uint8_t choice) {
-  constexpr std::array<std::uint32_t, 8> kFar = {64,   536, 1460, 4096, 65535, 1u << 20,
-                                                 1u << 30, 1u << 31};
+  constexpr std::array<std::uint32_t, 8> kFar = {64,    536,      1460,     4096,
+                                                 65535, 1u << 20, 1u << 30, 1u << 31};
   const auto small = static_cast<std::uint32_t>(std::int32_t{choice & 15} - 8);
   if ((choice & 0x80) == 0) return small;
   const std::uint32_t far = kFar[choice >> 4 & 7];
@@ -116,10 +123,14 @@ SeqNum choose_seq(const Target& target, std::uint8_t edge, std::uint8_t delta) {
 
 SeqNum choose_ack(const Target& target, std::uint8_t edge, std::uint8_t delta) {
   switch (edge >> 2 & 3) {
-    case 0: return target.nxt;
-    case 1: return target.nxt + near(delta);
-    case 2: return target.una + near(delta);
-    default: return target.una;
+    case 0:
+      return target.nxt;
+    case 1:
+      return target.nxt + near(delta);
+    case 2:
+      return target.una + near(delta);
+    default:
+      return target.una;
   }
 }
 
@@ -133,22 +144,27 @@ void append_u32(Octets& out, std::uint32_t value) {
 }
 
 /// Options: those that a peer would send here, or any octets.
-Octets choose_options(const World&, const Target& target, Input& input, std::uint32_t now_ms, bool is_syn) {
+Octets choose_options(const World&, const Target& target, Input& input, std::uint32_t now_ms,
+                      bool is_syn) {
   const std::uint8_t kind = input.u8();
   Octets options;
   if ((kind & 0xc0) == 0xc0) {  // as they come, malformed as a rule
-    for (const std::uint8_t octet : input.take(kind & 0x3f)) options.push_back(static_cast<std::byte>(octet));
+    for (const std::uint8_t octet : input.take(kind & 0x3f))
+      options.push_back(static_cast<std::byte>(octet));
   } else {
     if (is_syn) {
       constexpr std::array<std::uint32_t, 4> kMss = {1460, 536, 0, 65535};
       options = support::octets({2, 4});
       append_u16(options, kMss[kind & 3]);
       if (kind & 4) options.insert(options.end(), {std::byte{4}, std::byte{2}});
-      if (kind & 8) options.insert(options.end(), {std::byte{3}, std::byte{3}, static_cast<std::byte>(kind >> 2 & 15)});
+      if (kind & 8)
+        options.insert(options.end(),
+                       {std::byte{3}, std::byte{3}, static_cast<std::byte>(kind >> 2 & 15)});
     }
     if (kind & 16) {
       options.insert(options.end(), {std::byte{8}, std::byte{10}});
-      append_u32(options, (target.ts_recent == 0 ? now_ms : target.ts_recent) + ((kind & 1) ? near(kind) : 0));
+      append_u32(options, (target.ts_recent == 0 ? now_ms : target.ts_recent) +
+                              ((kind & 1) ? near(kind) : 0));
       append_u32(options, now_ms);
     }
     if (kind & 32) {  // a SACK block of what we have in flight
@@ -162,8 +178,8 @@ Octets choose_options(const World&, const Target& target, Input& input, std::uin
   return options;
 }
 
-Octets tcp_octets(const Target& target, SeqNum seq, SeqNum ack, std::uint8_t flags, std::uint16_t window,
-                  const Octets& options, std::uint32_t payload) {
+Octets tcp_octets(const Target& target, SeqNum seq, SeqNum ack, std::uint8_t flags,
+                  std::uint16_t window, const Octets& options, std::uint32_t payload) {
   Octets out;
   append_u16(out, target.flow.remote_port.value);
   append_u16(out, target.flow.local_port.value);
@@ -219,8 +235,7 @@ void segment_arrives(World& world, Input& input) {
   const auto now_ms = static_cast<std::uint32_t>(world.context().tick);
   const std::uint8_t size = input.u8();
   const std::uint32_t payload = kPayloads[size & 3] + (size >> 2) * ((size & 3) == 0 ? 0u : 1u);
-  const Octets options =
-      choose_options(world, target, input, now_ms, (flags & wire::kSyn) != 0);
+  const Octets options = choose_options(world, target, input, now_ms, (flags & wire::kSyn) != 0);
   Octets segment = tcp_octets(target, seq, ack, flags, kWindows[edge >> 4 & 3], options, payload);
   std::uint8_t cut = 0;
   if (edge & 0x40) {
@@ -259,8 +274,10 @@ void icmp_arrives(World& world, Input& input) {
 void raw_arrives(World& world, Input& input) {
   world.taint();
   Octets frame;
-  for (const std::uint8_t octet : fuzz::kOurMac.octets) frame.push_back(static_cast<std::byte>(octet));
-  for (const std::uint8_t octet : input.take(input.u8())) frame.push_back(static_cast<std::byte>(octet));
+  for (const std::uint8_t octet : fuzz::kOurMac.octets)
+    frame.push_back(static_cast<std::byte>(octet));
+  for (const std::uint8_t octet : input.take(input.u8()))
+    frame.push_back(static_cast<std::byte>(octet));
   deliver(world, frame, 0);
 }
 
@@ -279,8 +296,9 @@ void arp_arrives(World& world) {
 
 void time_passes(World& world, std::uint8_t choice) {
   constexpr std::array<std::int64_t, 16> kMicroseconds = {
-      0,         1,         1'000,      10'000,     40'000,      100'000,     200'000,     1'000'000,
-      2'000'000, 5'000'000, 10'000'000, 32'000'000, 60'000'000, 130'000'000, 600'000'000, 86'400'000'000};
+      0,          1,           1'000,       10'000,        40'000,     100'000,
+      200'000,    1'000'000,   2'000'000,   5'000'000,     10'000'000, 32'000'000,
+      60'000'000, 130'000'000, 600'000'000, 86'400'000'000};
   world.advance(Duration::from_us(kMicroseconds[choice & 15]));
 }
 
@@ -288,28 +306,43 @@ void stream_call(World& world, Input& input) {
   const std::uint8_t choice = input.u8(), value = input.u8();
   Stream stream = world.remembered(choice >> 4);
   switch (choice & 15) {
-    case 0: return world.send(stream, value);
-    case 1: return world.send(stream, value * 32u);
-    case 2: return world.echo(stream, world.kept(value));
+    case 0:
+      return world.send(stream, value);
+    case 1:
+      return world.send(stream, value * 32u);
+    case 2:
+      return world.echo(stream, world.kept(value));
     case 3:
       if (auto data = stream.read()) {
         world.judge_received(stream, *data);
         if (value & 1) world.keep(std::move(*data));
       }
       return;
-    case 4: return static_cast<void>(stream.shutdown());
-    case 5: return static_cast<void>(stream.close());
-    case 6: return static_cast<void>(stream.abort());
-    case 7: return static_cast<void>(stream.pause_reading());
-    case 8: return static_cast<void>(stream.resume_reading());
-    case 9: return static_cast<void>(stream.set_nodelay((value & 1) != 0));
-    case 10: return static_cast<void>(stream.set_user_timeout(Duration::from_ms(value * 100)));
-    case 11: return static_cast<void>(stream.set_keepalive((value & 1) != 0));
-    case 12: return static_cast<void>(stream.set_timer(Duration::from_ms(value)));
-    case 13: return static_cast<void>(stream.set_trace((value & 1) != 0));
+    case 4:
+      return static_cast<void>(stream.shutdown());
+    case 5:
+      return static_cast<void>(stream.close());
+    case 6:
+      return static_cast<void>(stream.abort());
+    case 7:
+      return static_cast<void>(stream.pause_reading());
+    case 8:
+      return static_cast<void>(stream.resume_reading());
+    case 9:
+      return static_cast<void>(stream.set_nodelay((value & 1) != 0));
+    case 10:
+      return static_cast<void>(stream.set_user_timeout(Duration::from_ms(value * 100)));
+    case 11:
+      return static_cast<void>(stream.set_keepalive((value & 1) != 0));
+    case 12:
+      return static_cast<void>(stream.set_timer(Duration::from_ms(value)));
+    case 13:
+      return static_cast<void>(stream.set_trace((value & 1) != 0));
     case 14:
       return static_cast<void>(stream.set_handler((value & 1) != 0 ? &world.borrowed() : nullptr));
-    default: static_cast<void>(stream.info()); return world.kept(value).consume(value);
+    default:
+      static_cast<void>(stream.info());
+      return world.kept(value).consume(value);
   }
 }
 
@@ -320,13 +353,19 @@ void listener_call(World& world, Input& input) {
     case 0:
       if (const auto stream = listener.accept(&world.borrowed())) world.remember(*stream);
       return;
-    case 1: return static_cast<void>(listener.pause_accepting());
+    case 1:
+      return static_cast<void>(listener.pause_accepting());
     case 2:
-    case 3: return static_cast<void>(listener.resume_accepting());
-    case 4: return static_cast<void>(listener.close());
-    case 5: return world.listen(fuzz::kPushPort);
-    case 6: return world.listen(fuzz::kPullPort);
-    default: return static_cast<void>(listener.info());
+    case 3:
+      return static_cast<void>(listener.resume_accepting());
+    case 4:
+      return static_cast<void>(listener.close());
+    case 5:
+      return world.listen(fuzz::kPushPort);
+    case 6:
+      return world.listen(fuzz::kPullPort);
+    default:
+      return static_cast<void>(listener.info());
   }
 }
 
@@ -344,11 +383,16 @@ void connect(World& world, Input& input) {
 void resources(World& world, std::uint8_t choice) {
   const packet::Pools pools = world.stack().impl().pools;
   switch (choice & 7) {
-    case 0: return world.withhold(*pools.receive);
-    case 1: return world.withhold(*pools.control);
-    case 2: return world.withhold(*pools.indirect);
-    case 3: return world.stack().begin_drain(world.context().now);
-    default: return world.give_back();
+    case 0:
+      return world.withhold(*pools.receive);
+    case 1:
+      return world.withhold(*pools.control);
+    case 2:
+      return world.withhold(*pools.indirect);
+    case 3:
+      return world.stack().begin_drain(world.context().now);
+    default:
+      return world.give_back();
   }
 }
 
@@ -361,17 +405,37 @@ void step(World& world, Input& input) {
     case 2:
     case 3:
     case 4:
-    case 5: segment_arrives(world, input); break;
-    case 6: icmp_arrives(world, input); break;
-    case 7: raw_arrives(world, input); break;
-    case 8: time_passes(world, input.u8()); break;
-    case 9: world.transmit((operation >> 4 & 7) + 1u); break;
+    case 5:
+      segment_arrives(world, input);
+      break;
+    case 6:
+      icmp_arrives(world, input);
+      break;
+    case 7:
+      raw_arrives(world, input);
+      break;
+    case 8:
+      time_passes(world, input.u8());
+      break;
+    case 9:
+      world.transmit((operation >> 4 & 7) + 1u);
+      break;
     case 10:
-    case 11: stream_call(world, input); break;
-    case 12: listener_call(world, input); break;
-    case 13: connect(world, input); break;
-    case 14: resources(world, input.u8()); break;
-    default: arp_arrives(world); break;
+    case 11:
+      stream_call(world, input);
+      break;
+    case 12:
+      listener_call(world, input);
+      break;
+    case 13:
+      connect(world, input);
+      break;
+    case 14:
+      resources(world, input.u8());
+      break;
+    default:
+      arp_arrives(world);
+      break;
   }
   world.check();
   if ((operation & 0x80) == 0) return;

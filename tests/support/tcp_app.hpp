@@ -3,7 +3,6 @@
 // The application's side of a TcpRig: user calls with the checks that every test would repeat.
 
 #include <catch2/catch.hpp>
-
 #include <vector>
 
 #include "tcp/user_calls.hpp"
@@ -13,8 +12,10 @@ namespace sluice::support {
 
 inline ListenerHandle listen_on(TcpRig& rig, std::uint16_t port, std::uint32_t syn_backlog = 0,
                                 std::uint32_t accept_backlog = 0) {
-  const auto handle = tcp::listen(
-      rig.ctx(), {.address = {}, .port = Port{port}, .syn_backlog = syn_backlog, .accept_backlog = accept_backlog});
+  const auto handle = tcp::listen(rig.ctx(), {.address = {},
+                                              .port = Port{port},
+                                              .syn_backlog = syn_backlog,
+                                              .accept_backlog = accept_backlog});
   REQUIRE(handle.has_value());
   return *handle;
 }

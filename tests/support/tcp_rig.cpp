@@ -30,10 +30,13 @@ TestPools& shared_pools() {
   return *pools;
 }
 
-tcp::Keys rig_keys() { return {key_of(1), key_of(2), key_of(3), key_of(4)}; }
+tcp::Keys rig_keys() {
+  return {key_of(1), key_of(2), key_of(3), key_of(4)};
+}
 
 Instant time_of_iss(const tcp::FlowKey& flow, wire::SeqNum iss) {
-  const wire::SeqNum at_zero = tcp::initial_sequence_number(rig_keys().isn, flow, Instant::from_ns(0));
+  const wire::SeqNum at_zero =
+      tcp::initial_sequence_number(rig_keys().isn, flow, Instant::from_ns(0));
   const std::uint64_t clock = wire::seq_distance(at_zero, iss);
   // One turn of the ISN clock later, for a test may look back in time.
   return Instant::from_ns(static_cast<std::int64_t>((clock + (std::uint64_t{1} << 32)) * 4'000));
@@ -56,11 +59,14 @@ tcp::EngineConfig TcpRig::small_config() {
 
 TcpRig::TcpRig(const tcp::EngineConfig& config, Instant start, TestPools& pools)
     : pools_(pools), region_(make_region(config)), now_(start) {
-  engine_ = std::make_unique<tcp::Engine>(
-      config,
-      tcp::EngineDeps{.region = region_, .worker = 0, .pools = pools.pools(), .paths = path_, .keys = rig_keys(),
-                      .seed = 1},
-      start);
+  engine_ = std::make_unique<tcp::Engine>(config,
+                                          tcp::EngineDeps{.region = region_,
+                                                          .worker = 0,
+                                                          .pools = pools.pools(),
+                                                          .paths = path_,
+                                                          .keys = rig_keys(),
+                                                          .seed = 1},
+                                          start);
 }
 
 TcpRig::~TcpRig() = default;
@@ -192,7 +198,8 @@ TcpPeer::TcpPeer(TcpRig& rig, const Options& options)
       window(options.window),
       rig_(rig),
       options_(options),
-      flow_{rig.path().source, Ipv4Addr::from_octets(10, 0, 0, 1), options.local_port, options.remote_port} {}
+      flow_{rig.path().source, Ipv4Addr::from_octets(10, 0, 0, 1), options.local_port,
+            options.remote_port} {}
 
 std::uint32_t TcpPeer::ts_now() const {
   return static_cast<std::uint32_t>(rig_.now().ns() / 1'000'000) + 0xfffffff0u + ts_skew;
@@ -232,7 +239,8 @@ PeerSegment TcpPeer::segment(std::uint8_t flags, std::size_t payload) const {
 
 void TcpPeer::send(std::uint8_t flags, std::size_t payload) {
   const PeerSegment next = segment(flags, payload);
-  nxt += static_cast<std::uint32_t>(payload) + ((flags & wire::kSyn) ? 1u : 0u) + ((flags & wire::kFin) ? 1u : 0u);
+  nxt += static_cast<std::uint32_t>(payload) + ((flags & wire::kSyn) ? 1u : 0u) +
+         ((flags & wire::kFin) ? 1u : 0u);
   give(next);
 }
 

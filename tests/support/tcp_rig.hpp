@@ -41,14 +41,15 @@ struct PeerSegment {
 /// What the application of a connection was told.
 struct ToldEvent {
   std::uint32_t index;
-  std::uint8_t mask;  ///< app::Event
-  CloseReason reason; ///< With kClosed.
+  std::uint8_t mask;   ///< app::Event
+  CloseReason reason;  ///< With kClosed.
 };
 
 /// What the engine asks of the layers below: one path to everywhere.
 class OnePath final : public tcp::PathProvider {
  public:
-  Result<tcp::PathInfo, tcp::PathError> path_to(const IpAddr&, const IpAddr& preferred) const override {
+  Result<tcp::PathInfo, tcp::PathError> path_to(const IpAddr&,
+                                                const IpAddr& preferred) const override {
     if (error) return fail(*error);
     return tcp::PathInfo{preferred.is_unspecified() ? source : preferred, mtu};
   }
@@ -65,7 +66,8 @@ class TcpRig {
   /// Small tables and short limits; timestamps, SACK and window scaling on.
   static tcp::EngineConfig small_config();
 
-  explicit TcpRig(const tcp::EngineConfig& config = small_config(), Instant start = Instant::from_ns(1'000'000'000),
+  explicit TcpRig(const tcp::EngineConfig& config = small_config(),
+                  Instant start = Instant::from_ns(1'000'000'000),
                   TestPools& pools = shared_pools());
   ~TcpRig();
   TcpRig(const TcpRig&) = delete;

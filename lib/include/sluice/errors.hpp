@@ -7,27 +7,28 @@ namespace sluice {
 
 /// Why a call on a stream or listener did nothing. Misuse is a value, never a crash.
 enum class Error : std::uint8_t {
-  kStaleHandle,      ///< The connection or listener is gone; its slot may belong to another.
-  kNotConnected,     ///< The handshake is not complete yet.
-  kClosing,          ///< send() after shutdown() or close(), or a second one of these.
-  kReset,            ///< The connection ended by RST, ours or the peer's.
-  kTimedOut,         ///< The connection ended because the peer stayed silent.
-  kRefused,          ///< connect(): the peer answered RST.
-  kUnreachable,      ///< connect(): no route, no neighbour, or ICMP said so.
-  kWouldBlock,       ///< Nothing to read, no room to write, or nothing to accept now: not a fault.
-  kEndOfStream,      ///< read(): the peer sent FIN and every octet before it was read.
-  kNoBuffers,        ///< Out of mbufs or records: try again later.
+  kStaleHandle,   ///< The connection or listener is gone; its slot may belong to another.
+  kNotConnected,  ///< The handshake is not complete yet.
+  kClosing,       ///< send() after shutdown() or close(), or a second one of these.
+  kReset,         ///< The connection ended by RST, ours or the peer's.
+  kTimedOut,      ///< The connection ended because the peer stayed silent.
+  kRefused,       ///< connect(): the peer answered RST.
+  kUnreachable,   ///< connect(): no route, no neighbour, or ICMP said so.
+  kWouldBlock,    ///< Nothing to read, no room to write, or nothing to accept now: not a fault.
+  kEndOfStream,   ///< read(): the peer sent FIN and every octet before it was read.
+  kNoBuffers,     ///< Out of mbufs or records: try again later.
   kTooManyConnections,  ///< The worker's connection table is full.
-  kAddressInUse,     ///< listen(): that address and port; connect(): no free local port, or the 4-tuple.
-  kInvalidArgument,  ///< An option out of range, an address that is not ours, port 0.
-  kDraining,         ///< The runtime is shutting down.
+  kAddressInUse,        ///< listen(): that address and port; connect(): no free local port, or the
+                        ///< 4-tuple.
+  kInvalidArgument,     ///< An option out of range, an address that is not ours, port 0.
+  kDraining,            ///< The runtime is shutting down.
 };
 
 /// Why a stream ended; what StreamHandler::on_closed is told.
 enum class CloseReason : std::uint8_t {
-  kNormal,       ///< Both sides sent FIN, each was acknowledged (TIME-WAIT goes on without the stream).
-  kReset,        ///< The peer sent RST.
-  kRefused,      ///< connect(): RST in SYN-SENT.
+  kNormal,   ///< Both sides sent FIN, each was acknowledged (TIME-WAIT goes on without the stream).
+  kReset,    ///< The peer sent RST.
+  kRefused,  ///< connect(): RST in SYN-SENT.
   kUnreachable,  ///< No way to the peer while connecting.
   kTimedOut,     ///< Handshake, user timeout, or a closed connection that the peer never finished.
   kKeepalive,    ///< The peer did not answer keepalive probes.

@@ -35,8 +35,8 @@ class Listener {
   /// Takes the oldest established connection off the accept queue and gives it `handler`
   /// (borrowed, may be null and set later). kWouldBlock if none waits or accepting is paused.
   Result<Stream, Error> accept(StreamHandler* handler);
-  /// accept() gives kWouldBlock and on_acceptable stays away; the accept queue fills to its backlog,
-  /// after which last ACKs are ignored, so that clients retry.
+  /// accept() gives kWouldBlock and on_acceptable stays away; the accept queue fills to its
+  /// backlog, after which last ACKs are ignored, so that clients retry.
   Result<void, Error> pause_accepting();
   Result<void, Error> resume_accepting();
   /// No new connections; half-open ones go, waiting ones are reset, accepted ones stay.

@@ -63,7 +63,7 @@ class Runtime {
 
   /// Every worker listens; each connection gets its own Handler(args...). Throws SetupError.
   template <class Handler, class... Args>
-    requires std::derived_from<Handler, StreamHandler>
+  requires std::derived_from<Handler, StreamHandler>
   void listen(const ListenOptions& options, const Args&... args) {
     listen_each(options, [=]() -> std::unique_ptr<HandlerFactory> {
       return std::make_unique<FactoryOf<Handler, std::decay_t<Args>...>>(args...);
@@ -72,7 +72,8 @@ class Runtime {
   /// Every worker makes its own factory and listens with it. Throws SetupError.
   void listen_each(const ListenOptions& options,
                    const std::function<std::unique_ptr<HandlerFactory>()>& make_factory);
-  /// Runs `start` on each worker, on its thread, before it polls: to connect, set timers, pull-listen.
+  /// Runs `start` on each worker, on its thread, before it polls: to connect, set timers,
+  /// pull-listen.
   void on_worker_start(std::function<void(Worker)> start);
 
   /// Serves until SIGINT or SIGTERM, then drains: no new connections, FIN to idle ones, a
@@ -89,7 +90,8 @@ class Runtime {
     std::size_t object_size() const override { return sizeof(Handler); }
     std::size_t object_alignment() const override { return alignof(Handler); }
     StreamHandler* construct(void* memory) override {
-      return std::apply([&](const Args&... args) { return ::new (memory) Handler(args...); }, args_);
+      return std::apply([&](const Args&... args) { return ::new (memory) Handler(args...); },
+                        args_);
     }
 
    private:

@@ -13,7 +13,7 @@ namespace sluice {
 namespace stack {
 class Stack;
 class RxChain;
-}
+}  // namespace stack
 
 /// Octets received in order, in the very packets that brought them. Move-only. While it lives its
 /// buffers count against the connection's receive buffer: keep it as long as you like, and the

@@ -27,7 +27,7 @@ struct StreamInfo {
   Duration rttvar;
   Duration min_rtt;
   Duration rto;
-  std::uint32_t mss = 0;                ///< Octets of payload in a full segment that we send.
+  std::uint32_t mss = 0;  ///< Octets of payload in a full segment that we send.
   std::uint32_t cwnd_bytes = 0;
   std::uint32_t ssthresh_bytes = 0;
   std::uint32_t send_window_bytes = 0;  ///< What the peer offers.
@@ -70,10 +70,12 @@ class Stream {
   Result<void, Error> pause_reading();
   Result<void, Error> resume_reading();
 
-  Result<void, Error> set_handler(StreamHandler* handler);  ///< Borrowed; nullptr: events are dropped.
+  Result<void, Error> set_handler(
+      StreamHandler* handler);  ///< Borrowed; nullptr: events are dropped.
   StreamHandler* handler() const;
   Result<void, Error> set_nodelay(std::optional<bool> nodelay);  ///< nullopt: the config's default.
-  /// Gives up when sent octets stay unacknowledged this long (RFC 9293 3.8.3); zero: config default.
+  /// Gives up when sent octets stay unacknowledged this long (RFC 9293 3.8.3); zero: config
+  /// default.
   Result<void, Error> set_user_timeout(Duration limit);
   Result<void, Error> set_keepalive(bool on);
   /// on_timer once, after `delay`; replaces an earlier one. infinite(): none.
@@ -92,8 +94,8 @@ class Stream {
   friend class stack::Stack;
   friend class StreamHandler;
   Stream(stack::Stack* stack, ConnHandle handle) : stack_(stack), handle_(handle) {}
-  void unread(RxData data);    ///< What a push handler left goes back to the front.
-  bool take_end_of_stream();   ///< True once: the end is reached and nobody was told.
+  void unread(RxData data);   ///< What a push handler left goes back to the front.
+  bool take_end_of_stream();  ///< True once: the end is reached and nobody was told.
   stack::Stack* stack_ = nullptr;
   ConnHandle handle_;
 };

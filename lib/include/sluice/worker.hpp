@@ -12,7 +12,8 @@
 
 namespace sluice {
 
-/// An application timer that is not a stream's. Borrowed by the worker until it fired or is cancelled.
+/// An application timer that is not a stream's. Borrowed by the worker until it fired or is
+/// cancelled.
 class TimerHandler {
  public:
   virtual ~TimerHandler() = default;
@@ -52,7 +53,8 @@ class Worker {
   /// Pull: `handler` (borrowed) hears when connections wait.
   Result<Listener, Error> listen(const ListenOptions& options, ListenerHandler& handler);
   /// Push: each connection is accepted at once and gets a handler made by `factory` (owned).
-  Result<Listener, Error> listen(const ListenOptions& options, std::unique_ptr<HandlerFactory> factory);
+  Result<Listener, Error> listen(const ListenOptions& options,
+                                 std::unique_ptr<HandlerFactory> factory);
   /// Begins a connection; `handler` (borrowed) hears on_open, or on_closed with the reason.
   Result<Stream, Error> connect(const ConnectOptions& options, StreamHandler* handler);
 

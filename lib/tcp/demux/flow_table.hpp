@@ -45,6 +45,9 @@ class FlowRef {
 /// compares keys, since the table holds none.
 class FlowTable {
  public:
+  /// Memory an entry costs at the design load, rounded up.
+  static constexpr std::size_t kOctetsPerEntry = 10;
+
   /// Room for `capacity` entries at a load of at most 70 %.
   explicit FlowTable(std::uint32_t capacity)
       : bucket_count_(std::bit_ceil(std::max<std::uint32_t>(capacity / 7 + 1, 4))),

@@ -71,8 +71,8 @@ void advance_una(Context& ctx, std::uint32_t index, const Segment& segment) {
 /// RFC 5681 2: what counts as a duplicate ACK.
 bool is_duplicate_ack(const Tcb& block, const Segment& segment, std::uint32_t window_before) {
   // The answers to window probes repeat the ACK, too: nothing was lost.
-  return !block.has(kPersisting) && segment.ack() == block.snd.una && flight_size(block) > 0 && segment.length() == 0 &&
-         block.snd.wnd == window_before;
+  return !block.has(kPersisting) && segment.ack() == block.snd.una && flight_size(block) > 0 &&
+         segment.length() == 0 && block.snd.wnd == window_before;
 }
 
 void leave_persist_if_open(Context& ctx, std::uint32_t index) {

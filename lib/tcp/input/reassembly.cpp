@@ -232,4 +232,18 @@ TextResult take_text(Context& ctx, std::uint32_t index, Segment& segment) {
   return result;
 }
 
+void discard_out_of_order(Context& ctx, Tcb& block) {
+  ReceiveRecord* const record = ctx.receive_record(block);
+  if (record == nullptr) return;
+  while (record->first_packet != nullptr) {
+    rte_mbuf* const packet = record->first_packet;
+    record->first_packet = note_of(packet).next_packet;
+    rte_pktmbuf_free(packet);
+  }
+  ctx.reassembly_segments -= record->packets;
+  record->packets = record->bytes = 0;
+  record->sack_count = 0;
+  if (record->ready.is_empty()) ctx.drop_receive_record(block);
+}
+
 }  // namespace sluice::tcp

@@ -16,4 +16,7 @@ struct TextResult {
 /// afterwards.
 TextResult take_text(Context& ctx, std::uint32_t index, Segment& segment);
 
+/// The FIN was taken: nothing can lie behind it, whatever a broken peer sent.
+void discard_out_of_order(Context& ctx, Tcb& block);
+
 }  // namespace sluice::tcp

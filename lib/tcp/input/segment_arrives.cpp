@@ -197,6 +197,7 @@ Outcome process_text(Context& ctx, std::uint32_t index, Segment& segment, bool& 
 void process_fin(Context& ctx, std::uint32_t index) {
   Tcb& block = ctx.tcb(index);
   block.rcv.nxt += 1;
+  discard_out_of_order(ctx, block);
   if (wire::seq_gt(block.rcv.nxt, block.rcv.adv)) block.rcv.adv = block.rcv.nxt;
   block.set(kFinReceived);
   if (block.has(kUrgentPending) && wire::seq_leq(block.rcv_up, block.rcv.nxt))

@@ -294,7 +294,7 @@ bool send_new(Context& ctx, std::uint32_t index, Burst& burst, std::size_t turn_
   if (unsent > 0) {
     if (flight_size(block) == 0 && !ctx.is_armed(block, kTimerRetransmit)) {
       //= rfc9293#3.8.6.1 MUST-35, SHLD-29  only the peer's window can hold us with nothing in
-      //flight
+      // flight
       block.set(kPersisting);
       block.unacked_since = ctx.tick;
       ctx.arm(index, kTimerRetransmit,

@@ -23,7 +23,7 @@ bool on_duplicate_ack(Tcb& block, SendRecord& record) {
   //= rfc6582#3.2  step 2: not for ACKs that a retransmission's duplicates caused
   if (record.has_recover && wire::seq_lt(block.snd.una, record.recover)) {
     //= rfc6582#4.1  octets that the peer had already would have moved the last ACK far ahead: a
-    //short
+    // short
     // step says that a retransmission was lost, and waiting for the timer again would be in vain
     const bool is_lost_again =
         block.cwnd > block.snd_mss && record.last_advance <= 4u * block.snd_mss;
