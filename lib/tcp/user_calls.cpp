@@ -277,7 +277,7 @@ Result<void, Error> abort(Context& ctx, ConnHandle handle, CloseReason reason) {
   }
   //= rfc9293#3.10.5
   //= rfc9293#3.10.5 exception: RST in CLOSING and LAST-ACK too, for what we sent is unacknowledged
-  //there
+  // there
   if (block.state != State::kSynSent) send_reset(ctx, index);
   ctx.close(index, reason);
   // Whoever called has let go: only on_closed is left for it.

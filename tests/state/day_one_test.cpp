@@ -16,8 +16,10 @@ using wire::kFin;
 using wire::kPsh;
 using wire::kRst;
 
-/// The engine sends `count` octets while the peer acknowledges each burst; what the peer got, in order.
-std::vector<std::byte> pull(TcpRig& rig, TcpPeer& peer, ConnHandle connection, std::span<const std::byte> octets) {
+/// The engine sends `count` octets while the peer acknowledges each burst; what the peer got, in
+/// order.
+std::vector<std::byte> pull(TcpRig& rig, TcpPeer& peer, ConnHandle connection,
+                            std::span<const std::byte> octets) {
   std::vector<std::byte> got;
   const wire::SeqNum first = peer.una;
   std::size_t given = 0;
@@ -82,7 +84,8 @@ TEST_CASE("a data offset beyond the segment is one counted drop", "[tcp][day-one
   require_nothing_left(rig);
 }
 
-TEST_CASE("a FIN on an out-of-order segment takes effect when the gap is filled, and not before", "[tcp][day-one]") {
+TEST_CASE("a FIN on an out-of-order segment takes effect when the gap is filled, and not before",
+          "[tcp][day-one]") {
   TcpRig rig;
   TcpPeer peer(rig);
   const ConnHandle connection = establish(rig, peer);
@@ -106,7 +109,8 @@ TEST_CASE("a FIN on an out-of-order segment takes effect when the gap is filled,
   require_nothing_left(rig);
 }
 
-TEST_CASE("a window update that is lost after a zero window is made good by persist probes", "[tcp][day-one]") {
+TEST_CASE("a window update that is lost after a zero window is made good by persist probes",
+          "[tcp][day-one]") {
   TcpRig rig;
   TcpPeer peer(rig);
   const ConnHandle connection = establish(rig, peer);
@@ -161,7 +165,8 @@ TEST_CASE("an old segment does not shrink the send window", "[tcp][day-one]") {
   require_nothing_left(rig);
 }
 
-TEST_CASE("a RST behind a gap is challenged; the one at RCV.NXT then frees what was kept", "[tcp][day-one]") {
+TEST_CASE("a RST behind a gap is challenged; the one at RCV.NXT then frees what was kept",
+          "[tcp][day-one]") {
   TcpRig rig;
   TcpPeer peer(rig);
   const ConnHandle connection = establish(rig, peer);
@@ -184,8 +189,10 @@ TEST_CASE("a RST behind a gap is challenged; the one at RCV.NXT then frees what 
   require_nothing_left(rig);
 }
 
-TEST_CASE("sequence numbers, timestamps and a window of 1 GB may wrap in mid-stream", "[tcp][day-one]") {
-  const tcp::FlowKey flow{Ipv4Addr::from_octets(10, 0, 0, 2), Ipv4Addr::from_octets(10, 0, 0, 1), Port{80}, Port{40000}};
+TEST_CASE("sequence numbers, timestamps and a window of 1 GB may wrap in mid-stream",
+          "[tcp][day-one]") {
+  const tcp::FlowKey flow{Ipv4Addr::from_octets(10, 0, 0, 2), Ipv4Addr::from_octets(10, 0, 0, 1),
+                          Port{80}, Port{40000}};
   TcpRig rig(TcpRig::small_config(), time_of_iss(flow, wire::SeqNum{0u - 50'000}));
   TcpPeer peer(rig, {.iss = wire::SeqNum{0u - 30'000}, .window = 65535, .window_scale = 14});
   const auto now_ms = static_cast<std::uint32_t>(rig.now().ns() / 1'000'000);
@@ -207,7 +214,8 @@ TEST_CASE("sequence numbers, timestamps and a window of 1 GB may wrap in mid-str
   require_nothing_left(rig);
 }
 
-TEST_CASE("a pure ACK that repeats the ACK but opens the window is an update and no duplicate", "[tcp][day-one]") {
+TEST_CASE("a pure ACK that repeats the ACK but opens the window is an update and no duplicate",
+          "[tcp][day-one]") {
   tcp::EngineConfig config = TcpRig::small_config();
   config.nodelay = true;
   TcpRig rig(config);
@@ -220,7 +228,8 @@ TEST_CASE("a pure ACK that repeats the ACK but opens the window is an update and
   const wire::SeqNum sent = peer.una;
   CHECK(wire::seq_distance(una, sent) <= 2000);
   peer.una = una;  // nothing is acknowledged
-  for (const std::uint16_t window : {std::uint16_t{4000}, std::uint16_t{5000}, std::uint16_t{6000}, std::uint16_t{7000}}) {
+  for (const std::uint16_t window :
+       {std::uint16_t{4000}, std::uint16_t{5000}, std::uint16_t{6000}, std::uint16_t{7000}}) {
     peer.window = window;
     peer.acknowledge();
   }
@@ -246,7 +255,8 @@ TEST_CASE("syn_backlog counts half-open entries, not established connections", "
   require_nothing_left(rig);
 }
 
-TEST_CASE("the round-trip time is measured without timestamps, and never from what was sent twice", "[tcp][day-one]") {
+TEST_CASE("the round-trip time is measured without timestamps, and never from what was sent twice",
+          "[tcp][day-one]") {
   TcpRig rig;
   TcpPeer peer(rig, {.timestamps = false});
   const ListenerHandle listener = listen_on(rig, 80);
@@ -272,7 +282,8 @@ TEST_CASE("the round-trip time is measured without timestamps, and never from wh
   require_nothing_left(rig);
 }
 
-TEST_CASE("a connection survives that all mbufs are gone, and goes on when they are back", "[tcp][day-one]") {
+TEST_CASE("a connection survives that all mbufs are gone, and goes on when they are back",
+          "[tcp][day-one]") {
   TcpRig rig;
   TcpPeer peer(rig);
   const ConnHandle connection = establish(rig, peer);

@@ -75,7 +75,8 @@ CallResult call_connection(Fixture& fixture, Call&& call) {
 }
 
 CallResult call_receive(Fixture& fixture) {
-  auto octets = tcp::receive(fixture.rig.ctx(), fixture.connection.is_none() ? ConnHandle{0, 1} : fixture.connection);
+  auto octets = tcp::receive(fixture.rig.ctx(),
+                             fixture.connection.is_none() ? ConnHandle{0, 1} : fixture.connection);
   CallResult call = result_of(octets);
   if (octets) {
     call.value = octets->bytes();
@@ -85,7 +86,8 @@ CallResult call_receive(Fixture& fixture) {
 }
 
 CallResult call_send(Fixture& fixture) {
-  const auto taken = tcp::send(fixture.rig.ctx(), fixture.connection.is_none() ? ConnHandle{0, 1} : fixture.connection,
+  const auto taken = tcp::send(fixture.rig.ctx(),
+                               fixture.connection.is_none() ? ConnHandle{0, 1} : fixture.connection,
                                support::pattern(10));
   CallResult call = result_of(taken);
   if (taken) call.value = static_cast<std::uint32_t>(*taken);
@@ -97,19 +99,27 @@ CallResult perform_call(Event event, Fixture& fixture) {
   const tcp::FlowKey flow = fixture_flow();
   switch (event) {
     case Event::kCallOpen:
-      return result_of(tcp::open(ctx, {.remote = {flow.remote, flow.remote_port}, .local = {}, .local_port = flow.local_port}));
-    case Event::kCallListen: return result_of(tcp::listen(ctx, {.address = {}, .port = flow.local_port}));
-    case Event::kCallSend: return call_send(fixture);
-    case Event::kCallReceive: return call_receive(fixture);
+      return result_of(tcp::open(
+          ctx,
+          {.remote = {flow.remote, flow.remote_port}, .local = {}, .local_port = flow.local_port}));
+    case Event::kCallListen:
+      return result_of(tcp::listen(ctx, {.address = {}, .port = flow.local_port}));
+    case Event::kCallSend:
+      return call_send(fixture);
+    case Event::kCallReceive:
+      return call_receive(fixture);
     case Event::kCallShutdown:
-      return call_connection(fixture, [&](ConnHandle handle) { return result_of(tcp::shutdown(ctx, handle)); });
+      return call_connection(
+          fixture, [&](ConnHandle handle) { return result_of(tcp::shutdown(ctx, handle)); });
     case Event::kCallClose:
-      return call_connection(fixture, [&](ConnHandle handle) { return result_of(tcp::close(ctx, handle)); });
+      return call_connection(fixture,
+                             [&](ConnHandle handle) { return result_of(tcp::close(ctx, handle)); });
     case Event::kCallAbort:
       return call_connection(fixture, [&](ConnHandle handle) {
         return result_of(tcp::abort(ctx, handle, CloseReason::kAborted));
       });
-    default: return result_of(tcp::accept(ctx, fixture.listener));
+    default:
+      return result_of(tcp::accept(ctx, fixture.listener));
   }
 }
 
@@ -120,18 +130,23 @@ bool perform_timer(Event event, Fixture& fixture) {
   constexpr Duration kLimit = Duration::from_s(3 * 3600);
   switch (event) {
     case Event::kRetransmitTimer: {
-      const auto fired = [&metrics] { return metrics.of(TimerKind::kRetransmit) + metrics.of(TimerKind::kConnect); };
+      const auto fired = [&metrics] {
+        return metrics.of(TimerKind::kRetransmit) + metrics.of(TimerKind::kConnect);
+      };
       return rig.run_to([&] { return fired() > 0; }, kLimit);
     }
-    case Event::kPersistTimer: return fire(fixture, TimerKind::kPersist, kLimit);
+    case Event::kPersistTimer:
+      return fire(fixture, TimerKind::kPersist, kLimit);
     case Event::kDelayedAckTimer:
       fixture.peer.give(segment_of(Event::kData, fixture));
       static_cast<void>(rig.take_sent());
       return fire(fixture, TimerKind::kDelayedAck, kLimit);
-    case Event::kKeepaliveTimer: return fire(fixture, TimerKind::kKeepalive, kLimit);
+    case Event::kKeepaliveTimer:
+      return fire(fixture, TimerKind::kKeepalive, kLimit);
     case Event::kUserTimeout: {
       const auto ended = [&metrics] {
-        return metrics.of(telemetry::Counter::kUserTimeouts) + metrics.of(telemetry::Counter::kConnectTimedOut) +
+        return metrics.of(telemetry::Counter::kUserTimeouts) +
+               metrics.of(telemetry::Counter::kConnectTimedOut) +
                metrics.of(telemetry::Counter::kHalfOpenExpired);
       };
       return rig.run_to([&] { return ended() > 0; }, kLimit);
@@ -139,8 +154,10 @@ bool perform_timer(Event event, Fixture& fixture) {
     case Event::kFinWait2Timer:
       SLUICE_ASSERT(tcp::close(ctx, fixture.connection).has_value());
       return fire(fixture, TimerKind::kFinWait2, kLimit);
-    case Event::kSynAckTimer: return fire(fixture, TimerKind::kSynAck, kLimit);
-    case Event::kTimeWaitTimer: return fire(fixture, TimerKind::kTimeWait, kLimit);
+    case Event::kSynAckTimer:
+      return fire(fixture, TimerKind::kSynAck, kLimit);
+    case Event::kTimeWaitTimer:
+      return fire(fixture, TimerKind::kTimeWait, kLimit);
     default:
       ctx.touch(fixture.connection.index);
       ctx.arm(fixture.connection.index, tcp::kTimerApplication, ctx.tick + 5);
@@ -150,9 +167,15 @@ bool perform_timer(Event event, Fixture& fixture) {
 
 }  // namespace
 
-std::string_view name_of(Event event) { return kNames[static_cast<std::size_t>(event)]; }
-std::span<const Event> all_events() { return kEvents; }
-bool is_segment(Event event) { return static_cast<std::size_t>(event) < kSegmentEvents; }
+std::string_view name_of(Event event) {
+  return kNames[static_cast<std::size_t>(event)];
+}
+std::span<const Event> all_events() {
+  return kEvents;
+}
+bool is_segment(Event event) {
+  return static_cast<std::size_t>(event) < kSegmentEvents;
+}
 
 Way way_of(Event event) {
   if (event == Event::kPersistTimer) return Way::kHeldBack;
@@ -173,69 +196,133 @@ PeerSegment segment_of(Event event, const Fixture& fixture) {
   const SeqNum una = fixture.snd_una, nxt = fixture.snd_nxt, ack = fixture.honest_ack;
   const SeqNum too_old = una - fixture.largest_window - 1;
   const auto build = [&](const Recipe& recipe) { return make(fixture, recipe); };
-  constexpr std::uint8_t kNone = 0, kSynAckFlags = kSyn | kAck, kFinFlags = kFin | kAck, kUrgFlags = kUrg | kAck;
+  constexpr std::uint8_t kNone = 0, kSynAckFlags = kSyn | kAck, kFinFlags = kFin | kAck,
+                         kUrgFlags = kUrg | kAck;
   switch (event) {
-    case Event::kSyn: return build({kSyn, rcv, ack});
-    case Event::kSynGap: return build({kSyn, rcv + kGap, ack});
-    case Event::kSynOld: return build({kSyn, rcv - 1, ack});
-    case Event::kSynAck: return build({kSynAckFlags, rcv, nxt});
-    case Event::kSynAckGap: return build({kSynAckFlags, rcv + kGap, nxt});
-    case Event::kSynAckOld: return build({kSynAckFlags, rcv - 1, nxt});
-    case Event::kSynAckBeyond: return build({kSynAckFlags, rcv, nxt + 1});
-    case Event::kAckOld: return build({kAck, rcv, una - 1});
-    case Event::kAckOldGap: return build({kAck, rcv + kGap, una - 1});
-    case Event::kAckTooOld: return build({kAck, rcv, too_old});
-    case Event::kAckTooOldGap: return build({kAck, rcv + kGap, too_old});
-    case Event::kAckDuplicate: return build({kAck, rcv, una});
-    case Event::kAckDuplicateGap: return build({kAck, rcv + kGap, una});
-    case Event::kAckNew: return build({kAck, rcv, nxt});
-    case Event::kAckNewGap: return build({kAck, rcv + kGap, nxt});
-    case Event::kAckBeyond: return build({kAck, rcv, nxt + 1});
-    case Event::kAckBeyondGap: return build({kAck, rcv + kGap, nxt + 1});
-    case Event::kData: return build({kAck, rcv, ack, kPayload});
-    case Event::kDataGap: return build({kAck, rcv + kGap, ack, kPayload});
-    case Event::kDataLeft: return build({kAck, rcv - 50, ack, kPayload});
-    case Event::kDataRight: return build({kAck, right - 50, ack, kPayload});
-    case Event::kDataOutsideLeft: return build({kAck, rcv - 100, ack, kPayload});
-    case Event::kDataOutsideRight: return build({kAck, right, ack, kPayload});
-    case Event::kDataNoAck: return build({kNone, rcv, ack, kPayload});
-    case Event::kFin: return build({kFinFlags, rcv, ack});
-    case Event::kFinGap: return build({kFinFlags, rcv + kGap, ack});
-    case Event::kFinData: return build({kFinFlags, rcv, ack, kPayload});
-    case Event::kFinDataGap: return build({kFinFlags, rcv + kGap, ack, kPayload});
-    case Event::kFinOld: return build({kFinFlags, rcv - 1, ack});
-    case Event::kFinOutside: return build({kFinFlags, right + 1, ack});
-    case Event::kFinAckNew: return build({kFinFlags, rcv, nxt});
-    case Event::kRst: return build({kRst, rcv, ack});
-    case Event::kRstAck: return build({kRst | kAck, rcv, nxt});
-    case Event::kRstGap: return build({kRst, rcv + kGap, ack});
-    case Event::kRstOutsideLeft: return build({kRst, rcv - 1, ack});
-    case Event::kRstOutsideRight: return build({kRst, right, ack});
-    case Event::kUrg: return build({kUrgFlags, rcv, ack, kPayload, 50});
-    case Event::kUrgGap: return build({kUrgFlags, rcv + kGap, ack, kPayload, 50});
-    case Event::kUrgNoData: return build({kUrgFlags, rcv, ack, 0, 50});
-    case Event::kUrgOld: return build({kUrgFlags, rcv - 100, ack, kPayload, 10});
-    case Event::kOldTimestampAck: return build({.flags = kAck, .seq = rcv, .ack = ack, .stamp = Stamp::kOld});
-    case Event::kOldTimestampAckGap: return build({.flags = kAck, .seq = rcv + kGap, .ack = ack, .stamp = Stamp::kOld});
+    case Event::kSyn:
+      return build({kSyn, rcv, ack});
+    case Event::kSynGap:
+      return build({kSyn, rcv + kGap, ack});
+    case Event::kSynOld:
+      return build({kSyn, rcv - 1, ack});
+    case Event::kSynAck:
+      return build({kSynAckFlags, rcv, nxt});
+    case Event::kSynAckGap:
+      return build({kSynAckFlags, rcv + kGap, nxt});
+    case Event::kSynAckOld:
+      return build({kSynAckFlags, rcv - 1, nxt});
+    case Event::kSynAckBeyond:
+      return build({kSynAckFlags, rcv, nxt + 1});
+    case Event::kAckOld:
+      return build({kAck, rcv, una - 1});
+    case Event::kAckOldGap:
+      return build({kAck, rcv + kGap, una - 1});
+    case Event::kAckTooOld:
+      return build({kAck, rcv, too_old});
+    case Event::kAckTooOldGap:
+      return build({kAck, rcv + kGap, too_old});
+    case Event::kAckDuplicate:
+      return build({kAck, rcv, una});
+    case Event::kAckDuplicateGap:
+      return build({kAck, rcv + kGap, una});
+    case Event::kAckNew:
+      return build({kAck, rcv, nxt});
+    case Event::kAckNewGap:
+      return build({kAck, rcv + kGap, nxt});
+    case Event::kAckBeyond:
+      return build({kAck, rcv, nxt + 1});
+    case Event::kAckBeyondGap:
+      return build({kAck, rcv + kGap, nxt + 1});
+    case Event::kData:
+      return build({kAck, rcv, ack, kPayload});
+    case Event::kDataGap:
+      return build({kAck, rcv + kGap, ack, kPayload});
+    case Event::kDataLeft:
+      return build({kAck, rcv - 50, ack, kPayload});
+    case Event::kDataRight:
+      return build({kAck, right - 50, ack, kPayload});
+    case Event::kDataOutsideLeft:
+      return build({kAck, rcv - 100, ack, kPayload});
+    case Event::kDataOutsideRight:
+      return build({kAck, right, ack, kPayload});
+    case Event::kDataNoAck:
+      return build({kNone, rcv, ack, kPayload});
+    case Event::kFin:
+      return build({kFinFlags, rcv, ack});
+    case Event::kFinGap:
+      return build({kFinFlags, rcv + kGap, ack});
+    case Event::kFinData:
+      return build({kFinFlags, rcv, ack, kPayload});
+    case Event::kFinDataGap:
+      return build({kFinFlags, rcv + kGap, ack, kPayload});
+    case Event::kFinOld:
+      return build({kFinFlags, rcv - 1, ack});
+    case Event::kFinOutside:
+      return build({kFinFlags, right + 1, ack});
+    case Event::kFinAckNew:
+      return build({kFinFlags, rcv, nxt});
+    case Event::kRst:
+      return build({kRst, rcv, ack});
+    case Event::kRstAck:
+      return build({kRst | kAck, rcv, nxt});
+    case Event::kRstGap:
+      return build({kRst, rcv + kGap, ack});
+    case Event::kRstOutsideLeft:
+      return build({kRst, rcv - 1, ack});
+    case Event::kRstOutsideRight:
+      return build({kRst, right, ack});
+    case Event::kUrg:
+      return build({kUrgFlags, rcv, ack, kPayload, 50});
+    case Event::kUrgGap:
+      return build({kUrgFlags, rcv + kGap, ack, kPayload, 50});
+    case Event::kUrgNoData:
+      return build({kUrgFlags, rcv, ack, 0, 50});
+    case Event::kUrgOld:
+      return build({kUrgFlags, rcv - 100, ack, kPayload, 10});
+    case Event::kOldTimestampAck:
+      return build({.flags = kAck, .seq = rcv, .ack = ack, .stamp = Stamp::kOld});
+    case Event::kOldTimestampAckGap:
+      return build({.flags = kAck, .seq = rcv + kGap, .ack = ack, .stamp = Stamp::kOld});
     case Event::kOldTimestampData:
-      return build({.flags = kAck, .seq = rcv, .ack = ack, .payload = kPayload, .stamp = Stamp::kOld});
+      return build(
+          {.flags = kAck, .seq = rcv, .ack = ack, .payload = kPayload, .stamp = Stamp::kOld});
     case Event::kOldTimestampDataGap:
-      return build({.flags = kAck, .seq = rcv + kGap, .ack = ack, .payload = kPayload, .stamp = Stamp::kOld});
-    case Event::kOldTimestampFin: return build({.flags = kFinFlags, .seq = rcv, .ack = ack, .stamp = Stamp::kOld});
-    case Event::kOldTimestampRst: return build({.flags = kRst, .seq = rcv, .ack = ack, .stamp = Stamp::kOld});
-    case Event::kOldTimestampSyn: return build({.flags = kSyn, .seq = rcv, .ack = ack, .stamp = Stamp::kOld});
-    case Event::kNoTimestampAck: return build({.flags = kAck, .seq = rcv, .ack = ack, .stamp = Stamp::kNone});
-    case Event::kNoTimestampAckGap: return build({.flags = kAck, .seq = rcv + kGap, .ack = ack, .stamp = Stamp::kNone});
+      return build({.flags = kAck,
+                    .seq = rcv + kGap,
+                    .ack = ack,
+                    .payload = kPayload,
+                    .stamp = Stamp::kOld});
+    case Event::kOldTimestampFin:
+      return build({.flags = kFinFlags, .seq = rcv, .ack = ack, .stamp = Stamp::kOld});
+    case Event::kOldTimestampRst:
+      return build({.flags = kRst, .seq = rcv, .ack = ack, .stamp = Stamp::kOld});
+    case Event::kOldTimestampSyn:
+      return build({.flags = kSyn, .seq = rcv, .ack = ack, .stamp = Stamp::kOld});
+    case Event::kNoTimestampAck:
+      return build({.flags = kAck, .seq = rcv, .ack = ack, .stamp = Stamp::kNone});
+    case Event::kNoTimestampAckGap:
+      return build({.flags = kAck, .seq = rcv + kGap, .ack = ack, .stamp = Stamp::kNone});
     case Event::kNoTimestampData:
-      return build({.flags = kAck, .seq = rcv, .ack = ack, .payload = kPayload, .stamp = Stamp::kNone});
+      return build(
+          {.flags = kAck, .seq = rcv, .ack = ack, .payload = kPayload, .stamp = Stamp::kNone});
     case Event::kNoTimestampDataGap:
-      return build({.flags = kAck, .seq = rcv + kGap, .ack = ack, .payload = kPayload, .stamp = Stamp::kNone});
-    case Event::kNoTimestampFin: return build({.flags = kFinFlags, .seq = rcv, .ack = ack, .stamp = Stamp::kNone});
-    case Event::kNoTimestampRst: return build({.flags = kRst, .seq = rcv, .ack = ack, .stamp = Stamp::kNone});
-    case Event::kZeroWindow: return build({.flags = kAck, .seq = rcv, .ack = ack, .window = 0});
-    case Event::kZeroWindowGap: return build({.flags = kAck, .seq = rcv + kGap, .ack = ack, .window = 0});
-    case Event::kZeroWindowNew: return build({.flags = kAck, .seq = rcv, .ack = nxt, .window = 0});
-    default: break;
+      return build({.flags = kAck,
+                    .seq = rcv + kGap,
+                    .ack = ack,
+                    .payload = kPayload,
+                    .stamp = Stamp::kNone});
+    case Event::kNoTimestampFin:
+      return build({.flags = kFinFlags, .seq = rcv, .ack = ack, .stamp = Stamp::kNone});
+    case Event::kNoTimestampRst:
+      return build({.flags = kRst, .seq = rcv, .ack = ack, .stamp = Stamp::kNone});
+    case Event::kZeroWindow:
+      return build({.flags = kAck, .seq = rcv, .ack = ack, .window = 0});
+    case Event::kZeroWindowGap:
+      return build({.flags = kAck, .seq = rcv + kGap, .ack = ack, .window = 0});
+    case Event::kZeroWindowNew:
+      return build({.flags = kAck, .seq = rcv, .ack = nxt, .window = 0});
+    default:
+      break;
   }
   SLUICE_ASSERT(!is_segment(event));
   return {};

@@ -9,10 +9,13 @@ namespace {
 using support::TcpPeer;
 using support::TcpRig;
 
-constexpr Duration kPause = Duration::from_ms(10);  // between fixture and event: clocks have moved on
+constexpr Duration kPause =
+    Duration::from_ms(10);  // between fixture and event: clocks have moved on
 constexpr Port kLocal{80}, kRemote{40000};
 
-bool comes_from_listener(Row row) { return row != Row::kClosed && row != Row::kSynSent && row != Row::kSynReceived; }
+bool comes_from_listener(Row row) {
+  return row != Row::kClosed && row != Row::kSynSent && row != Row::kSynReceived;
+}
 
 Instant start_of(Row row, const Isns& isns) {
   const Instant at = support::time_of_iss(fixture_flow(), isns.ours);
@@ -22,9 +25,18 @@ Instant start_of(Row row, const Isns& isns) {
 }  // namespace
 
 std::string_view name_of(Row row) {
-  static constexpr std::string_view kNames[kRowCount] = {
-      "CLOSED",      "LISTEN",     "SYN-SENT",   "SYN-RECEIVED (half-open)", "SYN-RECEIVED (TCB)", "ESTABLISHED",
-      "FIN-WAIT-1",  "FIN-WAIT-2", "CLOSE-WAIT", "CLOSING",                  "LAST-ACK",           "TIME-WAIT"};
+  static constexpr std::string_view kNames[kRowCount] = {"CLOSED",
+                                                         "LISTEN",
+                                                         "SYN-SENT",
+                                                         "SYN-RECEIVED (half-open)",
+                                                         "SYN-RECEIVED (TCB)",
+                                                         "ESTABLISHED",
+                                                         "FIN-WAIT-1",
+                                                         "FIN-WAIT-2",
+                                                         "CLOSE-WAIT",
+                                                         "CLOSING",
+                                                         "LAST-ACK",
+                                                         "TIME-WAIT"};
   return kNames[static_cast<std::size_t>(row)];
 }
 
@@ -55,7 +67,8 @@ void Fixture::reach(Row row, const Isns& isns, Way way) {
   }
   if (row == Row::kClosed || row == Row::kListen) return;
   if (row == Row::kSynSent || row == Row::kSynReceived) {
-    const auto handle = tcp::open(rig.ctx(), {.remote = {fixture_flow().remote, kRemote}, .local = {}, .local_port = kLocal});
+    const auto handle = tcp::open(
+        rig.ctx(), {.remote = {fixture_flow().remote, kRemote}, .local = {}, .local_port = kLocal});
     SLUICE_ASSERT(handle.has_value());
     connection = *handle;
     rig.settle();
@@ -162,23 +175,35 @@ Row Fixture::row_now(Row before) {
   const tcp::FlowKey& flow = peer.flow();
   const tcp::FlowRef ref = ctx.find_flow(flow, ctx.hash_of(flow));
   if (ref.is_none()) {
-    const bool had_none = before == Row::kClosed || before == Row::kListen || before == Row::kHalfOpen;
+    const bool had_none =
+        before == Row::kClosed || before == Row::kListen || before == Row::kHalfOpen;
     return had_none && ctx.listeners.is_listening(kLocal) ? Row::kListen : Row::kClosed;
   }
   if (ref.kind() == tcp::FlowRef::kHalfOpen) return Row::kHalfOpen;
   if (ref.kind() != tcp::FlowRef::kConnection) return Row::kTimeWait;
   switch (ctx.tcb(ref.index()).state) {
-    case tcp::State::kClosed: return Row::kClosed;
-    case tcp::State::kListen: return Row::kListen;
-    case tcp::State::kSynSent: return Row::kSynSent;
-    case tcp::State::kSynReceived: return Row::kSynReceived;
-    case tcp::State::kEstablished: return Row::kEstablished;
-    case tcp::State::kFinWait1: return Row::kFinWait1;
-    case tcp::State::kFinWait2: return Row::kFinWait2;
-    case tcp::State::kCloseWait: return Row::kCloseWait;
-    case tcp::State::kClosing: return Row::kClosing;
-    case tcp::State::kLastAck: return Row::kLastAck;
-    case tcp::State::kTimeWait: return Row::kTimeWait;
+    case tcp::State::kClosed:
+      return Row::kClosed;
+    case tcp::State::kListen:
+      return Row::kListen;
+    case tcp::State::kSynSent:
+      return Row::kSynSent;
+    case tcp::State::kSynReceived:
+      return Row::kSynReceived;
+    case tcp::State::kEstablished:
+      return Row::kEstablished;
+    case tcp::State::kFinWait1:
+      return Row::kFinWait1;
+    case tcp::State::kFinWait2:
+      return Row::kFinWait2;
+    case tcp::State::kCloseWait:
+      return Row::kCloseWait;
+    case tcp::State::kClosing:
+      return Row::kClosing;
+    case tcp::State::kLastAck:
+      return Row::kLastAck;
+    case tcp::State::kTimeWait:
+      return Row::kTimeWait;
   }
   return Row::kClosed;
 }

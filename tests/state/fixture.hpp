@@ -55,7 +55,8 @@ enum class Way {
 ///   peer's were received and read.
 ///   FIN-WAIT-1, CLOSING, LAST-ACK: the same, but only our FIN is in flight.
 struct Fixture {
-  Fixture(Row row, const Isns& isns, Way way = Way::kUsual, const tcp::EngineConfig& config = support::TcpRig::small_config());
+  Fixture(Row row, const Isns& isns, Way way = Way::kUsual,
+          const tcp::EngineConfig& config = support::TcpRig::small_config());
 
   support::TcpRig rig;
   support::TcpPeer peer;
@@ -63,11 +64,11 @@ struct Fixture {
   ConnHandle connection;
 
   // Before the event, as the peer can know them.
-  wire::SeqNum snd_una;    ///< The oldest octet of ours that is not acknowledged.
-  wire::SeqNum snd_nxt;    ///< SND.NXT; with no connection yet, ISS + 1.
-  wire::SeqNum rcv_nxt;    ///< RCV.NXT; with no connection yet, where the peer's SYN will be.
-  wire::SeqNum right;      ///< Right edge of the window we offered.
-  wire::SeqNum honest_ack; ///< What an honest peer acknowledges in other segments.
+  wire::SeqNum snd_una;     ///< The oldest octet of ours that is not acknowledged.
+  wire::SeqNum snd_nxt;     ///< SND.NXT; with no connection yet, ISS + 1.
+  wire::SeqNum rcv_nxt;     ///< RCV.NXT; with no connection yet, where the peer's SYN will be.
+  wire::SeqNum right;       ///< Right edge of the window we offered.
+  wire::SeqNum honest_ack;  ///< What an honest peer acknowledges in other segments.
   std::uint32_t largest_window = 0;  ///< The largest the peer ever offered.
 
   /// The row that the connection is in now.

@@ -1,11 +1,10 @@
-#include <catch2/catch.hpp>
+#include "tests/state/matrix.hpp"
 
 #include <fmt/format.h>
 
+#include <catch2/catch.hpp>
 #include <map>
 #include <string>
-
-#include "tests/state/matrix.hpp"
 
 namespace sluice::state {
 namespace {
@@ -19,7 +18,8 @@ std::string run_row(Row row) {
     std::map<std::string, std::string> found;
     for (const Isns& isns : kIsns) {
       INFO(name_of(row) << " x " << name_of(event) << " at " << isns.name);
-      for (const std::string& fault : run_cell(row, event, cell, isns)) found[fault] += fmt::format(" [{}]", isns.name);
+      for (const std::string& fault : run_cell(row, event, cell, isns))
+        found[fault] += fmt::format(" [{}]", isns.name);
     }
     for (const auto& [fault, where] : found)
       faults += fmt::format("{} x {}: {}{}\n", name_of(row), name_of(event), fault, where);
@@ -38,10 +38,12 @@ TEST_CASE("LISTEN answers every event as RFC 9293 3.10.7.2 says", "[state][rfc92
 TEST_CASE("SYN-SENT answers every event as RFC 9293 3.10.7.3 says", "[state][rfc9293]") {
   CHECK(run_row(Row::kSynSent) == "");
 }
-TEST_CASE("SYN-RECEIVED as a half-open entry answers every event as RFC 9293 3.10.7.4 says", "[state][rfc9293]") {
+TEST_CASE("SYN-RECEIVED as a half-open entry answers every event as RFC 9293 3.10.7.4 says",
+          "[state][rfc9293]") {
   CHECK(run_row(Row::kHalfOpen) == "");
 }
-TEST_CASE("SYN-RECEIVED as a TCB answers every event as RFC 9293 3.10.7.4 says", "[state][rfc9293]") {
+TEST_CASE("SYN-RECEIVED as a TCB answers every event as RFC 9293 3.10.7.4 says",
+          "[state][rfc9293]") {
   CHECK(run_row(Row::kSynReceived) == "");
 }
 TEST_CASE("ESTABLISHED answers every event as RFC 9293 3.10.7.4 says", "[state][rfc9293]") {
@@ -62,7 +64,8 @@ TEST_CASE("CLOSING answers every event as RFC 9293 3.10.7.4 says", "[state][rfc9
 TEST_CASE("LAST-ACK answers every event as RFC 9293 3.10.7.4 says", "[state][rfc9293]") {
   CHECK(run_row(Row::kLastAck) == "");
 }
-TEST_CASE("TIME-WAIT answers every event as RFC 9293 3.10.7.4, RFC 1337 and RFC 6191 say", "[state][rfc9293]") {
+TEST_CASE("TIME-WAIT answers every event as RFC 9293 3.10.7.4, RFC 1337 and RFC 6191 say",
+          "[state][rfc9293]") {
   CHECK(run_row(Row::kTimeWait) == "");
 }
 

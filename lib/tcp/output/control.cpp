@@ -197,31 +197,39 @@ void send_time_wait_ack(Context& ctx, FlowRef ref) {
   }
 }
 
-void acknowledge_within_budget(Context& ctx, std::uint32_t index) {
+namespace {
+
+/// One of the connection's five ACKs of this second.
+bool take_from_budget(Context& ctx, Tcb& block) {
   //= rfc5961#7
   constexpr std::uint8_t kPerSecond = 5;
-  Tcb& block = ctx.touch(index);
   const auto second = static_cast<std::uint8_t>(ctx.tick / 1000);
   if (block.challenge_second != second) {
     block.challenge_second = second;
     block.challenges_left = kPerSecond;
   }
-  if (block.challenges_left == 0) {
-    ctx.metrics.count(Counter::kChallengeAcksLimited);
-    return;
-  }
+  if (block.challenges_left == 0) return false;
   --block.challenges_left;
-  ctx.metrics.count(Counter::kChallengeAcksSent);
-  block.set(kAckNow);
+  return true;
+}
+
+void acknowledge_if(Context& ctx, std::uint32_t index, bool is_admitted) {
+  ctx.metrics.count(is_admitted ? Counter::kChallengeAcksSent : Counter::kChallengeAcksLimited);
+  if (!is_admitted) return;
+  ctx.touch(index).set(kAckNow);
   ctx.want_output(index);
 }
 
+}  // namespace
+
+void acknowledge_within_budget(Context& ctx, std::uint32_t index) {
+  acknowledge_if(ctx, index, take_from_budget(ctx, ctx.touch(index)));
+}
+
 void challenge(Context& ctx, std::uint32_t index) {
-  if (!ctx.challenge_bucket.take(ctx.now)) {
-    ctx.metrics.count(Counter::kChallengeAcksLimited);
-    return;
-  }
-  acknowledge_within_budget(ctx, index);
+  // The connection's budget first: a flood on one must not use up what others may be sent.
+  acknowledge_if(ctx, index,
+                 take_from_budget(ctx, ctx.touch(index)) && ctx.challenge_bucket.take(ctx.now));
 }
 
 }  // namespace sluice::tcp

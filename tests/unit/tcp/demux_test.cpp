@@ -1,5 +1,4 @@
 #include <catch2/catch.hpp>
-
 #include <map>
 #include <vector>
 
@@ -15,9 +14,16 @@ FlowRef find_ref(const FlowTable& table, std::uint64_t hash, FlowRef wanted) {
   return table.find(hash, [&](FlowRef ref) { return ref == wanted; });
 }
 
+TimeWait4 entry_with(std::uint32_t snd_nxt) {
+  TimeWait4 entry{};
+  entry.snd_nxt = SeqNum(snd_nxt);
+  return entry;
+}
+
 }  // namespace
 
-TEST_CASE("a flow table finds what a map finds, at full load and with hashes that collide", "[tcp][demux]") {
+TEST_CASE("a flow table finds what a map finds, at full load and with hashes that collide",
+          "[tcp][demux]") {
   Rng rng(1);
   FlowTable table(1000);
   std::map<std::uint32_t, std::pair<std::uint64_t, FlowRef>> model;  // by index
@@ -52,14 +58,16 @@ TEST_CASE("a flow table finds what a map finds, at full load and with hashes tha
     }
     REQUIRE(table.size() == model.size());
     if (step % 1000 == 0)
-      for (const auto& [index, entry] : model) REQUIRE(find_ref(table, entry.first, entry.second) == entry.second);
+      for (const auto& [index, entry] : model)
+        REQUIRE(find_ref(table, entry.first, entry.second) == entry.second);
   }
 }
 
 TEST_CASE("a full flow table refuses one more and keeps all it has", "[tcp][demux]") {
   FlowTable table(20);
   const std::uint32_t capacity = table.capacity();
-  for (std::uint32_t i = 0; i < capacity; ++i) REQUIRE(table.insert(5, FlowRef(FlowRef::kConnection, i)));
+  for (std::uint32_t i = 0; i < capacity; ++i)
+    REQUIRE(table.insert(5, FlowRef(FlowRef::kConnection, i)));
   CHECK(!table.insert(5, FlowRef(FlowRef::kConnection, capacity)));
   for (std::uint32_t i = 0; i < capacity; ++i)
     CHECK(!find_ref(table, 5, FlowRef(FlowRef::kConnection, i)).is_none());
@@ -71,7 +79,7 @@ TEST_CASE("the TIME-WAIT ring gives its places back in order of entry", "[tcp][d
   std::vector<TimeWait4> records(4);
   TimeWaitRing<TimeWait4> ring(records);
   std::uint32_t places[4];
-  for (std::uint32_t i = 0; i < 4; ++i) places[i] = ring.push({.snd_nxt = SeqNum(i)});
+  for (std::uint32_t i = 0; i < 4; ++i) places[i] = ring.push(entry_with(i));
   CHECK(ring.is_full());
   CHECK(ring.in_use() == 4);
   ring.give_up(places[1]);
@@ -83,7 +91,7 @@ TEST_CASE("the TIME-WAIT ring gives its places back in order of entry", "[tcp][d
   ring.pop_oldest();
   CHECK(!ring.is_full());
   CHECK(ring[ring.oldest()].snd_nxt == SeqNum(2));
-  const std::uint32_t again = ring.push({.snd_nxt = SeqNum(9)});
+  const std::uint32_t again = ring.push(entry_with(9));
   CHECK(again == places[0]);
   CHECK((ring[again].version.value & 1u) == 0);  // no reader sees it half written
   CHECK(ring.in_use() == 3);

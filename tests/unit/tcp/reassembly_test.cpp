@@ -12,7 +12,8 @@ using wire::kAck;
 using wire::kFin;
 
 /// `count` octets of the peer's stream that begin `offset` after its next one.
-PeerSegment piece(const TcpPeer& peer, std::uint32_t offset, std::size_t count, std::uint8_t flags = kAck) {
+PeerSegment piece(const TcpPeer& peer, std::uint32_t offset, std::size_t count,
+                  std::uint8_t flags = kAck) {
   PeerSegment segment = peer.segment(flags);
   segment.seq = peer.nxt + offset;
   segment.payload = pattern(count, wire::seq_distance(peer.iss() + 1, segment.seq));
@@ -50,7 +51,8 @@ TEST_CASE("overlapping segments in any order give each octet once", "[tcp][input
   require_nothing_left(rig);
 }
 
-TEST_CASE("the SACK block of the newest segment comes first, then the ones before", "[tcp][input][rfc2018]") {
+TEST_CASE("the SACK block of the newest segment comes first, then the ones before",
+          "[tcp][input][rfc2018]") {
   TcpRig rig;
   TcpPeer peer(rig, {.timestamps = false});
   establish(rig, peer);
@@ -75,7 +77,8 @@ TEST_CASE("the SACK block of the newest segment comes first, then the ones befor
   require_nothing_left(rig);
 }
 
-TEST_CASE("packets behind gaps are bounded for each connection and for the worker", "[tcp][input][reassembly]") {
+TEST_CASE("packets behind gaps are bounded for each connection and for the worker",
+          "[tcp][input][reassembly]") {
   EngineConfig config = TcpRig::small_config();
   config.reassembly_segments = 4;
   config.reassembly_worker_segments = 6;
@@ -97,7 +100,8 @@ TEST_CASE("packets behind gaps are bounded for each connection and for the worke
   require_nothing_left(rig);
 }
 
-TEST_CASE("octets beyond the window are cut off, and the FIN behind them is not taken", "[tcp][input][reassembly]") {
+TEST_CASE("octets beyond the window are cut off, and the FIN behind them is not taken",
+          "[tcp][input][reassembly]") {
   EngineConfig config = TcpRig::small_config();
   config.receive_buffer_bytes = 4000;
   TcpRig rig(config);

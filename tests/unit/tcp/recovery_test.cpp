@@ -50,7 +50,8 @@ TEST_CASE("SRTT, RTTVAR and RTO follow RFC 6298's formulas", "[tcp][recovery][rf
   }
 }
 
-TEST_CASE("fast retransmit, partial and full ACKs go as RFC 6582 walks", "[tcp][recovery][rfc6582]") {
+TEST_CASE("fast retransmit, partial and full ACKs go as RFC 6582 walks",
+          "[tcp][recovery][rfc6582]") {
   EngineConfig config = TcpRig::small_config();
   config.nodelay = true;
   TcpRig rig(config);
@@ -115,7 +116,8 @@ TEST_CASE("the first two duplicate ACKs let one new segment out each", "[tcp][re
   require_nothing_left(rig);
 }
 
-TEST_CASE("after a timeout everything is sent again in slow start, from one segment", "[tcp][recovery][rfc5681]") {
+TEST_CASE("after a timeout everything is sent again in slow start, from one segment",
+          "[tcp][recovery][rfc5681]") {
   EngineConfig config = TcpRig::small_config();
   config.nodelay = true;
   TcpRig rig(config);
@@ -125,7 +127,8 @@ TEST_CASE("after a timeout everything is sent again in slow start, from one segm
   const wire::SeqNum una = peer.una;
   send_octets(rig, connection, pattern(10 * kMss));
   REQUIRE(data_of(rig.take_sent()).size() == 10);
-  REQUIRE(rig.run_to([&] { return rig.metrics().of(Counter::kRtoFired) == 1; }, Duration::from_s(5)));
+  REQUIRE(
+      rig.run_to([&] { return rig.metrics().of(Counter::kRtoFired) == 1; }, Duration::from_s(5)));
   auto sent = data_of(rig.take_sent());
   REQUIRE(sent.size() == 1);
   CHECK(sent[0].header.seq == una);

@@ -1,0 +1,130 @@
+#include <catch2/catch.hpp>
+
+#include "tests/support/tcp_app.hpp"
+
+namespace sluice::tcp {
+namespace {
+
+using namespace support;
+using telemetry::Counter;
+using telemetry::Outcome;
+using wire::kAck;
+using wire::kRst;
+using wire::kSyn;
+using wire::kUrg;
+
+}  // namespace
+
+TEST_CASE("a connection sends at most five challenge ACKs a second", "[tcp][rfc5961]") {
+  TcpRig rig;
+  TcpPeer peer(rig);
+  establish(rig, peer);
+  rig.run_until(Instant::from_ns(10'000'000'000));
+  PeerSegment reset = peer.segment(kRst);
+  reset.seq = peer.nxt + 500;
+  for (int i = 0; i < 50; ++i) peer.give(reset);
+  CHECK(rig.take_sent().size() == 5);
+  CHECK(rig.metrics().of(Counter::kChallengeAcksLimited) == 45);
+  CHECK(rig.metrics().of(Outcome::kRstChallenged) == 50);
+  rig.run_for(Duration::from_s(1));
+  for (int i = 0; i < 50; ++i) peer.give(peer.segment(kSyn));
+  CHECK(rig.take_sent().size() == 5);
+  require_nothing_left(rig);
+}
+
+TEST_CASE("challenge ACKs of one connection leave another's alone, under the worker's cap",
+          "[tcp][rfc5961]") {
+  EngineConfig config = TcpRig::small_config();
+  config.challenge_limit = {1, 7};
+  TcpRig rig(config);
+  TcpPeer one(rig), two(rig, {.remote_port = Port{40001}});
+  establish(rig, one);
+  two.connect();
+  const auto provoke = [&](TcpPeer& peer) {
+    PeerSegment beyond = peer.segment(kAck);
+    beyond.ack = peer.una + 100;
+    for (int i = 0; i < 10; ++i) peer.give(beyond);
+    return rig.take_sent().size();
+  };
+  CHECK(provoke(one) == 5);
+  CHECK(provoke(two) == 2);  // the worker's cap
+  require_nothing_left(rig);
+}
+
+TEST_CASE("RSTs to strangers are capped, and silent above", "[tcp][rfc9293]") {
+  EngineConfig config = TcpRig::small_config();
+  config.reset_limit = {10, 4};
+  TcpRig rig(config);
+  TcpPeer stranger(rig, {.local_port = Port{9}});
+  for (int i = 0; i < 20; ++i) stranger.give(stranger.segment(kSyn));
+  CHECK(rig.take_sent().size() == 4);
+  CHECK(rig.metrics().of(Outcome::kStrayAnswered) == 4);
+  CHECK(rig.metrics().of(Outcome::kStraySilenced) == 16);
+  rig.run_for(Duration::from_ms(200));
+  for (int i = 0; i < 20; ++i) stranger.give(stranger.segment(kSyn));
+  CHECK(rig.take_sent().size() == 2);
+  require_nothing_left(rig);
+}
+
+TEST_CASE("segments from or to what is no host are dropped", "[tcp][rfc9293]") {
+  TcpRig rig;
+  listen_on(rig, 80);
+  TcpPeer peer(rig);
+  for (const Ipv4Addr address : {Ipv4Addr::from_octets(224, 0, 0, 1),
+                                 Ipv4Addr::from_octets(255, 255, 255, 255), Ipv4Addr{}}) {
+    FlowKey flow = peer.flow();
+    flow.remote = address;
+    rig.receive(flow, peer.segment(kSyn));
+    flow = peer.flow();
+    flow.local = address;
+    rig.receive(flow, peer.segment(kSyn));
+  }
+  FlowKey flow = peer.flow();
+  flow.remote_port = Port{0};
+  rig.receive(flow, peer.segment(kSyn));
+  CHECK(rig.metrics().of(Outcome::kTcpAddressInvalid) == 7);
+  CHECK(rig.take_sent().empty());
+  require_nothing_left(rig);
+}
+
+TEST_CASE("an urgent pointer is told once for each advance, and the octets stay in line",
+          "[tcp][rfc6093]") {
+  TcpRig rig;
+  TcpPeer peer(rig);
+  const ConnHandle connection = establish(rig, peer);
+  const auto give_urgent = [&](std::uint16_t pointer, std::size_t payload) {
+    PeerSegment segment = peer.segment(kAck | kUrg, payload);
+    segment.urgent = pointer;
+    peer.nxt += static_cast<std::uint32_t>(payload);
+    peer.give(segment);
+    std::uint8_t mask = 0;
+    for (const ToldEvent& told : rig.take_told())
+      mask = static_cast<std::uint8_t>(mask | told.mask);
+    return (mask & app::kUrgent) != 0;
+  };
+  CHECK(give_urgent(1000, 10));  // far ahead of what came
+  CHECK(!give_urgent(990, 10));  // the same place
+  CHECK(give_urgent(1500, 10));  // further
+  CHECK(!give_urgent(0, 10));    // says nothing
+  CHECK(read_octets(rig, connection) == pattern(40));
+  CHECK(rig.metrics().of(Counter::kUrgentReceived) == 2);
+  require_nothing_left(rig);
+}
+
+TEST_CASE("every segment ends in exactly one outcome, whatever its flags", "[tcp]") {
+  TcpRig rig;
+  TcpPeer peer(rig);
+  establish(rig, peer);
+  const std::uint64_t before = outcome_total(rig.metrics());
+  for (unsigned flags = 0; flags < 256; ++flags) {
+    TcpPeer other(rig, {.local_port = Port{flags % 2 == 0 ? std::uint16_t{80} : std::uint16_t{81}},
+                        .remote_port = Port{static_cast<std::uint16_t>(1000 + flags)}});
+    other.give(other.segment(static_cast<std::uint8_t>(flags), flags % 3));
+    other.give(other.segment(static_cast<std::uint8_t>(255 - flags), 0));
+    peer.give(peer.segment(static_cast<std::uint8_t>(flags & (0xffu - kRst)), 0));
+  }
+  CHECK(outcome_total(rig.metrics()) - before == 3 * 256);
+  require_nothing_left(rig);
+}
+
+}  // namespace sluice::tcp

@@ -1,0 +1,341 @@
+// The public API on a whole stack::Stack: what misuse gives, and what handlers may do to
+// themselves.
+
+#include <catch2/catch.hpp>
+#include <functional>
+#include <memory>
+
+#include "sluice/worker.hpp"
+#include "stack/impl.hpp"
+#include "stack/stack.hpp"
+#include "tests/support/packet_builder.hpp"
+#include "tests/support/tcp_rig.hpp"
+
+namespace sluice {
+namespace {
+
+using support::octets_of;
+using support::shared_pools;
+using wire::kAck;
+using wire::kFin;
+using wire::kRst;
+using wire::kSyn;
+
+stack::StackConfig small_stack() {
+  stack::StackConfig config;
+  stack::InterfaceConfig interface;
+  interface.addresses = {*parse_prefix("10.0.0.2/24")};
+  interface.neighbors = {{*parse_ip("10.0.0.1"), support::Endpoints{}.source_mac}};
+  config.interfaces = {interface};
+  config.tcp = support::TcpRig::small_config();
+  config.receive_low_watermark_pkts = 16;
+  return config;
+}
+
+telemetry::StateRegion make_region(const stack::StackConfig& config) {
+  std::vector<telemetry::SectionPlan> plan;
+  stack::Stack::plan_state(config, 0, plan);
+  return telemetry::StateRegion::anonymous(plan);
+}
+
+/// A stack, and one client of its port 80 that speaks in frames.
+struct StackRig {
+  stack::StackConfig config = small_stack();
+  telemetry::StateRegion region = make_region(config);
+  Instant now = Instant::from_ns(1'000'000'000);
+  std::unique_ptr<stack::Stack> stack = std::make_unique<stack::Stack>(
+      config,
+      stack::StackDeps{.region = region, .pools = shared_pools().pools(), .secrets = {}, .seed = 1},
+      now);
+  wire::SeqNum nxt{5000}, una{};
+  std::vector<support::ParsedFrame> sent;
+
+  StackRig() { stack->attach({.tx_multi_segment = true}, support::Endpoints{}.destination_mac, 0); }
+  ~StackRig() {
+    stack.reset();
+    CHECK(shared_pools().mbufs_out() == 0);
+  }
+
+  Worker worker() { return stack->worker(); }
+
+  void round() {
+    for (int i = 0; i < 4; ++i) {
+      stack->advance(now);
+      rte_mbuf* out[64];
+      while (const std::size_t count = stack->transmit(0, out, now)) {
+        for (std::size_t j = 0; j < count; ++j) {
+          auto parsed = support::parse_frame(octets_of(*packet::PacketPtr(out[j])));
+          REQUIRE(parsed);
+          if (parsed->tcp) {
+            una = parsed->tcp->seq + static_cast<std::uint32_t>(parsed->payload.size()) +
+                  (parsed->tcp->has(kSyn | kFin) ? 1u : 0u);
+            sent.push_back(*parsed);
+          }
+        }
+      }
+    }
+    stack->publish(now);
+  }
+  void wait(Duration span) {
+    const Instant end = now + span;
+    while (now < end) {
+      now = std::min(end, std::max(now + kTickLength, stack->next_deadline()));
+      round();
+    }
+  }
+  void client(std::uint8_t flags, std::size_t payload = 0) {
+    support::TcpFrame frame;
+    frame.tcp.source = Port{40000};
+    frame.tcp.destination = Port{80};
+    frame.tcp.seq = nxt;
+    frame.tcp.ack = (flags & kAck) ? una : wire::SeqNum{};
+    frame.tcp.flags = flags;
+    frame.tcp.window = 8192;
+    frame.payload = support::pattern(payload);
+    nxt += static_cast<std::uint32_t>(payload) + ((flags & (kSyn | kFin)) ? 1u : 0u);
+    rte_mbuf* frames[] = {
+        support::make_packet(shared_pools().receive(), support::build(frame)).release()};
+    stack->receive(0, frames, now);
+    round();
+  }
+  void connect() {
+    client(kSyn);
+    client(kAck);
+  }
+  bool has_sent(std::uint8_t flag) const {
+    for (const auto& frame : sent)
+      if (frame.tcp->has(flag)) return true;
+    return false;
+  }
+};
+
+/// Calls what the test gives it.
+struct Scripted : StreamHandler {
+  std::function<void(Stream)> opened, readable, peer_closed;
+  std::function<void(Stream, RxData&)> data;
+  std::function<void(Stream, CloseReason)> closed;
+  std::vector<std::string> calls;
+
+  void on_open(Stream stream) override {
+    calls.push_back("open");
+    if (opened) opened(stream);
+  }
+  void on_data(Stream stream, RxData& octets) override {
+    calls.push_back("data");
+    if (data) return data(stream, octets);
+    octets.consume(octets.size());
+  }
+  void on_peer_closed(Stream stream) override {
+    calls.push_back("peer closed");
+    if (peer_closed) return peer_closed(stream);
+    static_cast<void>(stream.close());
+  }
+  void on_closed(Stream stream, CloseReason reason) override {
+    calls.push_back("closed");
+    if (closed) closed(stream, reason);
+  }
+};
+
+/// Accepts with one handler.
+struct Accepting : ListenerHandler {
+  StreamHandler* handler = nullptr;
+  Stream last;
+  void on_acceptable(Listener listener) override {
+    while (auto stream = listener.accept(handler)) last = *stream;
+  }
+};
+
+using Calls = std::vector<std::string>;
+
+}  // namespace
+
+TEST_CASE("a stale or default handle gives an error from every call", "[stack][api]") {
+  Stream none;
+  CHECK(none.is_stale());
+  CHECK(none.read().error() == Error::kStaleHandle);
+  CHECK(none.send("x").error() == Error::kStaleHandle);
+  CHECK(none.shutdown().error() == Error::kStaleHandle);
+  CHECK(none.close().error() == Error::kStaleHandle);
+  CHECK(none.abort().error() == Error::kStaleHandle);
+  CHECK(none.info().error() == Error::kStaleHandle);
+  CHECK(none.set_timer(Duration::from_s(1)).error() == Error::kStaleHandle);
+  CHECK(Listener{}.accept(nullptr).error() == Error::kStaleHandle);
+  CHECK(Listener{}.close().error() == Error::kStaleHandle);
+
+  StackRig rig;
+  Scripted handler;
+  Accepting accepting;
+  accepting.handler = &handler;
+  const auto listener = rig.worker().listen({.port = Port{80}}, accepting);
+  REQUIRE(listener.has_value());
+  rig.connect();
+  Stream stream = accepting.last;
+  CHECK(!stream.is_stale());
+  rig.client(kRst);
+  CHECK(handler.calls == Calls{"open", "closed"});
+  CHECK(stream.is_stale());
+  CHECK(stream.send("x").error() == Error::kStaleHandle);
+  // The slot is taken by another connection: the old handle does not reach it.
+  rig.nxt = wire::SeqNum{90'000};
+  rig.connect();
+  CHECK(accepting.last.handle().index == stream.handle().index);
+  CHECK(stream.close().error() == Error::kStaleHandle);
+  CHECK(!accepting.last.is_stale());
+}
+
+TEST_CASE("send() after shutdown() or close() is an error, and a second close() too",
+          "[stack][api]") {
+  StackRig rig;
+  Scripted handler;
+  Accepting accepting;
+  accepting.handler = &handler;
+  REQUIRE(rig.worker().listen({.port = Port{80}}, accepting).has_value());
+  rig.connect();
+  Stream stream = accepting.last;
+  REQUIRE(stream.shutdown().has_value());
+  CHECK(stream.send("late").error() == Error::kClosing);
+  CHECK(stream.shutdown().error() == Error::kClosing);
+  REQUIRE(stream.close().has_value());
+  CHECK(stream.send("late").error() == Error::kStaleHandle);
+  CHECK(stream.read().error() == Error::kStaleHandle);
+  CHECK(stream.close().error() == Error::kStaleHandle);
+  rig.round();
+}
+
+TEST_CASE("a handler may close, abort or replace its stream in any callback", "[stack][api]") {
+  StackRig rig;
+  Scripted handler, other;
+  Accepting accepting;
+  accepting.handler = &handler;
+  REQUIRE(rig.worker().listen({.port = Port{80}}, accepting).has_value());
+  SECTION("close() in on_open") {
+    handler.opened = [](Stream stream) { static_cast<void>(stream.close()); };
+    rig.connect();
+    CHECK(rig.has_sent(kFin));
+  }
+  SECTION("close() in on_data, with octets left, is a RST") {
+    handler.data = [](Stream stream, RxData&) { static_cast<void>(stream.close()); };
+    rig.connect();
+    rig.client(kAck, 100);
+  }
+  SECTION("abort() in on_data") {
+    handler.data = [](Stream stream, RxData&) { static_cast<void>(stream.abort()); };
+    rig.connect();
+    rig.client(kAck, 100);
+    CHECK(rig.has_sent(kRst));
+    CHECK(accepting.last.is_stale());
+  }
+  SECTION("another handler in on_data") {
+    handler.data = [&](Stream stream, RxData& data) {
+      data.consume(data.size());
+      CHECK(stream.set_handler(&other).has_value());
+    };
+    rig.connect();
+    rig.client(kAck, 100);
+    rig.client(kAck, 100);
+    CHECK(handler.calls == Calls{"open", "data"});
+    CHECK(other.calls == Calls{"data"});
+  }
+  SECTION("everything at once in on_closed") {
+    handler.closed = [](Stream stream, CloseReason) {
+      static_cast<void>(stream.send("x"));
+      static_cast<void>(stream.close());
+      static_cast<void>(stream.abort());
+      static_cast<void>(stream.set_handler(nullptr));
+    };
+    rig.connect();
+    rig.client(kRst);
+    CHECK(accepting.last.is_stale());
+  }
+}
+
+TEST_CASE("an application may delete a handler's state in its own callback", "[stack][api]") {
+  StackRig rig;
+  auto handler = std::make_unique<Scripted>();
+  Accepting accepting;
+  accepting.handler = handler.get();
+  REQUIRE(rig.worker().listen({.port = Port{80}}, accepting).has_value());
+  bool was_called = false;
+  SECTION("after abort() in on_data, once the stream has no handler") {
+    handler->data = [&](Stream stream, RxData& data) {
+      was_called = true;
+      data.consume(data.size());
+      CHECK(stream.set_handler(nullptr).has_value());
+      CHECK(stream.abort().has_value());
+      const auto keep_alive = std::move(handler->data);  // the call itself still runs
+      handler.reset();
+    };
+    rig.connect();
+    rig.client(kAck, 100);
+  }
+  SECTION("in on_closed") {
+    handler->closed = [&](Stream, CloseReason) {
+      was_called = true;
+      const auto keep_alive = std::move(handler->closed);
+      handler.reset();
+    };
+    rig.connect();
+    rig.client(kRst);
+  }
+  CHECK(was_called);
+  CHECK(handler == nullptr);
+  rig.wait(Duration::from_s(1));
+}
+
+TEST_CASE("close() with unread octets is a RST", "[stack][api][rfc1122]") {
+  StackRig rig;
+  Accepting accepting;  // no handler: nobody reads
+  REQUIRE(rig.worker().listen({.port = Port{80}}, accepting).has_value());
+  rig.connect();
+  rig.client(kAck, 100);
+  REQUIRE(accepting.last.close().has_value());
+  rig.round();
+  CHECK(rig.has_sent(kRst));
+  CHECK(!rig.has_sent(kFin));
+}
+
+TEST_CASE("received octets that the application keeps are charged to the window", "[stack][api]") {
+  StackRig rig;
+  Scripted handler;
+  Accepting accepting;
+  accepting.handler = &handler;
+  std::vector<RxData> kept;
+  handler.data = [&](Stream, RxData& data) { kept.push_back(std::move(data)); };
+  REQUIRE(rig.worker().listen({.port = Port{80}}, accepting).has_value());
+  rig.connect();
+  // The client offers no window scale: 64 KiB of the buffer of 128 KiB can be shown.
+  for (int i = 0; i < 90; ++i) rig.client(kAck, 1400);
+  rig.wait(Duration::from_ms(100));
+  const std::uint16_t narrow = rig.sent.back().tcp->window;
+  CHECK(narrow < 16'000);
+  std::size_t octets = 0;
+  for (const RxData& data : kept) octets += data.size();
+  CHECK(octets == 90 * 1400);
+  kept.clear();
+  rig.round();
+  CHECK(rig.sent.back().tcp->window > 60'000);  // an update, unasked
+}
+
+TEST_CASE("octets kept beyond the connection's end, and beyond the next one's, stay valid",
+          "[stack][api]") {
+  StackRig rig;
+  Scripted handler;
+  Accepting accepting;
+  accepting.handler = &handler;
+  RxData kept;
+  handler.data = [&](Stream, RxData& data) { kept = std::move(data); };
+  REQUIRE(rig.worker().listen({.port = Port{80}}, accepting).has_value());
+  rig.connect();
+  rig.client(kAck, 300);
+  rig.client(kRst);
+  handler.data = nullptr;
+  rig.nxt = wire::SeqNum{90'000};
+  rig.connect();
+  const std::string text = kept.to_string();
+  CHECK(text.size() == 300);
+  CHECK(static_cast<unsigned char>(text[299]) == 299 % 251);
+  kept = RxData{};  // credited to nobody: the slot belongs to another
+  CHECK(accepting.last.info()->receive_window_bytes > 0);
+}
+
+}  // namespace sluice
