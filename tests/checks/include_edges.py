@@ -42,7 +42,8 @@ TCP_LEVEL = {
     "handshake": 3, "input": 3, "output": 3,
     "engine": 4,
 }
-TCP_ROOT_FILES = {"engine": "engine", "user_calls": "engine", "icmp_error": "engine", "invariants": "engine", "context": "context"}
+TCP_ROOT_FILES = {"engine": "engine", "user_calls": "engine", "icmp_error": "engine", "invariants": "engine", "context": "context",
+                  "recording": "context"}
 TCP_EXTRA = {
     ("timer/tcp_timers.cpp", "output"): "a timer that fires sends; only the engine calls that side of it",
 }

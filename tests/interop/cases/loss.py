@@ -45,7 +45,8 @@ def two_percent_loss(lab):
     before = kernel_retransmits(lab)
     done = lab.run("curl", "-sS", "--fail", "--max-time", "80", "-H", "Expect:", "-T", "body", f"http://{server.ip}/sink", timeout=90)
     expect(hashlib.sha256(body).hexdigest() in done.stdout, f"up: the server answered {done.stdout.strip()!r}")
-    expect(kernel_retransmits(lab) - before > 50, "the kernel sent nothing again: is anything lost at all?")
+    kernel_sent_again = kernel_retransmits(lab) - before
+    expect(kernel_sent_again > 10, f"the kernel sent only {kernel_sent_again} segments again: is anything lost at all?")
     expect(server.stats().counter("FastRetransmits") > 10, "no fast retransmits: every loss waited for the timer")
 
 
