@@ -59,7 +59,7 @@ void Diagram::lay_out() {
   y_ = kHeadHeight + 28;
   if (const auto first = state_from(trace_.first_state)) {
     ours_.push_back({y_, *first});
-    state_rows_.push_back({"", *first, std::nullopt});
+    state_rows_.push_back({"", first, std::nullopt});
   }
   y_ += 36;
   for (const PictureRow& row : rows_) {

@@ -106,8 +106,8 @@ DpdkDevice::DpdkDevice(const DeviceOptions& options) : name_(device_name(options
   }
   // Ports without a link to raise answer ENOTSUP.
   static_cast<void>(rte_eth_dev_set_link_up(port_id_));
-  for (std::uint16_t index = 0; index < options.receive_pools.size(); ++index)
-    queues_.push_back(std::make_unique<Queue>(*this, index));
+  for (std::size_t index = 0; index < options.receive_pools.size(); ++index)
+    queues_.push_back(std::make_unique<Queue>(*this, static_cast<std::uint16_t>(index)));
 }
 
 DpdkDevice::~DpdkDevice() {

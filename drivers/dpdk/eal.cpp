@@ -60,7 +60,7 @@ bool is_pci_address(std::string_view device) {
 }
 
 std::string device_name(std::string_view device) {
-  const std::string name(device.substr(0, device.find(',')));
+  std::string name(device.substr(0, device.find(',')));
   if (is_pci_address(device) && std::count(name.begin(), name.end(), ':') == 1)
     return "0000:" + name;
   return name;

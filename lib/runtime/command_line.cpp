@@ -98,6 +98,7 @@ void apply_assignments(const std::vector<std::string>& assignments, Config& conf
 
 std::string default_ports_note(const ProgramInfo& program) {
   std::vector<std::string> ports;
+  ports.reserve(program.default_ports.size());
   for (const Port port : program.default_ports) ports.push_back(std::to_string(port.value));
   if (ports.empty()) return {};
   return fmt::format("\nWithout --listen it serves port {}.\n", join(ports, ", "));

@@ -41,7 +41,7 @@ Field text(At at, bool (*is_valid)(std::string_view), std::string_view expects) 
 }
 
 template <class At, class Enum>
-Field choice(At at, std::vector<std::pair<std::string_view, Enum>> names,
+Field choice(At at, const std::vector<std::pair<std::string_view, Enum>>& names,
              std::string_view expects) {
   return TextField{[at, names](const Config& config) {
                      for (const auto& [name, value] : names)

@@ -64,7 +64,7 @@ drivers::EalOptions eal_options(const Config& config, const std::string& program
   options.cpus = worker_cpus(config);
   options.extra = config.eal_args;
   // Above the pools: DPDK's own structures, rings of devices, and the holes between them.
-  constexpr std::uint64_t kMiB = 1024 * 1024;
+  constexpr std::uint64_t kMiB = 1u << 20;
   const std::uint64_t pools =
       config.workers * drivers::WorkerPools::memory_needed(pool_options(config, 0));
   options.memory_mb =
@@ -233,6 +233,7 @@ void Runtime::Impl::connect_mailboxes() {
 void Runtime::Impl::announce() const {
   const Config& config = line.config;
   std::vector<std::string> addresses;
+  addresses.reserve(config.addresses.size());
   for (const Prefix& prefix : config.addresses) addresses.push_back(to_string(prefix));
   for (const auto& device : devices) {
     const bool is_tap = !device->tap_interface().empty();

@@ -29,7 +29,7 @@ HandlerPool::~HandlerPool() {
 StreamHandler* HandlerPool::make() {
   std::byte* slot = free_;
   if (slot != nullptr) {
-    std::memcpy(&free_, slot, sizeof free_);
+    std::memcpy(static_cast<void*>(&free_), slot, sizeof free_);
   } else {
     if (touched_ == capacity_) return nullptr;
     slot = memory_ + stride_ * touched_++;
@@ -44,7 +44,7 @@ void HandlerPool::destroy(StreamHandler* handler) {
   SLUICE_ASSERT(offset < bytes_ && in_use_ > 0);
   std::byte* const slot = memory_ + offset / stride_ * stride_;
   handler->~StreamHandler();
-  std::memcpy(slot, &free_, sizeof free_);
+  std::memcpy(slot, static_cast<const void*>(&free_), sizeof free_);
   free_ = slot;
   --in_use_;
 }

@@ -55,8 +55,7 @@ Layout lay_out(std::span<const SectionPlan> plan) {
 
 template <std::size_t kSize>
 void copy_text(char (&target)[kSize], std::string_view text) {
-  const std::size_t length = std::min(text.size(), kSize - 1);
-  std::memcpy(target, text.data(), length);
+  const std::size_t length = text.copy(target, kSize - 1);
   target[length] = '\0';
 }
 

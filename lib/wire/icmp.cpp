@@ -17,7 +17,7 @@ Result<IcmpQuoted, IcmpQuotedError> parse_icmp_quoted(std::span<const std::byte>
   if (data.size() < kIpv4MinHeader + kIcmpQuotedPayload) return fail(IcmpQuotedError::kTruncated);
   const std::byte* const at = data.data();
   const std::uint8_t version_ihl = load_u8(at);
-  const std::size_t header_length = (version_ihl & 0x0fu) * 4u;
+  const std::size_t header_length = std::size_t{version_ihl & 0x0fu} * 4;
   if (version_ihl >> 4 != 4 || header_length < kIpv4MinHeader)
     return fail(IcmpQuotedError::kMalformed);
   if (data.size() < header_length + kIcmpQuotedPayload) return fail(IcmpQuotedError::kTruncated);

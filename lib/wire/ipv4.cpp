@@ -51,7 +51,7 @@ Result<Ipv4Header, Ipv4ParseError> parse_ipv4(std::span<const std::byte> packet,
   //= rfc1122#3.2.1.1 MUST
   if (version_ihl >> 4 != 4) return fail(Ipv4ParseError::kVersion);
   if (packet.size() < kIpv4MinHeader) return fail(Ipv4ParseError::kTruncated);
-  const std::size_t header_length = (version_ihl & 0x0fu) * 4u;
+  const std::size_t header_length = std::size_t{version_ihl & 0x0fu} * 4;
   const std::uint16_t total_length = load_be16(at + 2);
   if (header_length < kIpv4MinHeader || header_length > packet.size() ||
       header_length > total_length)

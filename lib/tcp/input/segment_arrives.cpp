@@ -253,6 +253,7 @@ Outcome time_wait_verdict(Context& ctx, FlowRef ref, Entry& entry, const Segment
       (entry.flags & kTimeWaitTimestamps) != 0 && segment.header.options.has_timestamps;
   const std::int32_t age =
       static_cast<std::int32_t>(segment.header.options.ts_val - entry.ts_recent);
+  const bool is_old = has_timestamps && age < 0;
   if (segment.has(wire::kSyn)) {
     //= rfc6191#2  rfc9293#3.6.1 MAY-2
     const bool is_newer =
@@ -261,10 +262,14 @@ Outcome time_wait_verdict(Context& ctx, FlowRef ref, Entry& entry, const Segment
       reuse = true;
       return Outcome::kSynQueued;
     }
-  } else if ((entry.flags & kTimeWaitTimestamps) != 0 && !has_timestamps) {
-    return Outcome::kTimeWaitIgnored;  //= rfc7323#3.2  silently, as in the states before
-  } else if (segment.has(wire::kFin) && segment.seq() + segment.length() == entry.rcv_nxt &&
-             !(has_timestamps && age < 0)) {
+  } else {
+    const bool lacks_timestamps = (entry.flags & kTimeWaitTimestamps) != 0 && !has_timestamps;
+    const bool is_last_ack = segment.length() == 0 && segment.seq() == entry.rcv_nxt && !is_old;
+    //= rfc7323#3.2  without the timestamp: silently, as in the states before
+    if (lacks_timestamps || is_last_ack) return Outcome::kTimeWaitIgnored;
+  }
+  if (segment.has(wire::kFin) && !segment.has(wire::kSyn) && !is_old &&
+      segment.seq() + segment.length() == entry.rcv_nxt) {
     //= rfc9293#3.10.7.4  a FIN again: acknowledge, restart the 2 MSL timeout
     entry.version.begin_write();
     entry.deadline = ctx.tick + ticks_in(ctx.config.time_wait);
@@ -272,9 +277,6 @@ Outcome time_wait_verdict(Context& ctx, FlowRef ref, Entry& entry, const Segment
     entry.version.end_write();
     send_time_wait_ack(ctx, ref);
     return Outcome::kTimeWaitFin;
-  } else if (segment.length() == 0 && segment.seq() == entry.rcv_nxt &&
-             !(has_timestamps && age < 0)) {
-    return Outcome::kTimeWaitIgnored;
   }
   // Octets are answered always: the peer may be stuck before our last ACK (see refuse()).
   const bool is_limited = segment.length() == 0 || segment.has(wire::kSyn);
