@@ -79,6 +79,9 @@ void Stack::Impl::dispatch_stream(std::uint32_t index) {
   if (wants(app::kTimer)) handler()->on_timer(at);
   if ((mask & app::kClosed) != 0 && !deliver_closed(index)) {
     ctx.touch(index).event_mask |= app::kClosed;  // receive() or close() brings it back
+    // Nothing else will come to offer anew what the handler has left.
+    if (block.has(tcp::kReadRefused) && !block.has(tcp::kReadPaused))
+      ctx.notify(index, app::kReadable);
     return;
   }
   ctx.release_if_done(index);
@@ -120,8 +123,9 @@ void StreamHandler::on_readable(Stream stream) {
     auto data = stream.read();
     if (!data) return;
     StreamHandler* const before = stream.handler();
+    const std::size_t offered = data->size();
     on_data(stream, *data);
-    if (!data->empty()) stream.unread(std::move(*data));
+    if (!data->empty()) stream.unread(std::move(*data), offered);
     if (StreamHandler* const now = stream.handler(); now != before) {
       // Replaced, and perhaps destroyed: what is left is for the new one, in the next round.
       if (now != nullptr) static_cast<void>(stream.set_handler(now));

@@ -49,12 +49,22 @@ Result<RxData, Error> Stream::read() {
   return stack::RxChain::wrap(stack_, handle_, std::move(*chain));
 }
 
-void Stream::unread(RxData data) {
+void Stream::unread(RxData data, std::size_t offered) {
   Context* const ctx = context_of(stack_);
   Tcb* const block = owned(ctx, handle_);
   if (block == nullptr) return;
+  // A connection that is over offers the rest at once, or nothing would ever bring it back; and a
+  // handler that takes nothing then (it cannot send any more, say) must not keep the record for
+  // ever.
+  const bool is_over = block->has(tcp::kDetached) && !block->has(tcp::kReadPaused);
+  if (is_over && data.size() == offered) {
+    block->set(tcp::kEndDelivered);  // not the end of what it took
+    ctx->notify(handle_.index, app::kClosed);
+    return;
+  }
   block->set(tcp::kReadRefused);
   tcp::unreceive(*ctx, handle_, stack::RxChain::take_still_charged(data));
+  if (is_over) ctx->notify(handle_.index, app::kReadable);
 }
 
 bool Stream::take_end_of_stream() {

@@ -94,7 +94,8 @@ class Stream {
   friend class stack::Stack;
   friend class StreamHandler;
   Stream(stack::Stack* stack, ConnHandle handle) : stack_(stack), handle_(handle) {}
-  void unread(RxData data);   ///< What a push handler left goes back to the front.
+  /// What a push handler left of `offered` octets goes back to the front.
+  void unread(RxData data, std::size_t offered);
   bool take_end_of_stream();  ///< True once: the end is reached and nobody was told.
   stack::Stack* stack_ = nullptr;
   ConnHandle handle_;
@@ -114,7 +115,9 @@ class StreamHandler {
   virtual void on_readable(Stream stream);
   /// Received octets: take what you want of them. What you leave in `data` is unread again, and
   /// offered again when the stream becomes writable, more octets come, or reading is resumed. So
-  /// `stream.send(data)` alone is an echo server with back-pressure.
+  /// `stream.send(data)` alone is an echo server with back-pressure. Once both sides have closed
+  /// none of that comes any more: octets are offered until a call takes none of them and does not
+  /// pause reading; then they are discarded, and on_closed follows.
   virtual void on_data(Stream, RxData& data) { data.consume(data.size()); }
   virtual void on_peer_closed(Stream stream) { stream.close(); }
   /// There is room to send after a short write.

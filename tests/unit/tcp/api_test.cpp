@@ -1,6 +1,7 @@
 // The public API on a whole stack::Stack: what misuse gives, and what handlers may do to
 // themselves.
 
+#include <algorithm>
 #include <catch2/catch.hpp>
 #include <functional>
 #include <memory>
@@ -280,6 +281,63 @@ TEST_CASE("an application may delete a handler's state in its own callback", "[s
   CHECK(was_called);
   CHECK(handler == nullptr);
   rig.wait(Duration::from_s(1));
+}
+
+TEST_CASE("a handler that can never take what is left of an ended stream does not keep it",
+          "[stack][api]") {
+  // An echo after its own FIN: send() takes nothing, so the octets stay in `data`. Found by a
+  // simulated world in which a drain had sent the FIN.
+  StackRig rig;
+  Scripted handler;
+  Accepting accepting;
+  accepting.handler = &handler;
+  std::size_t read = 0;
+  REQUIRE(rig.worker().listen({.port = Port{80}}, accepting).has_value());
+  rig.connect();
+  Stream stream = accepting.last;
+  const auto end_by_both = [&] {
+    REQUIRE(stream.shutdown().has_value());
+    rig.round();
+    rig.client(kAck, 100);
+    rig.client(kFin | kAck);
+  };
+  SECTION("it takes nothing: the rest is discarded, and no end of stream is told") {
+    handler.data = [](Stream at, RxData& data) { CHECK(!at.send(data)); };
+    end_by_both();
+    CHECK(handler.calls.back() == "closed");
+    CHECK(std::count(handler.calls.begin(), handler.calls.end(), "peer closed") == 0);
+    CHECK(stream.is_stale());
+  }
+  SECTION("it takes some each time: it is called again until it has all") {
+    handler.data = [&](Stream, RxData& data) {
+      read += 30 < data.size() ? 30 : data.size();
+      data.consume(30 < data.size() ? 30 : data.size());
+    };
+    end_by_both();
+    CHECK(read == 100);
+    CHECK(handler.calls.back() == "closed");
+    CHECK(std::count(handler.calls.begin(), handler.calls.end(), "peer closed") == 1);
+  }
+  SECTION("it pauses reading: the octets wait for it, and what it refuses then is discarded") {
+    handler.data = [](Stream at, RxData&) { CHECK(at.pause_reading().has_value()); };
+    end_by_both();
+    rig.wait(Duration::from_s(5));
+    CHECK(handler.calls == Calls{"open", "data"});
+    handler.data = [](Stream, RxData&) {};
+    REQUIRE(stream.resume_reading().has_value());
+    rig.round();
+    CHECK(handler.calls == Calls{"open", "data", "data", "closed"});
+  }
+  SECTION("LAST-ACK ends the connection while octets are refused") {
+    handler.data = [](Stream, RxData&) {};
+    rig.client(kAck, 100);
+    rig.client(kFin | kAck);  // CLOSE-WAIT, and the handler has not heard of it yet
+    REQUIRE(stream.shutdown().has_value());
+    rig.round();
+    rig.client(kAck);
+    CHECK(handler.calls.back() == "closed");
+    CHECK(stream.is_stale());
+  }
 }
 
 TEST_CASE("close() with unread octets is a RST", "[stack][api][rfc1122]") {
