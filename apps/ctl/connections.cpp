@@ -106,7 +106,7 @@ class WorkerReader {
       }
       row.index = index;
       row.receive_queue = copy.receive_charged;
-      row.send_queue = total.bytes_queued - total.bytes_acked;
+      row.send_queue = total.send_queued;
       add_timers(copy, row);
       row.tcb = copy;
       row.totals = total;

@@ -24,8 +24,9 @@ std::string_view pick(const std::array<std::string_view, kSize>& names, std::siz
 }
 
 constexpr std::array<std::string_view, static_cast<std::size_t>(telemetry::TimerKind::kCount)>
-    kTimers = {"retransmit", "persist", "delayed ACK", "keepalive", "user timeout",
-               "FIN-WAIT-2", "SYN-ACK", "2 MSL",       "connect",   "application"};
+    kTimers = {"retransmit", "persist",    "delayed ACK", "keepalive", "user timeout",
+               "FIN-WAIT-2", "SYN-ACK",    "2 MSL",       "connect",   "application",
+               "tail probe", "reordering", "pacing"};
 constexpr std::array<std::string_view, 7> kUserCalls = {
     "open()", "accept()", "send()", "read()", "shutdown()", "close()", "abort()"};
 static_assert(static_cast<std::size_t>(telemetry::UserCall::kAbort) + 1 == kUserCalls.size());

@@ -208,7 +208,7 @@ Result<StreamInfo, Error> Stream::info() const {
   info.send_window_bytes = block.snd.wnd;
   info.receive_window_bytes = tcp::receive_window(block);
   info.unacked_bytes = tcp::flight_size(block);
-  info.send_queued_bytes = static_cast<std::uint32_t>(totals.bytes_queued - totals.bytes_acked);
+  info.send_queued_bytes = totals.send_queued;
   info.receive_queued_bytes = record == nullptr ? 0 : record->ready.bytes();
   info.bytes_received = totals.bytes_received;
   info.bytes_acked = totals.bytes_acked;

@@ -48,6 +48,7 @@ struct EngineConfig {
   Duration rto_max = Duration::from_s(120);
   std::uint32_t initial_window_segments = 10;  ///< RFC 6928.
   Duration user_timeout = Duration::from_s(900);
+  bool black_hole_detection = true;  ///< Smaller segments after three timeouts of a full one.
 
   // Acknowledging and sending.
   Duration delayed_ack = Duration::from_ms(40);

@@ -3,7 +3,9 @@
 #include <algorithm>
 #include <cstring>
 
+#include "tcp/congestion/controller.hpp"
 #include "tcp/demux/flow_hash.hpp"
+#include "tcp/recovery/rexmit_queue.hpp"
 
 namespace sluice::tcp {
 namespace {
@@ -44,6 +46,7 @@ Context::Context(const EngineConfig& engine_config, const ContextDeps& deps, Ins
       listeners(deps.listeners),
       flows(table_size(deps)),
       sends(engine_config.max_in_flight),
+      runs(RexmitQueue::kRunsPerConnection * engine_config.max_in_flight),
       receives(engine_config.max_in_flight),
       wheel(TcbTimerNodes{deps.tcbs.data()}, tick),
       half_open_wheel(HalfOpenTimerNodes{deps.half_open.data()}, tick),
@@ -308,7 +311,9 @@ SendRecord* Context::need_send_record(Tcb& block) {
     block.send_record = sends.slab.allocate();
     if (block.send_record == kNoIndex) return nullptr;
     const bool syn_unacked = block.state == State::kSynSent || block.state == State::kSynReceived;
-    sends.slab[block.send_record].base = syn_unacked ? block.snd.una + 1 : block.snd.nxt;
+    SendRecord& record = sends.slab[block.send_record];
+    record.base = syn_unacked ? block.snd.una + 1 : block.snd.nxt;
+    controller_of(block).start(block, record.congestion, now_us());
   }
   return &sends.slab[block.send_record];
 }
@@ -321,8 +326,17 @@ ReceiveRecord* Context::need_receive_record(Tcb& block) {
   return &receives.slab[block.receive_record];
 }
 
+void Context::drop_idle_send_record(Tcb& block) {
+  const SendRecord* const record = send_record(block);
+  if (record == nullptr || !record->queue.is_empty() || block.snd.una != block.snd.nxt) return;
+  if (!controller_of(block).traits().keeps_state) drop_send_record(block);
+}
+
 void Context::drop_send_record(Tcb& block) {
   if (block.send_record == kNoIndex) return;
+  SendSide side = send_side(block, sends.slab[block.send_record]);
+  RexmitQueue(side).clear();
+  disarm(block, kTimerPacing);
   sends.slab.release(block.send_record);
   block.send_record = kNoIndex;
 }
@@ -366,6 +380,9 @@ void Context::arm(std::uint32_t index, TcbTimer timer, Tick deadline) {
       break;
     case kTimerApplication:
       block.application_at = deadline;
+      break;
+    case kTimerPacing:
+      sends.slab[block.send_record].pacing_at = deadline;
       break;
   }
   block.timers_armed = static_cast<std::uint8_t>(block.timers_armed | timer);

@@ -22,6 +22,7 @@
 #include "tcp/demux/listen_table.hpp"
 #include "tcp/demux/time_wait_table.hpp"
 #include "tcp/records.hpp"
+#include "tcp/recovery/send_side.hpp"
 #include "tcp/tcb.hpp"
 #include "telemetry/metrics.hpp"
 #include "telemetry/recorder.hpp"
@@ -171,6 +172,12 @@ struct Context {
   }
   SendRecord* need_send_record(Tcb& block);
   ReceiveRecord* need_receive_record(Tcb& block);
+  /// What recovery/ acts on.
+  SendSide send_side(Tcb& block, SendRecord& record) {
+    return {block, record, runs.slab, config, metrics, now_us(), tick};
+  }
+  /// Nothing is queued or in flight any more; an algorithm that lives on its history keeps it.
+  void drop_idle_send_record(Tcb& block);
   void drop_send_record(Tcb& block);
   void drop_receive_record(Tcb& block);
 
@@ -252,6 +259,7 @@ struct Context {
   ListenTable listeners;
   FlowTable flows;
   SlabMemory<SendRecord> sends;
+  SlabMemory<SentRun> runs;
   SlabMemory<ReceiveRecord> receives;
 
   TimerWheel<TcbTimerNodes> wheel;

@@ -25,7 +25,10 @@ void lower_mss(Context& ctx, std::uint32_t index, std::uint16_t mtu) {
   const unsigned believed = std::max<unsigned>(mtu, kLeastMtu);
   if (believed - headers >= block.snd_mss) return;
   block.snd_mss = static_cast<std::uint16_t>(believed - headers);
-  block.set(kRetransmitNow);
+  if (SendRecord* const record = ctx.send_record(block)) {
+    SendSide side = ctx.send_side(block, *record);
+    resend_larger_than(side, block.snd_mss);
+  }
   ctx.want_output(index);
 }
 

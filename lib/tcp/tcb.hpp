@@ -57,17 +57,27 @@ enum TcbFlag : std::uint32_t {
   kTouched = 1u << 16,        ///< On this burst's list of records to publish.
   kPersisting = 1u << 17,     ///< The retransmit deadline is a persist deadline.
   kActiveOpen = 1u << 18,
-  kAccepted = 1u << 19,       ///< The application has it.
-  kUrgentPending = 1u << 20,  ///< rcv.up is ahead of what was delivered.
-  kRetransmitNow = 1u << 21,  ///< Output starts with the segment at SND.UNA.
-  kSendBlocked = 1u << 22,    ///< A short write happened: tell the application when there is room.
-  kEndDelivered = 1u << 23,   ///< The application has seen the end of the stream.
-  kProbeNow = 1u << 24,       ///< Output starts with a window or keepalive probe.
-  kLimitedByWindow = 1u << 25,  ///< The last output stopped at the peer's window.
-  kReadRefused = 1u << 26,  ///< Push layer: the handler left octets; wait before offering again.
+  kAccepted = 1u << 19,        ///< The application has it.
+  kUrgentPending = 1u << 20,   ///< rcv.up is ahead of what was delivered.
+  kRetransmitNow = 1u << 21,   ///< Output starts with the segment at SND.UNA.
+  kSendBlocked = 1u << 22,     ///< A short write happened: tell the application when there is room.
+  kEndDelivered = 1u << 23,    ///< The application has seen the end of the stream.
+  kProbeNow = 1u << 24,        ///< Output starts with a window or keepalive probe.
+  kReorderingSeen = 1u << 25,  ///< RACK: segments were delivered out of order here before.
+  kReadRefused = 1u << 26,     ///< Push layer: the handler left octets; wait before offering again.
   kClosedDelivered = 1u << 27,  ///< The application has heard the end; the slot may go.
   kWaitsAccept = 1u << 28,      ///< On its listener's accept queue.
   kDetached = 1u << 29,  ///< Out of the flow table: TIME-WAIT or CLOSED, kept for its reader.
+  kPaced = 1u << 30,
+  kPacedSet = 1u << 31,  ///< The stream, not the algorithm, decides kPaced.
+};
+
+/// Tcb::ecn (RFC 3168, 8257).
+enum EcnFlag : std::uint8_t {
+  kEcnOk = 1u << 0,       ///< Both sides agreed.
+  kEcnEcho = 1u << 1,     ///< Receiver: ECE in every ACK until the peer's CWR.
+  kEcnSendCwr = 1u << 2,  ///< Sender: CWR with the next new octets.
+  kEcnLastCe = 1u << 3,   ///< DCTCP's receiver: the last data segment carried a mark.
 };
 
 /// Bits of Tcb::timers_armed; the deadlines beside them count only while set.
@@ -77,6 +87,7 @@ enum TcbTimer : std::uint8_t {
   kTimerKeepalive = 1u << 2,
   kTimerLinger = 1u << 3,  ///< FIN-WAIT-2 of an orphan, or connect()'s end of patience.
   kTimerApplication = 1u << 4,
+  kTimerPacing = 1u << 5,  ///< Its deadline lies in the send record.
 };
 
 /// The hot part of a connection. With its totals (40), a flow-table slot (9.2 at the design
@@ -130,8 +141,11 @@ struct alignas(64) Tcb {
 
   // Line 2: less often.
   Tick keepalive_at;
-  Tick linger_at;
-  Tick application_at;
+  union {                       // of one type, at different times of a connection's life
+    Tick linger_at;             ///< Once nobody owns it.
+    Tick application_at;        ///< While the application does.
+    std::uint32_t accept_prev;  ///< On the accept queue: the one before. next_event: the next.
+  };
   Tick unacked_since;         ///< For the user timeout: when SND.UNA last moved with data out.
   std::uint32_t ts_offset;    ///< TSval = 1 ms clock + this (keyed hash of the 4-tuple).
   SeqNum rcv_up;              ///< RFC 9293 RCV.UP
@@ -140,18 +154,21 @@ struct alignas(64) Tcb {
   std::uint16_t listener;   ///< Index, or 0xffff for an active open.
   std::uint8_t congestion;  ///< congestion::Algorithm
   std::uint8_t backoff;     ///< Retransmissions of the same octet so far.
-  std::uint8_t duplicate_acks;
+  std::uint8_t ecn;         ///< EcnFlag
   std::uint8_t quick_acks;  ///< Segments still to acknowledge at once.
-  std::uint8_t reserved;
+  std::uint8_t undone;      ///< Congestion events that were none, and were undone; stays at 255.
   std::uint8_t keepalive_probes;
   PathHint path;
   std::uint32_t min_rtt_us;
-  std::uint32_t user_timeout_ms;    ///< 0: the config's.
-  std::uint8_t close_reason;        ///< sluice::CloseReason, once CLOSED.
-  std::uint8_t duplicate_acks_due;  ///< Duplicate ACKs to send: one for each segment behind a gap.
-  std::uint8_t challenges_left;     ///< Challenge ACKs left in challenge_second.
-  std::uint8_t challenge_second;    ///< Low octet of the tick's seconds.
-  std::uint32_t accept_prev;  ///< While on the accept queue: the one before. next_event: the next.
+  std::uint32_t user_timeout_ms;     ///< 0: the config's.
+  std::uint8_t close_reason;         ///< sluice::CloseReason, once CLOSED.
+  std::uint8_t duplicate_acks_due;   ///< Duplicate ACKs to send: one for each segment behind a gap.
+  std::uint8_t challenges_left;      ///< Challenge ACKs left in challenge_second.
+  std::uint8_t challenge_second;     ///< Low octet of the tick's seconds.
+  std::uint8_t reorder_window_mult;  ///< RACK.reo_wnd_mult, quarters of min_rtt; 0 stands for 1.
+  std::uint8_t reorder_window_persist;  ///< Recoveries until it is 1 again.
+  std::uint16_t min_rtt_at;             ///< When min_rtt_us was measured: tick / 1024.
+  std::uint32_t reserved;
 
   bool has(std::uint32_t mask) const { return (flags & mask) != 0; }
   void set(std::uint32_t mask) { flags |= mask; }
@@ -168,8 +185,9 @@ struct TcbTotals {
   SeqVersion version;
   std::uint32_t retransmitted_segments;
   std::uint64_t bytes_received;  ///< In order, from the peer.
-  std::uint64_t bytes_queued;    ///< Ours that send() accepted.
-  std::uint64_t bytes_acked;     ///< Ours that the peer acknowledged: the difference is Send-Q.
+  std::uint64_t bytes_acked;     ///< Ours that the peer acknowledged.
+  std::uint32_t send_queued;     ///< Octets that send() accepted and nobody acknowledged: Send-Q.
+  std::uint32_t lost_segments;   ///< Declared lost, rightly or not.
   Tick opened_at;
   Tick last_received_at;
 };

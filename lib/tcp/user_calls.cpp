@@ -53,7 +53,7 @@ std::uint32_t send_room(Context& ctx, Tcb& block) {
 
 void note_queued(Context& ctx, std::uint32_t index, std::uint32_t taken, std::size_t offered) {
   Tcb& block = ctx.touch(index);
-  ctx.totals[index].bytes_queued += taken;
+  ctx.totals[index].send_queued += taken;
   if (taken < offered) block.set(kSendBlocked);
   if (taken > 0) {
     record_call(ctx, block, telemetry::UserCall::kSend);
@@ -96,7 +96,7 @@ Unexpected<Error> starve(Context& ctx, std::uint32_t index) {
   const SendRecord* const record = ctx.send_record(block);
   const bool is_idle =
       record != nullptr && record->queue.is_empty() && block.snd.una == block.snd.nxt;
-  if (is_idle && is_synchronized(block.state)) ctx.drop_send_record(block);
+  if (is_idle && is_synchronized(block.state)) ctx.drop_idle_send_record(block);
   return fail(Error::kNoBuffers);
 }
 
@@ -258,6 +258,7 @@ Result<void, Error> close(Context& ctx, ConnHandle handle) {
   }
   block.set(kOrphan);
   ++ctx.orphans;
+  ctx.disarm(block, kTimerApplication);
   if (block.has(kWaitsAccept)) ctx.accept_remove(index);
   if (!block.has(kFinQueued)) queue_fin(ctx, index);
   if (block.state == State::kFinWait2)
@@ -345,7 +346,8 @@ void feed_starving(Context& ctx) {
   for (std::uint32_t index = 0; index < ctx.tcbs.high_water(); ++index) {
     const Tcb& block = ctx.tcb(index);
     // Those with octets queued hear of room when these are acknowledged.
-    if (!block.has(kSendBlocked) || block.has(kDetached) || block.send_record != kNoIndex) continue;
+    if (!block.has(kSendBlocked) || block.has(kDetached) || ctx.totals[index].send_queued > 0)
+      continue;
     ctx.touch(index).clear(kSendBlocked);
     ctx.notify(index, app::kWritable);
   }
@@ -357,8 +359,8 @@ void drain_idle(Context& ctx, std::uint32_t budget, std::uint32_t& cursor) {
     if (cursor >= end) cursor = 0;
     const Tcb& block = ctx.tcb(cursor);
     const bool is_open = block.state == State::kEstablished || block.state == State::kCloseWait;
-    const bool is_busy =
-        block.send_record != kNoIndex || ctx.has_unread(block) || block.has(kEventPending);
+    const bool is_busy = ctx.totals[cursor].send_queued > 0 || block.snd.una != block.snd.nxt ||
+                         ctx.has_unread(block) || block.has(kEventPending);
     if (is_open && !is_busy && !block.has(kDetached | kFinQueued)) queue_fin(ctx, cursor);
   }
 }

@@ -23,9 +23,9 @@ constexpr Text kCounters[] = {
 #include "telemetry/counter.def"
 #undef SLUICE_COUNTER
 };
-constexpr std::string_view kTimers[] = {"Retransmit",  "Persist",    "DelayedAck", "Keepalive",
-                                        "UserTimeout", "FinWait2",   "SynAck",     "TimeWait",
-                                        "Connect",     "Application"};
+constexpr std::string_view kTimers[] = {
+    "Retransmit", "Persist", "DelayedAck",  "Keepalive", "UserTimeout", "FinWait2", "SynAck",
+    "TimeWait",   "Connect", "Application", "TailProbe", "Reorder",     "Pacing"};
 static_assert(std::size(kTimers) == static_cast<std::size_t>(TimerKind::kCount));
 
 }  // namespace

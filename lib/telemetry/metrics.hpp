@@ -38,6 +38,9 @@ enum class TimerKind : std::uint8_t {
   kTimeWait,
   kConnect,
   kApplication,
+  kTailProbe,
+  kReorder,
+  kPacing,
   kCount,
 };
 

@@ -333,7 +333,8 @@ void World::judge_received(Stream stream, const RxData& data) {
 void World::send(Stream stream, std::size_t count) {
   tcp::Context& ctx = context();
   const tcp::Tcb* const block = tcp::find_tcb(ctx, stream.handle());
-  const std::uint64_t first = block == nullptr ? 0 : ctx.totals[stream.handle().index].bytes_queued;
+  const tcp::TcbTotals& totals = ctx.totals[block == nullptr ? 0 : stream.handle().index];
+  const std::uint64_t first = block == nullptr ? 0 : totals.bytes_acked + totals.send_queued;
   std::array<std::byte, kMaxOwnOctets> octets;
   count = std::min(count, octets.size());
   for (std::size_t i = 0; i < count; ++i) octets[i] = own_octet(first + i);

@@ -10,6 +10,9 @@ const Controller& controller(Algorithm algorithm) {
   static const NewReno kNewRenoController;
   switch (algorithm) {
     case Algorithm::kNewReno:
+    case Algorithm::kCubic:
+    case Algorithm::kDctcp:
+    case Algorithm::kBbr:
       return kNewRenoController;
   }
   return kNewRenoController;

@@ -10,8 +10,8 @@ class NewReno final : public Controller {
  public:
   std::string_view name() const override { return "newreno"; }
   void on_ack(Tcb& block, CongestionState& state, const AckEvent& event) const override;
-  std::uint32_t ssthresh_after_loss(const Tcb& block, CongestionState& state,
-                                    std::uint32_t flight) const override;
+  std::uint32_t ssthresh_after_loss(Tcb& block, CongestionState& state, std::uint32_t flight,
+                                    std::uint32_t now_us) const override;
 };
 
 }  // namespace sluice::tcp

@@ -7,6 +7,7 @@
 #include "tcp/output/output.hpp"
 #include "tcp/output/window.hpp"
 #include "tcp/recovery/loss_recovery.hpp"
+#include "tcp/recovery/rexmit_queue.hpp"
 #include "tcp/recovery/rtt.hpp"
 #include "tcp/timer/tcp_timers.hpp"
 
@@ -64,10 +65,16 @@ void start_sending(Context& ctx, Tcb& block, bool had_loss) {
 void become_established(Context& ctx, std::uint32_t index, const Segment& segment) {
   Tcb& block = ctx.touch(index);
   const bool had_loss = block.backoff > 0;
-  SendRecord* const record = ctx.send_record(block);
-  if (record != nullptr && record->is_timing) {
-    record->is_timing = false;
-    on_rtt_sample(block, ctx.config, ctx.now - record->timed_at);
+  if (SendRecord* const record = ctx.send_record(block)) {
+    SendSide side = ctx.send_side(block, *record);
+    RexmitQueue queue(side);
+    //= rfc6298#3  Karn: only of a SYN that was sent once
+    if (!queue.is_empty() && !queue.first().has(kRunEverResent)) {
+      const std::uint32_t rtt_us = std::max(side.now_us - queue.first().sent_at_us, 1u);
+      on_rtt_sample(block, ctx.config, Duration::from_us(rtt_us));
+      note_min_rtt(block, rtt_us, ctx.tick);
+    }
+    queue.clear();
   }
   block.snd.una = segment.ack();
   block.backoff = 0;
@@ -78,7 +85,7 @@ void become_established(Context& ctx, std::uint32_t index, const Segment& segmen
                   static_cast<std::uint32_t>(segment.header.window)
                       << (is_scaled ? block.snd_wscale() : 0));
   start_sending(ctx, block, had_loss);
-  if (record != nullptr && record->queue.is_empty()) ctx.drop_send_record(block);
+  ctx.drop_idle_send_record(block);
   ctx.transition(index, State::kEstablished);
   ctx.totals[index].last_received_at = ctx.tick;
   restart_keepalive(ctx, index);

@@ -61,7 +61,9 @@ std::uint32_t make_connection(Context& ctx, std::uint32_t half_open_index, const
   set_send_window(block, segment,
                   static_cast<std::uint32_t>(segment.header.window) << block.snd_wscale());
   if (entry.retransmits == 0) {
-    on_rtt_sample(block, ctx.config, Duration::from_us(ctx.now_us() - entry.sent_at_us));
+    const std::uint32_t rtt_us = std::max(ctx.now_us() - entry.sent_at_us, 1u);
+    on_rtt_sample(block, ctx.config, Duration::from_us(rtt_us));
+    note_min_rtt(block, rtt_us, ctx.tick);
   } else if (agreement.timestamps) {
     const std::uint32_t age = ctx.tick - (segment.header.options.ts_ecr - block.ts_offset);
     if (age < 60'000) on_rtt_sample(block, ctx.config, kTickLength * std::max(age, 1u));

@@ -63,12 +63,7 @@ Result<ConnHandle, Error> open(Context& ctx, const OpenRequest& request) {
   if (ctx.config.max_mss != 0) block.rcv_mss = std::min(block.rcv_mss, ctx.config.max_mss);
   block.snd_mss = 536;
   block.unacked_since = ctx.tick;
-  if (SendRecord* record = ctx.need_send_record(block)) {
-    record->base = iss + 1;
-    record->is_timing = true;
-    record->timed_seq = iss + 1;
-    record->timed_at = ctx.now;
-  }
+  if (SendRecord* record = ctx.need_send_record(block)) record->base = iss + 1;
   ctx.metrics.count(Counter::kActiveOpens);
   if (ctx.recorder.is_enabled()) ctx.record_flow(flow, hash, index, iss, SeqNum(0));
   ctx.transition(index, State::kSynSent);

@@ -5,7 +5,10 @@
 #include "tcp/output/output.hpp"
 #include "tcp/output/payload.hpp"
 #include "tcp/recovery/loss_recovery.hpp"
+#include "tcp/recovery/rexmit_queue.hpp"
 #include "tcp/recovery/rtt.hpp"
+#include "tcp/recovery/sack_scoreboard.hpp"
+#include "tcp/timer/loss_timer.hpp"
 
 namespace sluice::tcp {
 namespace {
@@ -18,61 +21,93 @@ void update_send_window(Tcb& block, const Segment& segment, std::uint32_t window
     set_send_window(block, segment, window);
 }
 
-void take_rtt_sample(Context& ctx, Tcb& block, const Segment& segment) {
-  SendRecord* const record = ctx.send_record(block);
-  if (record != nullptr && record->is_timing) {
-    if (wire::seq_lt(segment.ack(), record->timed_seq)) return;
-    record->is_timing = false;
-    on_rtt_sample(block, ctx.config, ctx.now - record->timed_at);
-  } else if (block.has(kTimestampsOk) && segment.header.options.has_timestamps) {
+/// The facts of an ACK that do not need the queue.
+AckOutcome outcome_of(const SendSide& side, const Segment& segment, std::uint32_t window_before) {
+  const Tcb& block = side.block;
+  AckOutcome out;
+  out.ack = segment.ack();
+  out.prior_una = block.snd.una;
+  out.flight_before = side.flight();
+  out.pipe_before = side.pipe();
+  //= rfc5681#2  what counts as a duplicate; the answers to window probes repeat the ACK, too
+  out.is_duplicate = !block.has(kPersisting) && segment.ack() == block.snd.una &&
+                     segment.length() == 0 && block.snd.wnd == window_before;
+  out.has_ece = segment.has(wire::kEce) && (block.ecn & kEcnOk) != 0;
+  out.has_timestamp = segment.header.options.has_timestamps && segment.header.options.ts_ecr != 0;
+  out.ts_ecr = segment.header.options.ts_ecr;
+  return out;
+}
+
+void take_rtt_samples(Context& ctx, SendSide& side, const AckOutcome& out) {
+  Tcb& block = side.block;
+  SendRecord& record = side.record;
+  if (out.rtt_us != 0) note_min_rtt(block, out.rtt_us, ctx.tick);
+  //= rfc6298#3  never a sample from octets that were sent twice (Karn)
+  std::uint32_t sample = out.rtt_oldest_us;
+  if (sample == 0 && out.has_advanced() && block.has(kTimestampsOk) && out.has_timestamp) {
     //= rfc7323#4.1  RTTM: the echo tells which sending this ACK answers
-    const std::uint32_t echoed = segment.header.options.ts_ecr - block.ts_offset;
-    const auto age = static_cast<std::int32_t>(ctx.tick - echoed);
-    if (segment.header.options.ts_ecr != 0 && age >= 0 && age < 60'000)
-      on_rtt_sample(block, ctx.config, kTickLength * std::max(age, 1));
+    const std::uint32_t age = ctx.tick - (out.ts_ecr - block.ts_offset);
+    if (age < 60'000) sample = std::max(age, 1u) * 1'000;
   }
+  //= rfc6298#4  one sample for each round trip, or the variance would be averaged away
+  const bool is_new_round =
+      !record.has_timed_round || wire::seq_gt(out.ack, record.timed_round_end);
+  if (sample == 0 || !is_new_round) return;
+  on_rtt_sample(block, ctx.config, Duration::from_us(sample));
+  record.has_timed_round = true;
+  record.timed_round_end = block.snd.nxt;
 }
 
 /// SND.UNA moves to SEG.ACK.
-void advance_una(Context& ctx, std::uint32_t index, const Segment& segment) {
+void advance_una(Context& ctx, std::uint32_t index, SeqNum ack) {
   Tcb& block = ctx.tcb(index);
-  const std::uint32_t flight_before = flight_size(block);
-  const std::uint32_t acked = wire::seq_distance(block.snd.una, segment.ack());
-  const bool is_fin_acked = block.has(kFinSent) && segment.ack() == block.snd.nxt;
-  take_rtt_sample(ctx, block, segment);
-  block.snd.una = segment.ack();
+  const std::uint32_t acked = wire::seq_distance(block.snd.una, ack);
+  const bool is_fin_acked = block.has(kFinSent) && ack == block.snd.nxt;
+  block.snd.una = ack;
   block.unacked_since = ctx.tick;
   block.backoff = 0;
-  ctx.totals[index].bytes_acked += acked - (is_fin_acked ? 1u : 0u);
-  SendRecord* const record = ctx.send_record(block);
   block.clear(kRetransmitNow);
-  if (record != nullptr) {
-    drop_acknowledged(*record, block.snd.una);
-    if (on_ack_advanced(block, *record, acked, flight_before)) block.set(kRetransmitNow);
-  }
-  if (flight_size(block) == 0) {
-    //= rfc6298#5.2
-    ctx.disarm(block, kTimerRetransmit);
-    block.clear(kPersisting);
-  } else {
-    //= rfc6298#5.3
-    ctx.arm(index, kTimerRetransmit,
-            ctx.tick + ticks_in(retransmission_timeout(block, ctx.config)));
-  }
-  if (record != nullptr && block.has(kSendBlocked) &&
-      record->queue.bytes() <= ctx.config.send_buffer_bytes / 3 * 2) {
-    block.clear(kSendBlocked);
-    ctx.notify(index, app::kWritable);
-  }
-  if (record != nullptr && record->queue.is_empty() && flight_size(block) == 0)
-    ctx.drop_send_record(block);
+  const std::uint32_t octets = acked - (is_fin_acked ? 1u : 0u);
+  ctx.totals[index].bytes_acked += octets;
+  ctx.totals[index].send_queued -= octets;
 }
 
-/// RFC 5681 2: what counts as a duplicate ACK.
-bool is_duplicate_ack(const Tcb& block, const Segment& segment, std::uint32_t window_before) {
-  // The answers to window probes repeat the ACK, too: nothing was lost.
-  return !block.has(kPersisting) && segment.ack() == block.snd.una && flight_size(block) > 0 &&
-         segment.length() == 0 && block.snd.wnd == window_before;
+void count_lost(Context& ctx, std::uint32_t index, std::uint32_t octets) {
+  const std::uint32_t mss = std::max<std::uint32_t>(ctx.tcb(index).snd_mss, 1);
+  ctx.totals[index].lost_segments += (octets + mss - 1) / mss;
+}
+
+/// Room in the send buffer again: the application that met a short write is told.
+void tell_of_room(Context& ctx, std::uint32_t index, const SendRecord& record) {
+  Tcb& block = ctx.tcb(index);
+  if (!block.has(kSendBlocked) || record.queue.bytes() > ctx.config.send_buffer_bytes / 3 * 2)
+    return;
+  block.clear(kSendBlocked);
+  ctx.notify(index, app::kWritable);
+}
+
+/// An ACK while something is in flight.
+void take_ack_in_flight(Context& ctx, std::uint32_t index, SendRecord& record,
+                        const Segment& segment, std::uint32_t window_before) {
+  Tcb& block = ctx.tcb(index);
+  SendSide side = ctx.send_side(block, record);
+  AckOutcome out = outcome_of(side, segment, window_before);
+  const std::uint32_t lost_before = record.lost_total;
+  if (wire::seq_gt(segment.ack(), block.snd.una)) {
+    out.acked = wire::seq_distance(block.snd.una, segment.ack());
+    advance_una(ctx, index, segment.ack());
+    take_acknowledged(side, out);
+    drop_acknowledged(record, block.snd.una);
+  }
+  const wire::TcpOptions& options = segment.header.options;
+  if (block.has(kSackOk) && options.sack_count > 0)
+    take_sack_blocks(side, {options.sack, options.sack_count}, out);
+  if (out.is_duplicate) ctx.metrics.count(Counter::kDuplicateAcks);
+  take_rtt_samples(ctx, side, out);
+  const std::uint32_t wait_us = block.has(kPersisting) ? 0 : recover_on_ack(side, out);
+  count_lost(ctx, index, record.lost_total - lost_before);
+  if (!block.has(kPersisting)) restart_loss_timer(ctx, index, side, out, wait_us);
+  tell_of_room(ctx, index, record);
 }
 
 void leave_persist_if_open(Context& ctx, std::uint32_t index) {
@@ -83,7 +118,11 @@ void leave_persist_if_open(Context& ctx, std::uint32_t index) {
   block.clear(kPersisting | kProbeNow);
   block.backoff = 0;
   ctx.disarm(block, kTimerRetransmit);
-  if (flight_size(block) > 0) block.set(kRetransmitNow);  // the probe's octet was not taken
+  if (flight_size(block) == 0) return;
+  SendRecord* const record = ctx.send_record(block);  // the probe's octet was not taken
+  if (record == nullptr) return block.set(kRetransmitNow);
+  SendSide side = ctx.send_side(block, *record);
+  resend_probes(side);
 }
 
 }  // namespace
@@ -98,26 +137,28 @@ void set_send_window(Tcb& block, const Segment& segment, std::uint32_t window) {
 void take_ack(Context& ctx, std::uint32_t index, const Segment& segment) {
   Tcb& block = ctx.touch(index);
   const std::uint32_t window_before = block.snd.wnd;
+  const bool has_advanced = wire::seq_gt(segment.ack(), block.snd.una);
   if (wire::seq_geq(segment.ack(), block.snd.una))
     update_send_window(block, segment,
                        static_cast<std::uint32_t>(segment.header.window) << block.snd_wscale());
-  if (wire::seq_gt(segment.ack(), block.snd.una)) {
-    advance_una(ctx, index, segment);
-  } else if (is_duplicate_ack(block, segment, window_before)) {
-    ctx.metrics.count(Counter::kDuplicateAcks);
-    SendRecord* const record = ctx.send_record(block);
-    if (record != nullptr && on_duplicate_ack(block, *record)) {
-      ctx.metrics.count(Counter::kFastRetransmits);
-      block.set(kRetransmitNow);
-    }
+  if (SendRecord* const record = ctx.send_record(block);
+      record != nullptr && flight_size(block) > 0) {
+    take_ack_in_flight(ctx, index, *record, segment, window_before);
+  } else if (has_advanced) {
+    advance_una(ctx, index, segment.ack());  // of a FIN alone
+    restart_rto(ctx, index);
+  }
+  if (flight_size(block) == 0 && (has_advanced || !block.has(kPersisting))) {
+    //= rfc6298#5.2
+    ctx.disarm(block, kTimerRetransmit);
+    block.clear(kPersisting);
+    ctx.drop_idle_send_record(block);
   }
   // Alive, if unwilling. A connection that nobody owns any more does not wait for it without end.
   if (block.snd.wnd == 0 && !block.has(kOrphan)) block.unacked_since = ctx.tick;
   leave_persist_if_open(ctx, index);
-  const bool has_more = block.has(kRetransmitNow) || unsent_bytes(ctx, block) > 0 ||
-                        block.send_record != kNoIndex ||
-                        (block.has(kFinQueued) && !block.has(kFinSent));
-  if (has_more) ctx.want_output(index);
+  if (block.send_record != kNoIndex || (block.has(kFinQueued) && !block.has(kFinSent)))
+    ctx.want_output(index);
 }
 
 }  // namespace sluice::tcp

@@ -5,10 +5,17 @@
 
 #include "tcp/congestion/controller.hpp"
 #include "tcp/output/control.hpp"
+#include "tcp/output/pacing.hpp"
 #include "tcp/output/payload.hpp"
 #include "tcp/output/window.hpp"
 #include "tcp/recovery/loss_recovery.hpp"
+#include "tcp/recovery/prr.hpp"
+#include "tcp/recovery/rate_sample.hpp"
+#include "tcp/recovery/rexmit_queue.hpp"
 #include "tcp/recovery/rtt.hpp"
+#include "tcp/recovery/tail_probe.hpp"
+#include "tcp/recovery/undo.hpp"
+#include "tcp/timer/loss_timer.hpp"
 
 namespace sluice::tcp {
 namespace {
@@ -45,14 +52,6 @@ void note_ack_sent(Context& ctx, Tcb& block) {
   block.clear(kAckNow);
   block.rcv.last_ack = block.rcv.nxt;
   ctx.disarm(block, kTimerDelayedAck);
-}
-
-void arm_retransmission(Context& ctx, std::uint32_t index) {
-  Tcb& block = ctx.tcb(index);
-  if (ctx.is_armed(block, kTimerRetransmit) && !block.has(kPersisting)) return;
-  block.clear(kPersisting);
-  //= rfc6298#5.1
-  ctx.arm(index, kTimerRetransmit, ctx.tick + ticks_in(retransmission_timeout(block, ctx.config)));
 }
 
 /// Builds one segment into the burst. False if there was no mbuf.
@@ -127,47 +126,66 @@ std::uint32_t segment_limit(Context& ctx, const Tcb& block) {
   return limit;
 }
 
-/// Marks octets [seq, seq + length) as sent for the first time.
-void note_first_sending(Context& ctx, Tcb& block, const Planned& plan) {
+/// Octets [SND.NXT, ...) have been sent for the first time.
+void note_first_sending(Context& ctx, std::uint32_t index, const Planned& plan) {
+  Tcb& block = ctx.tcb(index);
   const std::uint32_t length = plan.payload + ((plan.flags & wire::kFin) ? 1u : 0u);
   if (flight_size(block) == 0) block.unacked_since = ctx.tick;
+  if (SendRecord* const record = ctx.send_record(block)) {
+    SendSide side = ctx.send_side(block, *record);
+    note_sent(side, length, length);
+    prr_note_sent(*record, length);
+  }
   block.snd.nxt = plan.seq + length;
   if (plan.flags & wire::kFin) block.set(kFinSent);
   ctx.metrics.count(Counter::kPayloadSent, plan.payload);
-  SendRecord* const record = ctx.send_record(block);
-  if (record != nullptr && !record->is_timing && record->phase == RecoveryPhase::kOpen) {
-    record->is_timing = true;
-    record->timed_seq = block.snd.nxt;
-    record->timed_at = ctx.now;
-  }
 }
 
-/// Sends again from `seq`: one segment of what is in flight, FIN included. Gives the sequence space
-/// used; 0 if there was no mbuf.
-std::uint32_t emit_again(Context& ctx, std::uint32_t index, SeqNum seq, Burst& burst) {
-  Tcb& block = ctx.tcb(index);
-  SendRecord* const record = ctx.send_record(block);
-  if (record != nullptr) record->is_timing = false;  // Karn's algorithm: RFC 6298 3
+/// The segment [seq, seq + length) of what is in flight, FIN included, once more. False: no mbuf.
+bool emit_resent(Context& ctx, std::uint32_t index, SeqNum seq, std::uint32_t length,
+                 Burst& burst) {
+  const Tcb& block = ctx.tcb(index);
   const SeqNum end = data_end(ctx, block);
-  const SeqNum sent_data_end = wire::seq_min(end, block.snd.nxt);
-  Planned plan{.seq = seq, .freshness = Freshness::kAgain};
-  const std::uint32_t limit = segment_limit(ctx, block);
-  if (wire::seq_lt(seq, sent_data_end)) {
-    plan.payload = std::min(limit, wire::seq_distance(seq, sent_data_end));
-    // A short segment at the edge (a probe's octet) goes out filled up, as far as the window lets
-    // it.
-    const std::uint32_t offered = block.snd.wnd;
-    if (seq + plan.payload == block.snd.nxt && plan.payload < limit && offered > plan.payload &&
-        seq == block.snd.una)
-      plan.payload = std::min({limit, wire::seq_distance(seq, end), offered});
-    if (seq + plan.payload == end) plan.flags |= wire::kPsh;
+  Planned plan{.seq = seq, .payload = length, .freshness = Freshness::kAgain};
+  if (block.has(kFinSent) && seq + length == end + 1) {
+    plan.flags |= wire::kFin;
+    --plan.payload;
   }
-  if (block.has(kFinSent) && seq + plan.payload == end) plan.flags |= wire::kFin;
-  const std::uint32_t length = plan.payload + ((plan.flags & wire::kFin) ? 1u : 0u);
-  if (length == 0 || !emit(ctx, index, plan, burst)) return 0;
-  if (wire::seq_gt(seq + length, block.snd.nxt)) block.snd.nxt = seq + length;
-  arm_retransmission(ctx, index);
-  return length;
+  if (plan.payload > 0 && seq + plan.payload == end) plan.flags |= wire::kPsh;
+  return emit(ctx, index, plan, burst);
+}
+
+/// A probe's few octets before the edge of what was sent: more of what waits goes with them.
+void fill_up_last_run(Context& ctx, SendSide& side, std::uint32_t limit) {
+  Tcb& block = side.block;
+  SentRun& run = RexmitQueue(side).last();
+  const std::uint32_t waiting = unsent_bytes(ctx, block);
+  const std::uint32_t flight = flight_size(block);
+  const std::uint32_t window = block.snd.wnd > flight ? block.snd.wnd - flight : 0;
+  if (run.length >= limit || run.has(kRunSacked) || waiting == 0 || window == 0) return;
+  const std::uint32_t more = std::min({limit - run.length, waiting, window});
+  RexmitQueue(side).grow_last(more);
+  block.snd.nxt += more;
+  ctx.metrics.count(Counter::kPayloadSent, more);
+}
+
+/// One segment of a lost run. False: no room in the burst or no mbuf.
+bool resend_from_run(Context& ctx, std::uint32_t index, SendSide& side, std::uint32_t run_index,
+                     Burst& burst) {
+  RexmitQueue queue(side);
+  const std::uint32_t limit = segment_limit(ctx, side.block);
+  if (run_index == side.record.last_run) fill_up_last_run(ctx, side, limit);
+  SentRun& run = queue[run_index];
+  // A FIN takes a number, but no room.
+  const bool has_fin = side.block.has(kFinSent) && run.end() == side.block.snd.nxt;
+  const std::uint32_t most = run.length <= limit + 1 && has_fin ? run.length : limit;
+  const std::uint32_t length = std::min(run.length, most);
+  if (burst.is_full() || !emit_resent(ctx, index, run.left, length, burst)) return false;
+  if (length < run.length) static_cast<void>(queue.split(run_index, run.left + length));
+  note_resending(side, 1);
+  prr_note_sent(side.record, length);
+  queue.mark_resent(queue[run_index], side.now_us);
+  return true;
 }
 
 bool send_syn(Context& ctx, std::uint32_t index, Burst& burst) {
@@ -179,9 +197,18 @@ bool send_syn(Context& ctx, std::uint32_t index, Burst& burst) {
              .freshness = again && block.backoff > 0 ? Freshness::kAgain : Freshness::kNew},
             burst))
     return false;
+  if (SendRecord* const record = ctx.send_record(block)) {
+    SendSide side = ctx.send_side(block, *record);
+    RexmitQueue queue(side);
+    if (queue.is_empty()) {
+      note_sent(side, 1, 1);
+    } else {
+      queue.mark_resent(queue.first(), side.now_us);
+    }
+  }
   block.snd.nxt = block.snd.una + 1;
   block.clear(kRetransmitNow);
-  arm_retransmission(ctx, index);
+  restart_rto(ctx, index);
   return true;
 }
 
@@ -199,14 +226,18 @@ bool send_probe(Context& ctx, std::uint32_t index, Burst& burst) {
                  .freshness = Freshness::kAgain},
                 burst))
         return false;
+      if (SendRecord* const record = ctx.send_record(block)) {
+        SendSide side = ctx.send_side(block, *record);
+        RexmitQueue queue(side);
+        queue.mark_resent(queue.first(), side.now_us);
+      }
     } else if (unsent_bytes(ctx, block) > 0) {
       // Within a window too small for silly-window avoidance: all of it; else one octet beyond.
       const std::uint32_t payload = std::min({std::max<std::uint32_t>(block.snd.wnd, 1),
                                               unsent_bytes(ctx, block), segment_limit(ctx, block)});
       const Planned plan{.seq = block.snd.nxt, .payload = payload, .flags = wire::kPsh};
       if (!emit(ctx, index, plan, burst)) return false;
-      note_first_sending(ctx, block, plan);
-      if (SendRecord* record = ctx.send_record(block)) record->is_timing = false;
+      note_first_sending(ctx, index, plan);
     }
     ctx.metrics.count(Counter::kWindowProbes);
   } else {
@@ -218,38 +249,90 @@ bool send_probe(Context& ctx, std::uint32_t index, Burst& burst) {
   return true;
 }
 
-/// Retransmissions. False if they lacked room or an mbuf.
+/// Nothing came back for two round trips: new octets if there are any, else the last segment again
+/// (RFC 8985 7.3). False if it lacked room or an mbuf.
+bool send_tail_probe(Context& ctx, std::uint32_t index, SendSide& side, Burst& burst) {
+  Tcb& block = side.block;
+  SendRecord& record = side.record;
+  if (!may_probe_tail(side) || flight_size(block) == 0) {
+    record.is_probe_due = false;
+    return true;
+  }
+  if (burst.is_full()) return false;
+  const std::uint32_t flight = flight_size(block);
+  const std::uint32_t window = block.snd.wnd > flight ? block.snd.wnd - flight : 0;
+  const std::uint32_t payload =
+      std::min({segment_limit(ctx, block), unsent_bytes(ctx, block), window});
+  if (payload > 0) {
+    //= rfc8985#7.3  whatever cwnd says
+    const Planned plan{.seq = block.snd.nxt, .payload = payload, .flags = wire::kPsh};
+    if (!emit(ctx, index, plan, burst)) return false;
+    note_first_sending(ctx, index, plan);
+    note_tail_probe(side, false);
+  } else {
+    RexmitQueue queue(side);
+    const SentRun& run = queue.last();
+    const std::uint32_t rest = run.length % run.segment_size;
+    const std::uint32_t length = std::min(run.length, rest != 0 ? rest : run.segment_size);
+    if (!emit_resent(ctx, index, run.end() - length, length, burst)) return false;
+    if (length == run.length || queue.split(record.last_run, run.end() - length)) {
+      note_resending(side, 1);
+      queue.mark_resent(queue.last(), side.now_us);
+    }
+    note_tail_probe(side, true);
+  }
+  record.is_probe_due = false;
+  restart_rto(ctx, index);
+  return true;
+}
+
+/// Retransmissions of what is lost, as far as cwnd and pacing allow. False if they lacked room or
+/// an mbuf.
 bool send_again(Context& ctx, std::uint32_t index, Burst& burst) {
   Tcb& block = ctx.tcb(index);
-  if (block.has(kRetransmitNow)) {
-    if (flight_size(block) > 0) {
-      if (burst.is_full() || emit_again(ctx, index, block.snd.una, burst) == 0) return false;
-    }
-    block.clear(kRetransmitNow);
-  }
   SendRecord* const record = ctx.send_record(block);
-  if (record == nullptr || record->phase != RecoveryPhase::kTimeout) return true;
-  while (wire::seq_lt(record->resend, record->recover)) {
-    const std::uint32_t pipe = wire::seq_distance(block.snd.una, record->resend);
-    if (pipe > 0 && pipe + block.snd_mss > block.cwnd) break;
-    if (burst.is_full()) return false;
-    const std::uint32_t length = emit_again(ctx, index, record->resend, burst);
-    if (length == 0) return false;
-    record->resend += length;
+  if (record == nullptr) {
+    if (!block.has(kRetransmitNow)) return true;
+    // A FIN that had no record to be had.
+    if (flight_size(block) > 0 &&
+        (burst.is_full() || !emit_resent(ctx, index, block.snd.una, flight_size(block), burst)))
+      return false;
+    block.clear(kRetransmitNow);
+    return true;
   }
+  SendSide side = ctx.send_side(block, *record);
+  if (record->is_probe_due && !send_tail_probe(ctx, index, side, burst)) return false;
+  if (record->to_resend == 0 || record->is_frto_sending_new) return true;
+  RexmitQueue queue(side);
+  bool is_head_sent = false;
+  for (std::uint32_t at = record->first_run; at != kNoIndex && record->to_resend > 0;
+       at = queue[at].next) {
+    const SentRun& run = queue[at];
+    if (!run.has(kRunLost) || run.has(kRunResent)) continue;
+    const std::uint32_t length = std::min<std::uint32_t>(run.length, block.snd_mss);
+    const std::uint32_t pipe = side.pipe();
+    if (pipe > 0 && pipe + length > block.cwnd) break;
+    if (is_held_by_pacing(ctx, index, *record)) break;
+    if (!resend_from_run(ctx, index, side, at, burst)) return false;
+    note_paced(ctx, block, *record, length);
+    is_head_sent |= at == record->first_run;
+  }
+  //= rfc6298#5.3  the head's retransmission is what is timed now
+  if (is_head_sent || !ctx.is_armed(block, kTimerRetransmit)) restart_rto(ctx, index);
   return true;
 }
 
 /// How much of `unsent` the next new segment takes; 0: not now.
 std::uint32_t next_payload(Context& ctx, Tcb& block, std::uint32_t unsent) {
   const SendRecord* const record = ctx.send_record(block);
-  // After a timeout nothing new is sent before everything that was lost is on its way again.
-  if (record->phase == RecoveryPhase::kTimeout && wire::seq_lt(record->resend, record->recover))
-    return 0;
-  std::uint32_t flight = flight_size(block);
+  // Nothing new is sent before everything that was lost is on its way again.
+  if (record->to_resend > 0 && !record->is_frto_sending_new) return 0;
+  const std::uint32_t flight = flight_size(block);
   const std::uint32_t limit = segment_limit(ctx, block);
-  const std::uint32_t congestion = block.cwnd + limited_transmit_allowance(block, record);
-  const std::uint32_t by_congestion = congestion > flight ? congestion - flight : 0;
+  //= rfc3042#2  limited transmit: what was SACKed (or told by duplicate ACKs) is no longer in the
+  //pipe
+  const std::uint32_t pipe = record->pipe(flight);
+  const std::uint32_t by_congestion = block.cwnd > pipe ? block.cwnd - pipe : 0;
   const std::uint32_t by_peer = block.snd.wnd > flight ? block.snd.wnd - flight : 0;
   const std::uint32_t usable = std::min(by_congestion, by_peer);
   const std::uint32_t length = std::min({unsent, usable, limit});
@@ -271,6 +354,7 @@ void restart_after_idle(Context& ctx, Tcb& block) {
   if (block.srtt_us8 == 0 || idle <= ticks_in(retransmission_timeout(block, ctx.config))) return;
   block.cwnd =
       std::min(block.cwnd, initial_window(block.snd_mss, ctx.config.initial_window_segments));
+  controller_of(block).on_idle_restart(block, ctx.send_record(block)->congestion);
 }
 
 /// New octets and FIN. False if they lacked room or an mbuf.
@@ -281,14 +365,16 @@ bool send_new(Context& ctx, std::uint32_t index, Burst& burst, std::size_t turn_
   while (unsent > 0) {
     Planned plan{.seq = block.snd.nxt, .payload = next_payload(ctx, block, unsent)};
     if (plan.payload == 0) break;
+    if (is_held_by_pacing(ctx, index, *ctx.send_record(block))) return true;
     if (burst.is_full() || burst.used >= turn_end) return false;
     if (plan.payload == unsent) {
       plan.flags |= wire::kPsh;
       if (block.has(kFinQueued)) plan.flags |= wire::kFin;
     }
     if (!emit(ctx, index, plan, burst)) return false;
-    note_first_sending(ctx, block, plan);
-    arm_retransmission(ctx, index);
+    note_first_sending(ctx, index, plan);
+    note_paced(ctx, block, *ctx.send_record(block), plan.payload);
+    note_sent_for_loss_timer(ctx, index);
     unsent -= plan.payload;
   }
   if (unsent > 0) {
@@ -297,8 +383,7 @@ bool send_new(Context& ctx, std::uint32_t index, Burst& burst, std::size_t turn_
       // flight
       block.set(kPersisting);
       block.unacked_since = ctx.tick;
-      ctx.arm(index, kTimerRetransmit,
-              ctx.tick + ticks_in(retransmission_timeout(block, ctx.config)));
+      restart_rto(ctx, index);
     }
     return true;
   }
@@ -306,8 +391,14 @@ bool send_new(Context& ctx, std::uint32_t index, Burst& burst, std::size_t turn_
     if (burst.is_full()) return false;
     const Planned plan{.seq = block.snd.nxt, .flags = wire::kFin};
     if (!emit(ctx, index, plan, burst)) return false;
-    note_first_sending(ctx, block, plan);
-    arm_retransmission(ctx, index);
+    static_cast<void>(ctx.need_send_record(block));  // without one the RTO alone repairs a loss
+    note_first_sending(ctx, index, plan);
+    note_sent_for_loss_timer(ctx, index);
+  }
+  if (SendRecord* const record = ctx.send_record(block);
+      record != nullptr && flight_size(block) > 0) {
+    SendSide side = ctx.send_side(block, *record);
+    if (record->to_resend == 0 && side.pipe() < block.cwnd) note_app_limited(side);
   }
   return true;
 }

@@ -1,12 +1,19 @@
 #pragma once
 
-// When to believe that octets are lost and what to send again: RFC 5681, 6582 (NewReno), 6298,
-// 3042.
+// What an ACK or a timer means for the connection's sending: the phases of recovery and their
+// edges.
+//
+//              loss found                      RECOVER acknowledged, or undone
+//   kOpen ──────────────────▶ kFastRecovery ─────────────────────────────────▶ kOpen
+//     │  ECN echo                  ▲ a retransmission is lost
+//     ├─────────▶ kReducing ───────┤                    RFC 5681, 6675, 8985 (what is lost)
+//     │  RTO                       │                    RFC 6937bis (how fast)
+//     └─────────▶ kTimeout ────────┘                    RFC 5682, 3522, 2883 (was it spurious?)
 
 #include <cstdint>
 
-#include "tcp/records.hpp"
-#include "tcp/tcb.hpp"
+#include "tcp/recovery/ack_outcome.hpp"
+#include "tcp/recovery/send_side.hpp"
 
 namespace sluice::tcp {
 
@@ -15,20 +22,23 @@ inline std::uint32_t flight_size(const Tcb& block) {
   return wire::seq_distance(block.snd.una, block.snd.nxt);
 }
 
-/// A duplicate ACK came (RFC 5681 2). True if it is the one that starts fast retransmit: the
-/// segment at SND.UNA is to be sent again now.
-bool on_duplicate_ack(Tcb& block, SendRecord& record);
+/// An ACK of a connection with octets in flight. The queue, SND.UNA and the SACK marks are up to
+/// date. Decides what is lost, moves between phases and sets cwnd. Gives the microseconds until
+/// RACK wants to look again; 0: it does not.
+std::uint32_t recover_on_ack(SendSide& side, AckOutcome& out);
 
-/// An ACK moved SND.UNA by `acked` octets (already done). Ends or continues recovery, or grows
-/// cwnd. True if the segment at the new SND.UNA is to be sent again now (a partial ACK).
-bool on_ack_advanced(Tcb& block, SendRecord& record, std::uint32_t acked,
-                     std::uint32_t flight_before);
+/// RACK's reordering timer expired. Gives the same as recover_on_ack().
+std::uint32_t recover_on_reorder_timeout(SendSide& side);
 
-/// The retransmission timer expired: everything in flight counts as lost.
-void on_retransmission_timeout(Tcb& block, SendRecord* record);
+/// The retransmission timer expired (before backoff is increased).
+void recover_on_timeout(SendSide& side);
+/// The same for a connection without a send record: only a FIN is in flight.
+void reduce_on_timeout(Tcb& block);
 
-/// Octets that limited transmit allows beyond cwnd (RFC 3042): one segment for each of the first
-/// two duplicate ACKs.
-std::uint32_t limited_transmit_allowance(const Tcb& block, const SendRecord* record);
+/// Segments larger than the path now takes are to be sent again, and nobody is congested (RFC
+/// 1191).
+void resend_larger_than(SendSide& side, std::uint32_t segment_size);
+/// A shut window opened: the octets of window probes were not taken.
+void resend_probes(SendSide& side);
 
 }  // namespace sluice::tcp

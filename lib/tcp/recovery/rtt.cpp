@@ -8,7 +8,6 @@ void on_rtt_sample(Tcb& block, const EngineConfig& config, Duration rtt) {
   // A sample of nothing (same tick of the clock) still is a sample: the clock's grain.
   const auto us =
       static_cast<std::uint32_t>(std::clamp<std::int64_t>(rtt.us(), 1, std::int64_t{1} << 28));
-  if (block.min_rtt_us == 0 || us < block.min_rtt_us) block.min_rtt_us = us;
   if (block.srtt_us8 == 0) {
     //= rfc6298#2.2
     block.srtt_us8 = us * 8;
@@ -27,6 +26,16 @@ void on_rtt_sample(Tcb& block, const EngineConfig& config, Duration rtt) {
   block.rto_us = static_cast<std::uint32_t>(
       std::clamp<std::uint64_t>(rto, static_cast<std::uint64_t>(config.rto_min.us()),
                                 static_cast<std::uint64_t>(config.rto_max.us())));
+}
+
+void note_min_rtt(Tcb& block, std::uint32_t rtt_us, Tick now) {
+  //= rfc8985#6.2  step 1: a windowed minimum, for paths change
+  constexpr std::uint16_t kWindow = 300;  // in units of 1.024 s
+  const auto at = static_cast<std::uint16_t>(now >> 10);
+  const auto age = static_cast<std::uint16_t>(at - block.min_rtt_at);
+  if (block.min_rtt_us != 0 && rtt_us > block.min_rtt_us && age < kWindow) return;
+  block.min_rtt_us = rtt_us;
+  block.min_rtt_at = at;
 }
 
 Duration retransmission_timeout(const Tcb& block, const EngineConfig& config) {

@@ -5,7 +5,8 @@
 #include "tcp/output/control.hpp"
 #include "tcp/output/output.hpp"
 #include "tcp/recovery/loss_recovery.hpp"
-#include "tcp/recovery/rtt.hpp"
+#include "tcp/recovery/rexmit_queue.hpp"
+#include "tcp/timer/loss_timer.hpp"
 
 namespace sluice::tcp {
 namespace {
@@ -22,14 +23,6 @@ bool is_user_timeout_over(const Context& ctx, const Tcb& block) {
   return ctx.tick - block.unacked_since >= ticks_in(user_timeout(ctx, block));
 }
 
-/// The next retransmission or probe, no later than the end of the user timeout.
-void arm_backed_off(Context& ctx, std::uint32_t index) {
-  Tcb& block = ctx.tcb(index);
-  const Tick by_backoff = ctx.tick + ticks_in(retransmission_timeout(block, ctx.config));
-  const Tick by_user = block.unacked_since + ticks_in(user_timeout(ctx, block));
-  ctx.arm(index, kTimerRetransmit, tick_before(by_user, by_backoff) ? by_user : by_backoff);
-}
-
 void on_handshake_timeout(Context& ctx, std::uint32_t index) {
   Tcb& block = ctx.touch(index);
   count_timer(ctx, block, TimerKind::kConnect);
@@ -42,7 +35,6 @@ void on_handshake_timeout(Context& ctx, std::uint32_t index) {
     return;
   }
   ++block.backoff;
-  if (SendRecord* record = ctx.send_record(block)) record->is_timing = false;
   block.set(kRetransmitNow);
   ctx.want_output(index);
 }
@@ -61,7 +53,44 @@ void on_persist_timeout(Context& ctx, std::uint32_t index) {
   block.backoff = std::min<std::uint8_t>(static_cast<std::uint8_t>(block.backoff + 1), kMaxBackoff);
   block.set(kProbeNow);
   ctx.want_output(index);
-  arm_backed_off(ctx, index);
+  restart_rto(ctx, index);
+}
+
+void on_probe_timeout(Context& ctx, std::uint32_t index, SendRecord& record) {
+  count_timer(ctx, ctx.tcb(index), TimerKind::kTailProbe);
+  record.is_probe_due = true;
+  ctx.want_output(index);
+  restart_rto(ctx, index);  //= rfc8985#7.3  whether or not the probe gets out
+}
+
+void on_reorder_timeout(Context& ctx, std::uint32_t index, SendRecord& record) {
+  Tcb& block = ctx.tcb(index);
+  count_timer(ctx, block, TimerKind::kReorder);
+  SendSide side = ctx.send_side(block, record);
+  const std::uint32_t wait_us = recover_on_reorder_timeout(side);
+  ctx.want_output(index);
+  if (wait_us > 0) {
+    arm_reorder_timer(ctx, index, record, wait_us);
+  } else {
+    record.timer = LossTimer::kRto;
+    ctx.arm(index, kTimerRetransmit, record.rto_at);
+  }
+}
+
+/// Full segments time out again and again and nobody says why: a router that drops what is too
+/// large for it, and its ICMP errors do not come through. Smaller ones may (RFC 4821 7.7, RFC
+/// 8899 4.3).
+void suspect_black_hole(Context& ctx, std::uint32_t index, SendSide& side) {
+  constexpr std::uint8_t kTimeouts = 2;  // this is the third
+  constexpr std::uint16_t kBaseMss = 1024, kLeastMss = 512;
+  Tcb& block = side.block;
+  if (!ctx.config.black_hole_detection || block.backoff < kTimeouts || block.snd_mss <= kLeastMss)
+    return;
+  if (RexmitQueue(side).first().length < block.snd_mss) return;  // small ones are lost as well
+  block.snd_mss = block.snd_mss > kBaseMss ? kBaseMss : kLeastMss;
+  ctx.metrics.count(Counter::kMtuBlackHoles);
+  resend_larger_than(side, block.snd_mss);
+  ctx.want_output(index);
 }
 
 void on_retransmit_timeout(Context& ctx, std::uint32_t index) {
@@ -76,16 +105,25 @@ void on_retransmit_timeout(Context& ctx, std::uint32_t index) {
     ctx.close(index, CloseReason::kTimedOut);
     return;
   }
+  SendRecord* const record = ctx.send_record(block);
+  if (record != nullptr && record->timer == LossTimer::kProbe)
+    return on_probe_timeout(ctx, index, *record);
+  if (record != nullptr && record->timer == LossTimer::kReorder)
+    return on_reorder_timeout(ctx, index, *record);
   count_timer(ctx, block, TimerKind::kRetransmit);
   ctx.metrics.count(Counter::kRtoFired);
-  SendRecord* const record = ctx.send_record(block);
-  on_retransmission_timeout(block, record);
+  if (record != nullptr) {
+    SendSide side = ctx.send_side(block, *record);
+    recover_on_timeout(side);
+    suspect_black_hole(ctx, index, side);
+  } else {
+    reduce_on_timeout(block);
+    block.set(kRetransmitNow);
+  }
   block.backoff = std::min<std::uint8_t>(static_cast<std::uint8_t>(block.backoff + 1), kMaxBackoff);
-  block.clear(kRetransmitNow);
-  if (record == nullptr) block.set(kRetransmitNow);
   ctx.want_output(index);
   //= rfc6298#5.5, 5.6
-  arm_backed_off(ctx, index);
+  restart_rto(ctx, index);
 }
 
 void on_keepalive(Context& ctx, std::uint32_t index) {
@@ -133,6 +171,11 @@ void on_deadline(Context& ctx, std::uint32_t index) {
     count_timer(ctx, block, TimerKind::kApplication);
     ctx.notify(index, app::kTimer);
   }
+  if (const SendRecord* const record = ctx.send_record(block);
+      record != nullptr && is_due(kTimerPacing, record->pacing_at)) {
+    ctx.metrics.count(TimerKind::kPacing);
+    ctx.want_output(index);
+  }
   if (is_due(kTimerRetransmit, block.retransmit_at)) on_retransmit_timeout(ctx, index);
   if (block.has(kDetached)) return;
   if (is_due(kTimerKeepalive, block.keepalive_at)) on_keepalive(ctx, index);
@@ -152,6 +195,8 @@ void on_deadline(Context& ctx, std::uint32_t index) {
   rearm(kTimerKeepalive, block.keepalive_at);
   rearm(kTimerLinger, block.linger_at);
   rearm(kTimerApplication, block.application_at);
+  if (const SendRecord* const record = ctx.send_record(block))
+    rearm(kTimerPacing, record->pacing_at);
 }
 
 void on_half_open_deadline(Context& ctx, std::uint32_t index) {
@@ -215,11 +260,6 @@ Instant time_wait_deadline(const Context& ctx, const Ring& ring) {
 }
 
 }  // namespace
-
-Duration user_timeout(const Context& ctx, const Tcb& block) {
-  return block.user_timeout_ms != 0 ? Duration::from_ms(block.user_timeout_ms)
-                                    : ctx.config.user_timeout;
-}
 
 void restart_keepalive(Context& ctx, std::uint32_t index) {
   Tcb& block = ctx.tcb(index);

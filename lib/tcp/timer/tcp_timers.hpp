@@ -13,7 +13,4 @@ Instant next_timer(const Context& ctx);
 /// Keepalive counts from the last segment received: arms it if the connection wants it.
 void restart_keepalive(Context& ctx, std::uint32_t index);
 
-/// The limit after which unacknowledged octets end the connection (RFC 9293 3.8.3).
-Duration user_timeout(const Context& ctx, const Tcb& block);
-
 }  // namespace sluice::tcp

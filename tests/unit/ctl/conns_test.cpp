@@ -40,7 +40,7 @@ tcp::Tcb& make_connection(FakeInstance& instance, std::size_t index, tcp::State 
   tcb.keepalive_at = kTick + 7'199'000;
   tcb.backoff = 2;
   auto& totals = instance.record<tcp::TcbTotals>(SectionKind::kTcbTotals, index);
-  totals.bytes_queued = 2000;
+  totals.send_queued = 1001;
   totals.bytes_acked = 999;
   totals.bytes_received = 49;
   totals.retransmitted_segments = 2;

@@ -1,0 +1,46 @@
+#include "tcp/output/pacing.hpp"
+
+#include <algorithm>
+
+#include "tcp/congestion/controller.hpp"
+
+namespace sluice::tcp {
+namespace {
+
+bool is_paced(const Tcb& block) {
+  return block.has(kPacedSet) ? block.has(kPaced) : controller_of(block).traits().is_paced;
+}
+
+}  // namespace
+
+std::uint64_t pacing_rate(const Tcb& block, const SendRecord& record) {
+  if (!is_paced(block)) return 0;
+  const std::uint64_t own = controller_of(block).pacing_rate(block, record.congestion);
+  if (own != 0) return own;
+  const std::uint64_t srtt_us = block.srtt_us8 / 8;
+  if (srtt_us == 0) return 0;
+  // Above cwnd per round trip, or pacing itself would keep the window from growing.
+  const std::uint64_t percent = block.cwnd < block.ssthresh / 2 ? 200 : 120;
+  return std::max<std::uint64_t>(std::uint64_t{block.cwnd} * percent * 10'000 / srtt_us, 1);
+}
+
+bool is_held_by_pacing(Context& ctx, std::uint32_t index, SendRecord& record) {
+  if (record.next_send_at_ns <= ctx.now.ns()) return false;
+  const Tcb& block = ctx.tcb(index);
+  if (!is_paced(block)) return false;
+  record.pacing_at = tick_after(ctx.now, Duration::from_ns(record.next_send_at_ns - ctx.now.ns()));
+  ctx.arm(index, kTimerPacing, record.pacing_at);
+  return true;
+}
+
+void note_paced(Context& ctx, const Tcb& block, SendRecord& record, std::uint32_t length) {
+  const std::uint64_t rate = pacing_rate(block, record);
+  if (rate == 0) return;
+  // What was missed while nothing was to send is not caught up, but for the tick that a timer is
+  // late.
+  const std::int64_t earliest = ctx.now.ns() - kTickLength.ns();
+  record.next_send_at_ns = std::max(record.next_send_at_ns, earliest) +
+                           static_cast<std::int64_t>(std::uint64_t{length} * 1'000'000'000 / rate);
+}
+
+}  // namespace sluice::tcp

@@ -1,0 +1,18 @@
+#pragma once
+
+// Sending spread over the round trip instead of in bursts: what BBR needs, and others may have.
+
+#include "tcp/context.hpp"
+
+namespace sluice::tcp {
+
+/// Octets a second at which to send now; 0: not paced.
+std::uint64_t pacing_rate(const Tcb& block, const SendRecord& record);
+
+/// The next segment must wait: the pacing timer is armed for it. The wheel's tick is 1 ms, so up to
+/// a millisecond's worth goes out at once.
+bool is_held_by_pacing(Context& ctx, std::uint32_t index, SendRecord& record);
+/// `length` octets went out.
+void note_paced(Context& ctx, const Tcb& block, SendRecord& record, std::uint32_t length);
+
+}  // namespace sluice::tcp

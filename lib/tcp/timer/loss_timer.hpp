@@ -1,0 +1,27 @@
+#pragma once
+
+// The one timer of what is in flight: RTO (RFC 6298), tail loss probe or reordering (RFC 8985 8).
+
+#include "tcp/context.hpp"
+#include "tcp/recovery/ack_outcome.hpp"
+
+namespace sluice::tcp {
+
+/// An ACK was taken: RTO starts anew if SND.UNA moved; a probe or RACK's wait may come before it.
+/// Disarms if nothing is in flight.
+void restart_loss_timer(Context& ctx, std::uint32_t index, SendSide& side, const AckOutcome& out,
+                        std::uint32_t reorder_wait_us);
+/// New octets were sent: RTO runs on (or starts), the tail probe starts anew.
+void note_sent_for_loss_timer(Context& ctx, std::uint32_t index);
+/// RTO (or, while persisting, the next window probe) from now, with the present backoff, and no
+/// later than the user timeout.
+void restart_rto(Context& ctx, std::uint32_t index);
+/// RACK waits for a segment to come late.
+void arm_reorder_timer(Context& ctx, std::uint32_t index, SendRecord& record,
+                       std::uint32_t wait_us);
+
+/// How long octets may stay unacknowledged: the stream's own limit, or the config's (RFC
+/// 9293 3.8.3).
+Duration user_timeout(const Context& ctx, const Tcb& block);
+
+}  // namespace sluice::tcp
