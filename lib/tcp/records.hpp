@@ -185,7 +185,13 @@ struct ReceiveRecord {
   std::uint32_t packets = 0;
   std::uint32_t bytes = 0;
   std::uint8_t sack_count = 0;
-  wire::SackBlock sack[wire::kMaxSackBlocks];  ///< Newest first (RFC 2018 4).
+  std::uint8_t duplicates = 0;  ///< The first so many of `sack` are D-SACK blocks, oldest first.
+  /// What the next ACKs say: one duplicate each (RFC 2883), then what lies behind gaps, newest first
+  /// (RFC 2018 4).
+  wire::SackBlock sack[2 * wire::kMaxSackBlocks];
+
+  /// Nothing to read, to keep or to say: the record may go.
+  bool is_idle() const { return ready.is_empty() && packets == 0 && sack_count == 0; }
 
   ~ReceiveRecord();
 };

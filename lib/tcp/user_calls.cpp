@@ -181,7 +181,7 @@ Result<packet::PacketChain, Error> receive(Context& ctx, ConnHandle handle) {
   ReceiveRecord* const record = ctx.receive_record(block);
   if (record != nullptr && !record->ready.is_empty()) {
     packet::PacketChain octets = std::move(record->ready);
-    if (record->packets == 0) ctx.drop_receive_record(block);
+    if (record->is_idle()) ctx.drop_receive_record(block);
     if (block.has(kUrgentPending) && wire::seq_leq(block.rcv_up, block.rcv.nxt))
       block.clear(kUrgentPending);
     finish_reading(ctx, handle.index);

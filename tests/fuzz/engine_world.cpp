@@ -239,7 +239,7 @@ void World::check() {
     if (const tcp::ReceiveRecord* const record = ctx.receive_record(block)) {
       reassembly += record->packets;
       SLUICE_ASSERT(record->packets <= ctx.config.reassembly_segments);
-      for (std::uint8_t i = 0; i < record->sack_count; ++i)
+      for (std::uint8_t i = record->duplicates; i < record->sack_count; ++i)
         SLUICE_ASSERT(wire::seq_lt(record->sack[i].left, record->sack[i].right) &&
                       wire::seq_geq(record->sack[i].left, block.rcv.nxt));
     }

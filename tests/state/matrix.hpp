@@ -45,9 +45,10 @@ constexpr Wire rst_from_nothing(std::int32_t ahead) {
 constexpr Wire rst_ack() {
   return {.flags = wire::kRst | wire::kAck};
 }
-/// An ACK with a SACK block of [RCV.NXT + left, RCV.NXT + right).
-constexpr Wire sack(std::int32_t left, std::int32_t right) {
-  return {.flags = wire::kAck, .sack = std::pair{left, right}};
+/// <SEQ=SND.NXT><ACK=RCV.NXT + ahead><CTL=ACK> with a SACK block of [RCV.NXT + left, RCV.NXT +
+/// right).
+constexpr Wire sack(std::int32_t left, std::int32_t right, std::int32_t ahead = 0) {
+  return {.flags = wire::kAck, .ack = ahead, .sack = std::pair{left, right}};
 }
 /// <SEQ=ISS><ACK=RCV.NXT + ahead><CTL=SYN,ACK>
 constexpr Wire syn_ack(std::int32_t ahead) {

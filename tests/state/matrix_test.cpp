@@ -81,10 +81,10 @@ TEST_CASE("an empty cell makes the matrix fail, and so does a second one", "[sta
 
 TEST_CASE("whatever is wrong in a cell makes the matrix fail", "[state][selftest]") {
   const auto faults = [](Event event, const Cell& cell) {
-    return run_cell(Row::kEstablished, event, cell, kIsns[0]).size();
+    return run_cell(Row::kFinWait1, event, cell, kIsns[0]).size();
   };
   const Cell right{.send = {ack(1)},
-                   .next = Row::kCloseWait,
+                   .next = Row::kClosing,
                    .outcome = Outcome::kSegmentProcessed,
                    .told = app::kReadable};
   CHECK(faults(Event::kFin, right) == 0);

@@ -71,7 +71,9 @@ TcpRig::TcpRig(const tcp::EngineConfig& config, Instant start, TestPools& pools)
 
 TcpRig::~TcpRig() = default;
 
-bool TcpRig::receive(const tcp::FlowKey& flow, const PeerSegment& segment) {
+namespace {
+
+std::vector<std::byte> octets_of_segment(const tcp::FlowKey& flow, const PeerSegment& segment) {
   wire::TcpHeader header;
   header.source = flow.remote_port;
   header.destination = flow.local_port;
@@ -84,7 +86,22 @@ bool TcpRig::receive(const tcp::FlowKey& flow, const PeerSegment& segment) {
   std::vector<std::byte> octets(wire::tcp_header_length(header));
   wire::emit_tcp(header, octets);
   octets.insert(octets.end(), segment.payload.begin(), segment.payload.end());
-  return receive_octets(flow, octets);
+  return octets;
+}
+
+}  // namespace
+
+bool TcpRig::receive(const tcp::FlowKey& flow, const PeerSegment& segment) {
+  return receive_octets(flow, octets_of_segment(flow, segment));
+}
+
+void TcpRig::receive_burst(const tcp::FlowKey& flow, const std::vector<PeerSegment>& segments) {
+  std::vector<tcp::InboundSegment> burst;
+  for (const PeerSegment& segment : segments)
+    burst.push_back(
+        {make_packet(pools_.receive(), octets_of_segment(flow, segment)), flow.remote, flow.local});
+  engine_->receive(burst, now_);
+  settle();
 }
 
 bool TcpRig::receive_octets(const tcp::FlowKey& flow, std::span<const std::byte> octets) {

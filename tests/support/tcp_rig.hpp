@@ -83,6 +83,8 @@ class TcpRig {
   /// Gives the engine a segment of `flow`, tells the application what it has to be told, and
   /// collects what the engine sends. An empty receive pool loses the segment: false.
   bool receive(const tcp::FlowKey& flow, const PeerSegment& segment);
+  /// Several segments in one burst: what they cause is sent and told behind the last.
+  void receive_burst(const tcp::FlowKey& flow, const std::vector<PeerSegment>& segments);
   /// The octets of a whole segment, TCP header first.
   bool receive_octets(const tcp::FlowKey& flow, std::span<const std::byte> octets);
   /// What a user call, or a timer, left to be sent and told.

@@ -1,7 +1,9 @@
 #include "tcp/input/reassembly.hpp"
 
 #include <algorithm>
+#include <optional>
 
+#include "tcp/input/sack_report.hpp"
 #include "tcp/output/window.hpp"
 
 namespace sluice::tcp {
@@ -96,31 +98,40 @@ void drain(Context& ctx, std::uint32_t index, ReceiveRecord& record, TextResult&
       break;
     }
   }
-  const auto is_old = [&](const wire::SackBlock& sack) {
-    return wire::seq_leq(sack.left, block.rcv.nxt);
-  };
-  const auto end = std::remove_if(record.sack, record.sack + record.sack_count, is_old);
-  record.sack_count = static_cast<std::uint8_t>(end - record.sack);
+  forget_runs_below(record, block.rcv.nxt);
 }
 
-/// Puts the block that holds the newest packet first; blocks that it swallowed go (RFC 2018 4).
-void note_sack_block(ReceiveRecord& record, SeqNum left, SeqNum right) {
+/// The run of packets without a gap that holds `seq`, the first octet of one of them.
+wire::SackBlock run_around(const ReceiveRecord& record, SeqNum seq) {
+  wire::SackBlock run{seq, seq};
   for (rte_mbuf* at = record.first_packet; at != nullptr; at = note_of(at).next_packet) {
-    if (wire::seq_gt(left_of(at), right)) break;
-    if (wire::seq_lt(right_of(at), left)) continue;
-    left = wire::seq_min(left, left_of(at));
-    right = wire::seq_max(right, right_of(at));
+    const bool is_gap = at == record.first_packet || wire::seq_gt(left_of(at), run.right);
+    if (is_gap && wire::seq_gt(left_of(at), seq)) break;
+    if (is_gap) run = {left_of(at), right_of(at)};
+    run.right = wire::seq_max(run.right, right_of(at));
   }
-  wire::SackBlock kept[wire::kMaxSackBlocks];
-  std::uint8_t count = 0;
-  kept[count++] = {left, right};
-  for (std::uint8_t i = 0; i < record.sack_count && count < wire::kMaxSackBlocks; ++i) {
-    const wire::SackBlock& old = record.sack[i];
-    const bool is_swallowed = wire::seq_geq(old.left, left) && wire::seq_leq(old.right, right);
-    if (!is_swallowed) kept[count++] = old;
+  return run;
+}
+
+/// The first run of octets in [left, right) that came before (RFC 2883 4): below RCV.NXT, or else
+/// behind a gap.
+std::optional<wire::SackBlock> find_duplicate(const Tcb& block, const ReceiveRecord* record,
+                                              SeqNum left, SeqNum right) {
+  //= rfc2883#4.1
+  if (wire::seq_lt(left, block.rcv.nxt))
+    return wire::SackBlock{left, wire::seq_min(right, block.rcv.nxt)};
+  if (record == nullptr) return std::nullopt;
+  //= rfc2883#4.2
+  std::optional<wire::SackBlock> found;
+  for (rte_mbuf* at = record->first_packet; at != nullptr; at = note_of(at).next_packet) {
+    if (wire::seq_geq(left_of(at), right)) break;
+    if (wire::seq_leq(right_of(at), left)) continue;
+    if (found && wire::seq_gt(left_of(at), found->right)) break;
+    const SeqNum end = wire::seq_min(right_of(at), right);
+    if (!found) found = {wire::seq_max(left_of(at), left), end};
+    found->right = wire::seq_max(found->right, end);
   }
-  std::copy_n(kept, count, record.sack);
-  record.sack_count = count;
+  return found && found->left != found->right ? found : std::nullopt;
 }
 
 /// Keeps a packet behind a gap. The list is ordered; a packet that another covers whole is dropped.
@@ -131,7 +142,7 @@ Outcome keep_out_of_order(Context& ctx, ReceiveRecord& record, Text text) {
     const bool covers =
         wire::seq_geq(right_of(*link), right) && (note_of(*link).has_fin || !text.has_fin);
     if (covers) {
-      if (note_of(*link).length > 0) note_sack_block(record, left_of(*link), right_of(*link));
+      if (note_of(*link).length > 0) report_run(record, run_around(record, left_of(*link)));
       return Outcome::kOldDuplicate;
     }
     link = &note_of(*link).next_packet;
@@ -169,36 +180,64 @@ Outcome keep_out_of_order(Context& ctx, ReceiveRecord& record, Text text) {
   ++record.packets;
   ++ctx.reassembly_segments;
   record.bytes += text.length;
-  if (text.length > 0) note_sack_block(record, left, right);
+  if (text.length > 0) report_run(record, run_around(record, left));
   return Outcome::kSegmentOutOfOrder;
 }
 
-/// How soon to acknowledge what advanced RCV.NXT (RFC 9293 3.8.6.3, RFC 5681 4.2).
-void decide_ack(Context& ctx, std::uint32_t index, bool filled_gap) {
+void acknowledge_now(Context& ctx, std::uint32_t index) {
+  ctx.touch(index).set(kAckNow);
+  ctx.want_output(index);
+}
+
+/// What advanced RCV.NXT.
+struct Advance {
+  std::uint32_t length = 0;  ///< Octets of the segment that were new.
+  bool is_special = false;   ///< It filled a gap, or some of it came twice.
+};
+
+/// How soon to acknowledge it (RFC 9293 3.8.6.3, RFC 5681 4.2).
+void decide_ack(Context& ctx, std::uint32_t index, const Advance& advance) {
   Tcb& block = ctx.tcb(index);
   const std::uint32_t unacked = wire::seq_distance(block.rcv.last_ack, block.rcv.nxt);
+  // Quick ACKs let a sender's slow start grow: its segments are full. A small one is a question
+  // that is soon answered, with the ACK on it.
+  const bool is_quick = block.quick_acks > 0 && advance.length >= block.rcv_mss;
+  if (is_quick) --block.quick_acks;
   //= rfc9293#3.8.6.3 SHLD-19
-  if (filled_gap || unacked >= 2u * block.rcv_mss || block.quick_acks > 0) {
-    if (block.quick_acks > 0) --block.quick_acks;
-    block.set(kAckNow);
-    ctx.want_output(index);
-    return;
-  }
-  //= rfc9293#3.8.6.3 MUST-40
-  if (!ctx.is_armed(block, kTimerDelayedAck))
-    ctx.arm(index, kTimerDelayedAck, ctx.tick + ticks_in(ctx.config.delayed_ack));
+  if (advance.is_special || unacked >= 2u * block.rcv_mss || is_quick)
+    return acknowledge_now(ctx, index);
+  acknowledge_soon(ctx, index);
 }
 
 }  // namespace
 
+void acknowledge_soon(Context& ctx, std::uint32_t index) {
+  Tcb& block = ctx.touch(index);
+  if (block.has(kAckNow) || ctx.is_armed(block, kTimerDelayedAck)) return;
+  //= rfc9293#3.8.6.3 MUST-40
+  ctx.arm(index, kTimerDelayedAck, ctx.tick + ticks_in(ctx.config.delayed_ack));
+}
+
+bool note_duplicate(Context& ctx, std::uint32_t index, const Segment& segment) {
+  Tcb& block = ctx.touch(index);
+  if (!block.has(kSackOk) || segment.payload == 0) return false;
+  const auto duplicate = find_duplicate(block, ctx.receive_record(block), segment.seq(),
+                                        segment.seq() + segment.payload);
+  if (!duplicate) return false;
+  ReceiveRecord* const record = ctx.need_receive_record(block);
+  if (record == nullptr) return true;  // it is not told; nothing else is lost
+  report_duplicate(*record, *duplicate);
+  return true;
+}
+
 TextResult take_text(Context& ctx, std::uint32_t index, Segment& segment) {
   Tcb& block = ctx.touch(index);
   TextResult result;
+  const bool is_duplicate = note_duplicate(ctx, index, segment);
   Text text = trim(block, segment);
   if (text.length == 0 && !text.has_fin) {
     if (segment.payload > 0) {  // nothing of it was new
-      block.set(kAckNow);
-      ctx.want_output(index);
+      acknowledge_now(ctx, index);
       result.outcome = Outcome::kOldDuplicate;
     }
     return result;
@@ -219,15 +258,16 @@ TextResult take_text(Context& ctx, std::uint32_t index, Segment& segment) {
     //= rfc5681#4.2  an ACK at once for each segment behind a gap
     if (block.duplicate_acks_due < 32) ++block.duplicate_acks_due;
     ctx.want_output(index);
-    if (record->ready.is_empty() && record->packets == 0) ctx.drop_receive_record(block);
+    if (record->is_idle()) ctx.drop_receive_record(block);
     return result;
   }
   const bool had_gap = record->first_packet != nullptr;
   result.is_fin_next = text.has_fin;
   result.has_advanced = true;
+  const std::uint32_t length = text.length;
   advance(ctx, index, *record, std::move(text.octets));
   if (!result.is_fin_next) drain(ctx, index, *record, result);
-  decide_ack(ctx, index, had_gap);
+  decide_ack(ctx, index, {.length = length, .is_special = had_gap || is_duplicate});
   ctx.notify(index, app::kReadable);
   return result;
 }
@@ -242,8 +282,8 @@ void discard_out_of_order(Context& ctx, Tcb& block) {
   }
   ctx.reassembly_segments -= record->packets;
   record->packets = record->bytes = 0;
-  record->sack_count = 0;
-  if (record->ready.is_empty()) ctx.drop_receive_record(block);
+  forget_runs(*record);
+  if (record->is_idle()) ctx.drop_receive_record(block);
 }
 
 }  // namespace sluice::tcp

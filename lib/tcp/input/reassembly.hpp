@@ -16,6 +16,13 @@ struct TextResult {
 /// afterwards.
 TextResult take_text(Context& ctx, std::uint32_t index, Segment& segment);
 
+/// Has the peer's payload come before, as far as its SEG.SEQ says? If so the next ACK tells it
+/// (D-SACK).
+bool note_duplicate(Context& ctx, std::uint32_t index, const Segment& segment);
+
+/// An ACK is owed: it goes with the next segment, or alone when the delayed-ACK timer fires.
+void acknowledge_soon(Context& ctx, std::uint32_t index);
+
 /// The FIN was taken: nothing can lie behind it, whatever a broken peer sent.
 void discard_out_of_order(Context& ctx, Tcb& block);
 

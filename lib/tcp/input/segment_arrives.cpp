@@ -28,6 +28,10 @@ Outcome refuse(Context& ctx, std::uint32_t index, const Segment& segment, Outcom
   if (segment.has(wire::kSyn)) {
     challenge(ctx, index);
   } else if (segment.length() > 0) {
+    Tcb& block = ctx.touch(index);
+    // Each duplicate has an ACK of its own to be told in.
+    if (note_duplicate(ctx, index, segment) && block.duplicate_acks_due < 32)
+      ++block.duplicate_acks_due;
     acknowledge_now(ctx, index);
   } else {
     acknowledge_within_budget(ctx, index);
@@ -202,16 +206,19 @@ void process_fin(Context& ctx, std::uint32_t index) {
   block.set(kFinReceived);
   if (block.has(kUrgentPending) && wire::seq_leq(block.rcv_up, block.rcv.nxt))
     block.clear(kUrgentPending);
-  acknowledge_now(ctx, index);
   ctx.notify(index, app::kReadable);
   switch (block.state) {
     case State::kEstablished:
+      // Most applications close now, too: the ACK goes with our FIN then.
+      acknowledge_soon(ctx, index);
       ctx.transition(index, State::kCloseWait);
       break;
     case State::kFinWait1:
+      acknowledge_now(ctx, index);
       ctx.transition(index, State::kClosing);
       break;
     case State::kFinWait2:
+      acknowledge_now(ctx, index);
       ctx.enter_time_wait(index);
       break;
     case State::kClosed:

@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "tcp/handshake/isn.hpp"
+#include "tcp/input/sack_report.hpp"
 #include "tcp/output/window.hpp"
 
 namespace sluice::tcp {
@@ -80,11 +81,10 @@ void fill_header(Context& ctx, Tcb& block, TcpHeader& header) {
   if (block.has(kTimestampsOk)) add_timestamps(ctx, header, block.ts_offset, block.ts_recent);
   if (block.has(kSackOk) && block.receive_record != kNoIndex &&
       !header.has(wire::kSyn | wire::kRst)) {
-    const ReceiveRecord& record = ctx.receives.slab[block.receive_record];
+    ReceiveRecord& record = ctx.receives.slab[block.receive_record];
     //= rfc2018#4
-    header.options.sack_count =
-        std::min<std::uint8_t>(record.sack_count, block.has(kTimestampsOk) ? 3 : 4);
-    std::copy_n(record.sack, header.options.sack_count, header.options.sack);
+    write_sack_report(record, block.has(kTimestampsOk) ? 3 : 4, header.options);
+    if (record.is_idle()) ctx.drop_receive_record(block);
   }
 }
 

@@ -22,10 +22,12 @@ std::uint16_t advertise_window(Context& ctx, Tcb& block) {
   const std::uint32_t grain = 1u << block.rcv_wscale();
   const std::uint32_t most = 65535u << block.rcv_wscale();
   const std::uint32_t current = receive_window(block);
-  const std::uint32_t free = std::min(free_buffer(ctx, block), most);
+  const std::uint32_t free = free_buffer(ctx, block);
   std::uint32_t window = current;
+  // The step is that of the buffer: a window as wide as its field can say is kept so wide.
   //= rfc9293#3.8.6.2.2 MUST-39
-  if (free > current && free - current >= least_step(ctx, block)) window = free / grain * grain;
+  if (free > current && free - current >= least_step(ctx, block))
+    window = std::min(free, most) / grain * grain;
   // What is kept is rounded up to what the scaled field can say, or the edge would creep left; but
   // not for ever, or small segments would push it right past the end of the buffer.
   //= rfc9293#3.8.6 SHLD-14

@@ -27,6 +27,49 @@ void close_to_time_wait(TcpRig& rig, TcpPeer& peer, ConnHandle connection) {
 
 }  // namespace
 
+TEST_CASE("the ACK of the peer's FIN goes with ours, or alone after the delay", "[tcp][close]") {
+  TcpRig rig;
+  TcpPeer peer(rig);
+  const ConnHandle connection = establish(rig, peer);
+  peer.send(kFin | kAck);
+  CHECK(peer.read().empty());
+  CHECK(find_tcb(rig.ctx(), connection)->state == State::kCloseWait);
+  SECTION("the application closes at once") {
+    REQUIRE(close(rig.ctx(), connection).has_value());
+    rig.settle();
+    const auto sent = peer.read();
+    REQUIRE(sent.size() == 1);
+    CHECK(sent[0].has(kFin));
+    CHECK(sent[0].header.ack == peer.nxt);
+    peer.acknowledge();
+    CHECK(rig.find(peer.flow()) == nullptr);
+  }
+  SECTION("the application takes its time") {
+    rig.run_for(Duration::from_ms(41));
+    const auto sent = peer.read();
+    REQUIRE(sent.size() == 1);
+    CHECK_FALSE(sent[0].has(kFin));
+    CHECK(sent[0].header.ack == peer.nxt);
+    rig.run_for(Duration::from_s(10));
+    CHECK(peer.read().empty());
+  }
+  require_nothing_left(rig);
+}
+
+TEST_CASE("the peer's FIN behind ours is acknowledged at once", "[tcp][close]") {
+  TcpRig rig;
+  TcpPeer peer(rig);
+  const ConnHandle connection = establish(rig, peer);
+  REQUIRE(shutdown(rig.ctx(), connection).has_value());
+  rig.settle();
+  static_cast<void>(peer.read());
+  peer.send(kFin | kAck);
+  const auto sent = peer.read();
+  REQUIRE(sent.size() == 1);
+  CHECK(sent[0].header.ack == peer.nxt);
+  require_nothing_left(rig);
+}
+
 TEST_CASE("octets flow on the open side of a half-closed connection", "[tcp][close]") {
   TcpRig rig;
   TcpPeer peer(rig);

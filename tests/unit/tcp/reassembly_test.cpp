@@ -20,6 +20,37 @@ PeerSegment piece(const TcpPeer& peer, std::uint32_t offset, std::size_t count,
   return segment;
 }
 
+/// A SACK block, from the peer's next octet on.
+using Blocks = std::vector<std::pair<std::int32_t, std::int32_t>>;
+
+Blocks blocks_of(const SentSegment& segment, const TcpPeer& peer) {
+  const wire::TcpOptions& options = segment.header.options;
+  Blocks blocks;
+  for (std::uint8_t i = 0; i < options.sack_count; ++i)
+    blocks.emplace_back(wire::seq_offset(peer.nxt, options.sack[i].left),
+                        wire::seq_offset(peer.nxt, options.sack[i].right));
+  return blocks;
+}
+
+/// What the one ACK says that answers `count` octets at `offset`.
+Blocks blocks_after(TcpRig& rig, TcpPeer& peer, std::int32_t offset, std::size_t count) {
+  peer.give(piece(peer, static_cast<std::uint32_t>(offset), count));
+  const auto answer = rig.take_sent();
+  REQUIRE(answer.size() == 1);
+  return blocks_of(answer[0], peer);
+}
+
+/// 100 octets read, then [200, 300), [400, 500) and [600, 700) of the stream behind gaps. Offsets
+/// count from the octet after the 100: -100, 100, 300 and 500.
+ConnHandle receive_with_gaps(TcpRig& rig, TcpPeer& peer) {
+  const ConnHandle connection = establish(rig, peer);
+  peer.send(kAck, 100);
+  read_octets(rig, connection);
+  for (const std::uint32_t offset : {100u, 300u, 500u}) peer.give(piece(peer, offset, 100));
+  static_cast<void>(rig.take_sent());
+  return connection;
+}
+
 }  // namespace
 
 TEST_CASE("overlapping segments in any order give each octet once", "[tcp][input][reassembly]") {
@@ -56,24 +87,118 @@ TEST_CASE("the SACK block of the newest segment comes first, then the ones befor
   TcpRig rig;
   TcpPeer peer(rig, {.timestamps = false});
   establish(rig, peer);
-  const auto blocks_after = [&](std::uint32_t offset, std::size_t count) {
-    peer.give(piece(peer, offset, count));
-    const auto answer = rig.take_sent();
-    REQUIRE(answer.size() == 1);
-    std::vector<std::pair<std::uint32_t, std::uint32_t>> blocks;
-    for (std::uint8_t i = 0; i < answer[0].header.options.sack_count; ++i)
-      blocks.emplace_back(wire::seq_distance(peer.nxt, answer[0].header.options.sack[i].left),
-                          wire::seq_distance(peer.nxt, answer[0].header.options.sack[i].right));
-    return blocks;
+  const auto after = [&](std::int32_t offset, std::size_t count) {
+    return blocks_after(rig, peer, offset, count);
   };
-  using Blocks = std::vector<std::pair<std::uint32_t, std::uint32_t>>;
-  CHECK(blocks_after(500, 500) == Blocks{{500, 1000}});
-  CHECK(blocks_after(1500, 500) == Blocks{{1500, 2000}, {500, 1000}});
-  CHECK(blocks_after(2500, 500) == Blocks{{2500, 3000}, {1500, 2000}, {500, 1000}});
-  CHECK(blocks_after(1000, 500) == Blocks{{500, 2000}, {2500, 3000}});
-  CHECK(blocks_after(600, 100) == Blocks{{500, 2000}, {2500, 3000}});  // a duplicate is told again
-  CHECK(blocks_after(4000, 10) == Blocks{{4000, 4010}, {500, 2000}, {2500, 3000}});
-  CHECK(blocks_after(0, 500) == Blocks{{4000, 4010}, {2500, 3000}});
+  CHECK(after(500, 500) == Blocks{{500, 1000}});
+  CHECK(after(1500, 500) == Blocks{{1500, 2000}, {500, 1000}});
+  CHECK(after(2500, 500) == Blocks{{2500, 3000}, {1500, 2000}, {500, 1000}});
+  CHECK(after(1000, 500) == Blocks{{500, 2000}, {2500, 3000}});
+  // A duplicate is told, and the run that holds it comes to the front again.
+  CHECK(after(2600, 100) == Blocks{{2600, 2700}, {2500, 3000}, {500, 2000}});
+  CHECK(after(4000, 10) == Blocks{{4000, 4010}, {2500, 3000}, {500, 2000}});
+  CHECK(after(0, 500) == Blocks{{4000, 4010}, {2500, 3000}});
+  require_nothing_left(rig);
+}
+
+TEST_CASE("a SACK block spans all packets that lie without a gap, in whatever order they came",
+          "[tcp][input][rfc2018]") {
+  const auto order = GENERATE(
+      std::vector<std::int32_t>{100, 200, 300, 400}, std::vector<std::int32_t>{400, 300, 200, 100},
+      std::vector<std::int32_t>{200, 400, 100, 300}, std::vector<std::int32_t>{100, 300, 400, 200});
+  TcpRig rig;
+  TcpPeer peer(rig);
+  establish(rig, peer);
+  Blocks last;
+  for (const std::int32_t offset : order) last = blocks_after(rig, peer, offset, 100);
+  CHECK(last == Blocks{{100, 500}});
+  require_nothing_left(rig);
+}
+
+TEST_CASE("of more than four runs behind gaps the newest four are told", "[tcp][input][rfc2018]") {
+  TcpRig rig;
+  TcpPeer peer(rig, {.timestamps = false});
+  const ConnHandle connection = establish(rig, peer);
+  peer.send(kAck, 100);
+  read_octets(rig, connection);
+  static_cast<void>(rig.take_sent());
+  for (std::int32_t i = 1; i <= 5; ++i) blocks_after(rig, peer, i * 100, 50);
+  CHECK(blocks_after(rig, peer, 600, 50) == Blocks{{600, 650}, {500, 550}, {400, 450}, {300, 350}});
+  // With a duplicate to tell, the newest three.
+  CHECK(blocks_after(rig, peer, -1, 1) == Blocks{{-1, 0}, {600, 650}, {500, 550}, {400, 450}});
+  require_nothing_left(rig);
+}
+
+TEST_CASE("the first octets of a segment that came before are told in a D-SACK block",
+          "[tcp][input][rfc2883]") {
+  struct Case {
+    std::int32_t offset;
+    std::size_t count;
+    Blocks blocks;
+  };
+  // Behind the duplicate: the run that holds it, where it lies behind a gap, then the others.
+  const auto now = GENERATE(values<Case>({
+      {-50, 25, {{-50, -25}, {500, 600}, {300, 400}, {100, 200}}},   // old, whole
+      {-50, 100, {{-50, 0}, {500, 600}, {300, 400}, {100, 200}}},    // old, then new
+      {-50, 350, {{-50, 0}, {500, 600}}},                            // ... and the gap closes
+      {-50, 700, {{-50, 0}}},                                        // everything
+      {0, 150, {{100, 150}, {500, 600}, {300, 400}}},                // new, then behind a gap
+      {0, 450, {{100, 200}, {500, 600}}},                            // of two runs the first
+      {100, 100, {{100, 200}, {100, 200}, {500, 600}, {300, 400}}},  // behind a gap, whole
+      {50, 100, {{100, 150}, {50, 200}, {500, 600}, {300, 400}}},    // its run grows to the left
+      {150, 100, {{150, 200}, {100, 250}, {500, 600}, {300, 400}}},  // ... to the right
+      {150, 400, {{150, 200}, {100, 600}}},                          // ... and joins two more
+      {0, 100, {{500, 600}, {300, 400}}},                            // nothing came before
+      {200, 100, {{100, 400}, {500, 600}}},                          // nor here
+  }));
+  TcpRig rig;
+  TcpPeer peer(rig, {.timestamps = false});
+  receive_with_gaps(rig, peer);
+  INFO("offset " << now.offset << ", " << now.count << " octets");
+  CHECK(blocks_after(rig, peer, now.offset, now.count) == now.blocks);
+  require_nothing_left(rig);
+}
+
+TEST_CASE("a duplicate is told once, and costs no record afterwards", "[tcp][input][rfc2883]") {
+  TcpRig rig;
+  TcpPeer peer(rig);
+  const ConnHandle connection = establish(rig, peer);
+  peer.send(kAck, 100);
+  read_octets(rig, connection);
+  static_cast<void>(rig.take_sent());
+  CHECK(blocks_after(rig, peer, -100, 100) == Blocks{{-100, 0}});
+  CHECK(find_tcb(rig.ctx(), connection)->receive_record == kNoIndex);
+  peer.give(piece(peer, 0, 100));
+  rig.run_for(Duration::from_ms(50));
+  const auto sent = rig.take_sent();
+  REQUIRE(sent.size() == 1);
+  CHECK(sent[0].header.options.sack_count == 0);
+  require_nothing_left(rig);
+}
+
+TEST_CASE("each duplicate of a burst has an ACK of its own", "[tcp][input][rfc2883]") {
+  TcpRig rig;
+  TcpPeer peer(rig);
+  const ConnHandle connection = establish(rig, peer);
+  peer.send(kAck, 300);
+  read_octets(rig, connection);
+  static_cast<void>(rig.take_sent());
+  rig.receive_burst(peer.flow(), {piece(peer, 0u - 300, 100), piece(peer, 0u - 200, 100),
+                                  piece(peer, 0u - 100, 50)});
+  const auto sent = rig.take_sent();
+  REQUIRE(sent.size() == 3);
+  CHECK(blocks_of(sent[0], peer) == Blocks{{-300, -200}});
+  CHECK(blocks_of(sent[1], peer) == Blocks{{-200, -100}});
+  CHECK(blocks_of(sent[2], peer) == Blocks{{-100, -50}});
+  require_nothing_left(rig);
+}
+
+TEST_CASE("a peer that knows no SACK is told of no duplicate", "[tcp][input][rfc2883]") {
+  TcpRig rig;
+  TcpPeer peer(rig, {.sack = false});
+  receive_with_gaps(rig, peer);
+  CHECK(blocks_after(rig, peer, -50, 25).empty());
+  CHECK(blocks_after(rig, peer, 100, 100).empty());
   require_nothing_left(rig);
 }
 

@@ -179,18 +179,39 @@ TEST_CASE("every second full segment is acknowledged, a lone one after the delay
   require_nothing_left(rig);
 }
 
-TEST_CASE("the first segments of a connection are acknowledged at once", "[tcp][output]") {
+TEST_CASE("the first full segments of a connection are acknowledged at once", "[tcp][output]") {
   EngineConfig config = TcpRig::small_config();
   config.quick_acks = 3;
   TcpRig rig(config);
   TcpPeer peer(rig);
   establish(rig, peer);
+  peer.send(kAck, 100);  // a small one is no sign of slow start
+  CHECK(peer.read().empty());
   for (int i = 0; i < 3; ++i) {
-    peer.send(kAck, 100);
+    peer.send(kAck, kMss);
     CHECK(peer.read().size() == 1);
   }
-  peer.send(kAck, 100);
+  peer.send(kAck, kMss);
   CHECK(peer.read().empty());
+  require_nothing_left(rig);
+}
+
+TEST_CASE("the window stays as wide as an unscaled field can say", "[tcp][output][rfc9293]") {
+  EngineConfig config = TcpRig::small_config();
+  config.receive_buffer_bytes = 1 << 20;
+  TcpRig rig(config);
+  TcpPeer peer(rig, {.window_scale = std::nullopt});
+  const ConnHandle connection = establish(rig, peer);
+  for (int i = 0; i < 4; ++i) {
+    peer.send(kAck, kMss);  // unread, and still there is more room than the field can say
+    for (const SentSegment& segment : peer.read()) CHECK(segment.header.window == 65535);
+  }
+  peer.send(kAck, 1);
+  rig.run_for(Duration::from_ms(50));
+  const auto sent = peer.read();
+  REQUIRE(sent.size() == 1);
+  CHECK(sent[0].header.window == 65535);
+  CHECK(receive_window(*find_tcb(rig.ctx(), connection)) == 65535);
   require_nothing_left(rig);
 }
 
