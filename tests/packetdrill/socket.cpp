@@ -156,9 +156,10 @@ void Socket::on_closed(Stream stream, CloseReason reason) {
   phase_ = Phase::kEnded;
   error_ = errno_of(reason);
   if (reason == CloseReason::kNormal) has_seen_end_ = true;
-  // After the peer's FIN there is nothing to read that the reset could have cut off.
+  // In CLOSE-WAIT there was nothing to read that the reset could have cut off.
   const tcp::Tcb* const block = tcp::find_tcb(stack_.context(), stream.handle());
-  if (reason == CloseReason::kReset && block != nullptr && block->has(tcp::kFinReceived))
+  if (reason == CloseReason::kReset && block != nullptr && block->has(tcp::kFinReceived) &&
+      !block->has(tcp::kFinQueued))
     error_ = EPIPE;
 }
 

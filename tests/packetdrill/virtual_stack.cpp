@@ -47,8 +47,6 @@ stack::StackConfig make_config(const Settings& settings) {
   config.tcp.max_listeners = 16;
   config.tcp.max_in_flight = 64;
   config.tcp.recorder_events = 0;
-  // Scripts count on delayed ACKs from the first segment.
-  config.tcp.quick_acks = 0;
   // The suites know Linux with its usual cap: a window scale of 8.
   config.tcp.receive_buffer_bytes = 15 << 20;
   config.tcp.send_buffer_bytes = 4 << 20;
