@@ -104,9 +104,10 @@ void TcpRig::receive_burst(const tcp::FlowKey& flow, const std::vector<PeerSegme
   settle();
 }
 
-bool TcpRig::receive_octets(const tcp::FlowKey& flow, std::span<const std::byte> octets) {
+bool TcpRig::receive_octets(const tcp::FlowKey& flow, std::span<const std::byte> octets,
+                            std::uint8_t ecn) {
   if (rte_mempool_avail_count(&pools_.receive()) == 0) return false;
-  tcp::InboundSegment inbound{make_packet(pools_.receive(), octets), flow.remote, flow.local};
+  tcp::InboundSegment inbound{make_packet(pools_.receive(), octets), flow.remote, flow.local, ecn};
   engine_->receive({&inbound, 1}, now_);
   settle();
   return true;
@@ -153,6 +154,9 @@ void TcpRig::collect() {
       seen.payload.assign(octets.begin() + seen.header.header_length, octets.end());
       seen.flow = {out[i].source, out[i].destination, seen.header.source, seen.header.destination};
       seen.at = now_;
+      seen.ecn = out[i].traffic_class & 3;
+      seen.options.assign(octets.begin() + wire::kTcpMinHeader,
+                          octets.begin() + seen.header.header_length);
       sent_.push_back(std::move(seen));
       out[i] = {};
     }

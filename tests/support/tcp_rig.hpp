@@ -19,6 +19,8 @@ struct SentSegment {
   std::vector<std::byte> payload;
   tcp::FlowKey flow;  ///< As the engine sees it: local first.
   Instant at;
+  std::uint8_t ecn = 0;            ///< The two ECN bits that its IP header will have.
+  std::vector<std::byte> options;  ///< As laid out in the header, padding included.
 
   bool has(std::uint8_t flags) const { return header.has(flags); }
   wire::SeqNum end() const {
@@ -86,7 +88,8 @@ class TcpRig {
   /// Several segments in one burst: what they cause is sent and told behind the last.
   void receive_burst(const tcp::FlowKey& flow, const std::vector<PeerSegment>& segments);
   /// The octets of a whole segment, TCP header first.
-  bool receive_octets(const tcp::FlowKey& flow, std::span<const std::byte> octets);
+  bool receive_octets(const tcp::FlowKey& flow, std::span<const std::byte> octets,
+                      std::uint8_t ecn = 0);
   /// What a user call, or a timer, left to be sent and told.
   void settle();
   /// Lets time pass, stopping at each of the engine's deadlines.
