@@ -8,6 +8,7 @@
 
 #include "base/assert.hpp"
 #include "drivers/sim/offload.hpp"
+#include "drivers/sim/router.hpp"
 
 namespace sluice::drivers {
 namespace {
@@ -17,17 +18,34 @@ constexpr std::size_t kEthernetHeader = 14;
 // taken modulo 2^16 - 1): payload that comes out wrong is then the stack's fault, never chance.
 constexpr std::uint64_t kLongestHit = 15;
 
+// An event is an arrival (side and slot), or, with this bit, a change of path (its index).
+constexpr std::uint64_t kChange = std::uint64_t{1} << 63;
+constexpr std::uint64_t kSeedOfPath = 0x9e3779b97f4a7c15u;
+
 constexpr std::uint64_t token_of(unsigned side, std::uint32_t slot) {
   return std::uint64_t{side} << 32 | slot;
+}
+
+/// How long `octets` take at `bits_per_second`, rounded up.
+Duration time_of(std::uint64_t octets, std::uint64_t bits_per_second) {
+  __extension__ using Wide = unsigned __int128;
+  const Wide ns = (static_cast<Wide>(octets) * 8 * 1'000'000'000u + bits_per_second - 1) /
+                  static_cast<Wide>(bits_per_second);
+  return Duration::from_ns(static_cast<std::int64_t>(ns));
 }
 
 }  // namespace
 
 SimLink::SimLink(SimClock& clock, Options options)
-    : clock_(clock), rng_(options.seed), observer_(options.observer) {
+    : clock_(clock),
+      rng_(options.seed),
+      path_rng_(options.seed ^ kSeedOfPath),
+      observer_(options.observer),
+      filter_(options.filter) {
   for (unsigned side = 0; side < 2; ++side) {
     directions_[side].options = options.directions[side];
     directions_[side].free_at = directions_[side].last_arrival = clock.now();
+    directions_[side].policed_until = clock.now();
     ports_[side] = std::make_unique<SimPort>(*this, side, std::move(options.ports[side]));
   }
 }
@@ -35,7 +53,15 @@ SimLink::SimLink(SimClock& clock, Options options)
 SimLink::~SimLink() = default;
 
 void SimLink::set_options(unsigned direction, const LinkOptions& options) {
-  directions_[direction].options = options;
+  Direction& way = directions_[direction];
+  way.options = options;
+  way.free_at = way.last_arrival = way.policed_until = clock_.now();
+  way.is_bad = false;
+}
+
+void SimLink::change_path(Instant when, unsigned direction, const LinkOptions& options) {
+  clock_.schedule(when, *this, kChange | changes_.size());
+  changes_.push_back({direction, options});
 }
 
 void SimLink::inject(unsigned side, std::span<const std::byte> frame, Instant when) {
@@ -84,36 +110,105 @@ void SimLink::corrupt(Octets& octets) {
   if (length > 1) flip(first + length - 1);
 }
 
-/// Takes the frame in `slot` and gives the time at which its last bit leaves the sender.
+/// Takes the frame in `slot` from a port, through the filter. Gives when its last bit leaves.
+Instant SimLink::take(unsigned direction, std::uint32_t slot, Instant now) {
+  if (filter_ == nullptr) return send(direction, slot, now);
+  filtered_.clear();
+  filtered_.push_back(std::move(slots_[slot]));
+  free_slot(slot);
+  filter_->on_sent(direction, filtered_, now);
+  Instant departed = now;
+  for (Octets& frame : filtered_) {
+    const std::uint32_t passed = take_slot();
+    slots_[passed] = std::move(frame);
+    departed = send(direction, passed, now);
+  }
+  return departed;
+}
+
+/// The end of a frame's way.
+Instant SimLink::lose(FrameFate fate, unsigned direction, std::uint32_t slot, Instant now) {
+  note(fate, direction, slots_[slot], now);
+  --in_flight_;
+  free_slot(slot);
+  return now;
+}
+
 Instant SimLink::send(unsigned direction, std::uint32_t slot, Instant now) {
   Direction& way = directions_[direction];
-  const Octets& octets = slots_[slot];
+  const LinkOptions& options = way.options;
+  const std::size_t size = slots_[slot].size();
   ++in_flight_;
-  note(FrameFate::kSent, direction, octets, now);
-  const auto drop = [&](FrameFate fate) {
-    note(fate, direction, slots_[slot], now);
-    --in_flight_;
-    free_slot(slot);
-    return now;
-  };
-  const std::size_t longest =
-      kEthernetHeader + std::min(ports_[0]->capabilities().mtu, ports_[1]->capabilities().mtu);
-  if (octets.size() > longest) return drop(FrameFate::kTooLong);
+  note(FrameFate::kSent, direction, slots_[slot], now);
+  if (!fits_path(direction, slots_[slot], now))
+    return lose(FrameFate::kTooLong, direction, slot, now);
+  if (!is_within_police(way, size, now)) return lose(FrameFate::kPoliced, direction, slot, now);
 
   Instant departed = now;
-  if (way.options.bits_per_second != 0) {
+  if (options.bits_per_second != 0) {
     __extension__ using Wide = unsigned __int128;
-    const Wide rate = way.options.bits_per_second;
     const std::int64_t waiting_ns = std::max<std::int64_t>(0, (way.free_at - now).ns());
-    const Wide waiting_bits = static_cast<Wide>(waiting_ns) * rate / 1'000'000'000u;
-    if (waiting_bits / 8 + octets.size() > way.options.queue_bytes)
-      return drop(FrameFate::kQueueFull);
-    const Wide takes_ns = (static_cast<Wide>(octets.size()) * 8 * 1'000'000'000u + rate - 1) / rate;
-    departed = std::max(now, way.free_at) + Duration::from_ns(static_cast<std::int64_t>(takes_ns));
+    const auto waiting = static_cast<std::uint64_t>(static_cast<Wide>(waiting_ns) *
+                                                    options.bits_per_second / 8'000'000'000u);
+    if (waiting + size > options.queue_bytes)
+      return lose(FrameFate::kQueueFull, direction, slot, now);
+    if (!passes_marking(direction, slots_[slot], waiting, now))
+      return lose(FrameFate::kEarlyDrop, direction, slot, now);
+    departed = std::max(now, way.free_at) + time_of(size, options.bits_per_second);
     way.free_at = departed;
   }
   propagate(direction, slot, departed);
   return departed;
+}
+
+/// False if the frame is too long for a port or for the path; the path's router may say so.
+bool SimLink::fits_path(unsigned direction, const Octets& octets, Instant now) {
+  const LinkOptions& options = directions_[direction].options;
+  const std::size_t longest =
+      std::min(ports_[0]->capabilities().mtu, ports_[1]->capabilities().mtu);
+  if (octets.size() > kEthernetHeader + longest) return false;
+  if (options.mtu == 0 || octets.size() <= kEthernetHeader + options.mtu) return true;
+  if (!options.router_ip.is_unspecified() && !is_cut_) {
+    const Octets answer = fragmentation_needed(octets, options.router_ip, options.mtu);
+    if (!answer.empty()) inject(direction, answer, now + directions_[1 - direction].options.delay);
+  }
+  return false;
+}
+
+/// The generic cell rate algorithm: a bucket of `burst_bytes`, told by when it will be full again.
+bool SimLink::is_within_police(Direction& way, std::size_t octets, Instant now) {
+  const Policer& policer = way.options.policer;
+  if (policer.bits_per_second == 0) return true;
+  const Instant until = std::max(way.policed_until, now) + time_of(octets, policer.bits_per_second);
+  if (until - now > time_of(policer.burst_bytes, policer.bits_per_second)) return false;
+  way.policed_until = until;
+  return true;
+}
+
+/// Marks the frame if the queue is long. False if it is to be dropped, since it cannot be marked.
+bool SimLink::passes_marking(unsigned direction, Octets& octets, std::uint64_t waiting,
+                             Instant now) {
+  const QueueMarking& marking = directions_[direction].options.marking;
+  if (marking.first_bytes == 0 || waiting < marking.first_bytes) return true;
+  if (waiting < marking.last_bytes) {
+    const std::uint64_t span = marking.last_bytes - marking.first_bytes;
+    const std::uint64_t above = waiting - marking.first_bytes;
+    const Ratio most = marking.most_between;
+    if (!path_rng_.chance(above * most.numerator, span * most.denominator)) return true;
+  }
+  if (ecn_of(octets) == Ecn::kNotEct) return !marking.drops_others;
+  mark_congestion(octets);
+  note(FrameFate::kMarked, direction, octets, now);
+  return true;
+}
+
+/// One step of the Gilbert-Elliott chain, and whether this frame falls to it. Both chances are
+/// drawn for every frame.
+bool SimLink::is_lost_in_burst(Direction& way) {
+  const BurstLoss& burst = way.options.burst_loss;
+  if (burst.turns_bad.numerator == 0) return false;
+  if (drawn(path_rng_, way.is_bad ? burst.turns_good : burst.turns_bad)) way.is_bad = !way.is_bad;
+  return drawn(path_rng_, burst.loss_when_bad) && way.is_bad;
 }
 
 // The chances are always drawn in the same order and number, so that switching one fault off
@@ -121,17 +216,16 @@ Instant SimLink::send(unsigned direction, std::uint32_t slot, Instant now) {
 void SimLink::propagate(unsigned direction, std::uint32_t slot, Instant departed) {
   Direction& way = directions_[direction];
   const LinkOptions& options = way.options;
-  const auto drawn = [this](Ratio ratio) {
-    return rng_.chance(ratio.numerator, ratio.denominator);
-  };
-  const bool is_lost = drawn(options.loss);
-  const bool is_duplicated = drawn(options.duplicate);
-  const bool is_corrupted = drawn(options.corrupt);
-  const bool is_reordered = drawn(options.reorder);
+  const bool is_lost_alone = drawn(rng_, options.loss);
+  const bool is_duplicated = drawn(rng_, options.duplicate) && !is_cut_;
+  const bool is_corrupted = drawn(rng_, options.corrupt);
+  const bool is_reordered = drawn(rng_, options.reorder);
+  const bool is_lost = is_lost_in_burst(way) || is_lost_alone || is_cut_;
   const Duration jitter = up_to(options.jitter);
   const Duration held = up_to(options.reorder_delay);
 
-  Instant arrival = std::max(departed + options.delay + jitter, way.last_arrival);
+  Instant arrival = departed + options.delay + jitter;
+  if (!options.jitter_reorders) arrival = std::max(arrival, way.last_arrival);
   if (is_duplicated) {
     const std::uint32_t copy = take_slot();
     slots_[copy] = slots_[slot];
@@ -140,9 +234,7 @@ void SimLink::propagate(unsigned direction, std::uint32_t slot, Instant departed
     clock_.schedule(arrival + held, *this, token_of(1 - direction, copy));
   }
   if (is_lost) {
-    note(FrameFate::kLost, direction, slots_[slot], clock_.now());
-    --in_flight_;
-    free_slot(slot);
+    lose(FrameFate::kLost, direction, slot, clock_.now());
     return;
   }
   if (is_corrupted && !slots_[slot].empty()) {
@@ -153,12 +245,17 @@ void SimLink::propagate(unsigned direction, std::uint32_t slot, Instant departed
     note(FrameFate::kReordered, direction, slots_[slot], clock_.now());
     arrival = arrival + held;
   } else {
-    way.last_arrival = arrival;
+    way.last_arrival = std::max(arrival, way.last_arrival);
   }
   clock_.schedule(arrival, *this, token_of(1 - direction, slot));
 }
 
 void SimLink::on_event(std::uint64_t token, Instant now) {
+  if ((token & kChange) != 0) {
+    const PathChange& change = changes_[token & ~kChange];
+    set_options(change.direction, change.options);
+    return;
+  }
   const auto side = static_cast<unsigned>(token >> 32);
   const auto slot = static_cast<std::uint32_t>(token);
   SimPort& port = *ports_[side];
@@ -226,7 +323,7 @@ std::uint16_t SimPort::tx_burst(std::span<rte_mbuf*> frames, Instant now) {
     SLUICE_ASSERT(octets.size() == mbuf->pkt_len);
     fill_checksums(*mbuf, options_.capabilities, octets);
     rte_pktmbuf_free(mbuf);
-    const Instant departs = link_.send(side_, slot, now);
+    const Instant departs = link_.take(side_, slot, now);
     if (departs > now) tx_ring_.push_back(departs);
     ++count;
   }

@@ -4,8 +4,9 @@
 // comes from one seed and all arithmetic is on integers: the same seed and the same calls give the
 // same frames at the same times.
 //
-//   port 0  tx_burst -> [tx ring] -> rate, queue -> delay, faults -> [rx ring] -> rx_burst  port 1
-//           rx_burst <- [rx ring] <- faults, delay <- queue, rate <- [tx ring] <- tx_burst
+//   port 0  tx_burst -> [tx ring] -> filter -> MTU, policer -> queue, rate -> faults, delay -> port
+//   1 port 0  rx_burst <- [rx ring] <- the same, mirrored, with options of its own             <-
+//   port 1
 
 #include <array>
 #include <cstddef>
@@ -18,30 +19,12 @@
 
 #include "base/rng.hpp"
 #include "drivers/sim/clock.hpp"
+#include "drivers/sim/link_options.hpp"
 #include "packet/port.hpp"
 
 struct rte_mempool;
 
 namespace sluice::drivers {
-
-/// A probability as a ratio of integers.
-struct Ratio {
-  std::uint32_t numerator = 0;
-  std::uint32_t denominator = 1;
-};
-
-/// What one direction of a link does to frames.
-struct LinkOptions {
-  Duration delay = {};                  ///< Of every frame, after its last bit has left.
-  Duration jitter = {};                 ///< Up to so much more, uniform; order is kept.
-  std::uint64_t bits_per_second = 0;    ///< 0: frames take no time to leave.
-  std::uint32_t queue_bytes = 1 << 20;  ///< Octets waiting to leave; what is beyond is dropped.
-  Ratio loss = {};
-  Ratio duplicate = {};  ///< A second copy follows, by up to `reorder_delay` later.
-  Ratio corrupt = {};    ///< One run of at most 15 bits is hit, anywhere in the frame.
-  Ratio reorder = {};    ///< Held back, so that later frames overtake it.
-  Duration reorder_delay = Duration::from_ms(5);  ///< How long a frame is held back at most.
-};
 
 /// One end of a link.
 struct SimPortOptions {
@@ -59,7 +42,10 @@ enum class FrameFate : std::uint8_t {
   kInjected,    ///< SimLink::inject() put it in.
   kLost,        ///< By chance.
   kQueueFull,   ///< Beyond queue_bytes.
-  kTooLong,     ///< Beyond the MTU.
+  kTooLong,     ///< Beyond the MTU of a port, or of the path.
+  kPoliced,     ///< Faster than the policer allows.
+  kEarlyDrop,   ///< The queue is too long, and the frame could not be marked.
+  kMarked,      ///< CE is set; it goes on.
   kCorrupted,   ///< Shown before the bits are hit; it goes on.
   kDuplicated,  ///< A copy was made; both go on.
   kReordered,   ///< It was held back; it goes on.
@@ -75,6 +61,16 @@ class LinkObserver {
   virtual ~LinkObserver() = default;
   virtual void on_frame(FrameFate fate, unsigned direction, std::span<const std::byte> frame,
                         Instant now) = 0;
+};
+
+/// Stands between the ports and the wire: a peer that misbehaves, or a middlebox.
+class LinkFilter {
+ public:
+  virtual ~LinkFilter() = default;
+  /// `frames` holds the frame that port `direction` has sent, checksums filled in. What it holds
+  /// afterwards goes on the wire, in this order; nothing is a frame swallowed.
+  virtual void on_sent(unsigned direction, std::vector<std::vector<std::byte>>& frames,
+                       Instant now) = 0;
 };
 
 class SimLink;
@@ -118,14 +114,21 @@ class SimLink final : public SimActor {
     std::array<SimPortOptions, 2> ports;
     std::uint64_t seed = 0;
     LinkObserver* observer = nullptr;  ///< Borrowed; may be null.
+    LinkFilter* filter = nullptr;      ///< Borrowed; may be null.
   };
 
   SimLink(SimClock& clock, Options options);
   ~SimLink() override;
 
   SimPort& port(unsigned side) { return *ports_[side]; }
-  /// Changes what the wire does to frames sent from now on: a cable pulled is a loss of 1/1.
+  /// Frames sent from now on take another path: its queue is empty, and they may overtake those
+  /// that are still on the old one.
   void set_options(unsigned direction, const LinkOptions& options);
+  /// The same, at `when`.
+  void change_path(Instant when, unsigned direction, const LinkOptions& options);
+  /// Pulls the cable: every frame is lost, both ways, until mend().
+  void cut() { is_cut_ = true; }
+  void mend() { is_cut_ = false; }
   const LinkOptions& options(unsigned direction) const { return directions_[direction].options; }
   /// Lets a frame that no port sent arrive at `side` at `when`: a stranger on the segment.
   void inject(unsigned side, std::span<const std::byte> frame, Instant when);
@@ -141,27 +144,45 @@ class SimLink final : public SimActor {
   using Octets = std::vector<std::byte>;
   struct Direction {
     LinkOptions options;
-    Instant free_at;       ///< When the last bit accepted so far has left.
-    Instant last_arrival;  ///< Frames that are not reordered do not overtake.
+    Instant free_at;        ///< When the last bit accepted so far has left.
+    Instant last_arrival;   ///< Frames that are not reordered do not overtake.
+    Instant policed_until;  ///< When the policer's bucket is full again.
+    bool is_bad = false;    ///< BurstLoss.
+  };
+  struct PathChange {
+    unsigned direction;
+    LinkOptions options;
   };
 
   std::uint32_t take_slot();
   void free_slot(std::uint32_t slot);
+  Instant take(unsigned direction, std::uint32_t slot, Instant now);
   Instant send(unsigned direction, std::uint32_t slot, Instant now);
+  Instant lose(FrameFate fate, unsigned direction, std::uint32_t slot, Instant now);
+  bool fits_path(unsigned direction, const Octets& octets, Instant now);
+  bool is_within_police(Direction& way, std::size_t octets, Instant now);
+  bool passes_marking(unsigned direction, Octets& octets, std::uint64_t waiting, Instant now);
+  bool is_lost_in_burst(Direction& way);
+  bool drawn(Rng& rng, Ratio ratio) { return rng.chance(ratio.numerator, ratio.denominator); }
   void propagate(unsigned direction, std::uint32_t slot, Instant departed);
   void corrupt(Octets& octets);
   Duration up_to(Duration limit);
   void note(FrameFate fate, unsigned direction, const Octets& octets, Instant now);
 
   SimClock& clock_;
-  Rng rng_;
+  Rng rng_;       ///< Loss, duplication, corruption, order and jitter.
+  Rng path_rng_;  ///< Bursts and marks.
   LinkObserver* observer_;
+  LinkFilter* filter_;
   std::array<Direction, 2> directions_;
   std::array<std::unique_ptr<SimPort>, 2> ports_;
   std::deque<Octets> slots_;  ///< Frames in flight or in a ring; storage is used again.
   std::vector<std::uint32_t> free_slots_;
   std::array<std::uint64_t, static_cast<std::size_t>(FrameFate::kCount)> counts_{};
   std::size_t in_flight_ = 0;
+  bool is_cut_ = false;
+  std::vector<PathChange> changes_;
+  std::vector<Octets> filtered_;  ///< Scratch of take().
 };
 
 }  // namespace sluice::drivers

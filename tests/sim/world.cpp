@@ -163,13 +163,10 @@ void World::on_event(std::uint64_t token, Instant now) {
       look_around();
       break;
     case Event::kOutage:
+      link_->cut();
+      break;
     case Event::kOutageOver:
-      for (unsigned direction = 0; direction < 2; ++direction) {
-        drivers::LinkOptions options = plan_.link[direction];
-        if (static_cast<Event>(token >> 32) == Event::kOutage)
-          options.loss = options.duplicate = {0, 1}, options.loss = {1, 1};
-        link_->set_options(direction, options);
-      }
+      link_->mend();
       break;
     case Event::kPauseAccepting:
       pause_listeners(static_cast<unsigned>(which), true);
