@@ -3,10 +3,12 @@
 // What a stream carries: a pseudo-random function of (key, offset), so that the checker needs no
 // copy of what was sent, and an octet that is lost, doubled or moved does not go unseen.
 
+#include <algorithm>
 #include <cstddef>
 #include <cstdint>
 #include <cstring>
 #include <span>
+#include <type_traits>
 
 namespace sluice::sim {
 
@@ -26,34 +28,47 @@ class Content {
 
   /// Writes the octets from `offset` on.
   void fill(std::uint64_t offset, std::span<std::byte> out) const {
-    for_each_word(offset, out.size(), [&](std::size_t at, const std::byte* word, std::size_t n) {
-      std::memcpy(out.data() + at, word, n);
+    for_each_run(offset, out.size(), [&](std::size_t at, const std::byte* octets, auto count) {
+      std::memcpy(out.data() + at, octets, count);
       return true;
     });
   }
 
   /// True if `octets` are those from `offset` on.
   bool matches(std::uint64_t offset, std::span<const std::byte> octets) const {
-    bool is_same = true;
-    for_each_word(offset, octets.size(), [&](std::size_t at, const std::byte* word, std::size_t n) {
-      is_same = std::memcmp(octets.data() + at, word, n) == 0;
-      return is_same;
-    });
-    return is_same;
+    return for_each_run(offset, octets.size(),
+                        [&](std::size_t at, const std::byte* is, auto count) {
+                          return std::memcmp(octets.data() + at, is, count) == 0;
+                        });
   }
 
  private:
+  using WholeWord = std::integral_constant<std::size_t, 8>;
+
+  /// Calls visit(place, octets, how many) for runs of at most a word, until it says false. Between
+  /// the first and the last they are whole words, of a size known to the compiler: most of what a
+  /// simulator does is this loop.
   template <class Visitor>
-  void for_each_word(std::uint64_t offset, std::size_t count, Visitor&& visit) const {
-    for (std::size_t at = 0; at < count;) {
+  bool for_each_run(std::uint64_t offset, std::size_t count, Visitor&& visit) const {
+    std::size_t at = 0;
+    const auto cut_word = [&] {
       const std::uint64_t word = mix(key_, (offset + at) / 8);
       std::byte octets[8];
       std::memcpy(octets, &word, sizeof octets);
       const std::size_t skip = (offset + at) % 8;
-      const std::size_t n = count - at < 8 - skip ? count - at : 8 - skip;
-      if (!visit(at, octets + skip, n)) return;
+      const std::size_t n = std::min(count - at, 8 - skip);
+      const bool goes_on = visit(at, octets + skip, n);
       at += n;
+      return goes_on;
+    };
+    if (count > 0 && offset % 8 != 0 && !cut_word()) return false;
+    for (; count - at >= 8; at += 8) {
+      const std::uint64_t word = mix(key_, (offset + at) / 8);
+      std::byte octets[8];
+      std::memcpy(octets, &word, sizeof octets);
+      if (!visit(at, octets, WholeWord{})) return false;
     }
+    return at == count || cut_word();
   }
 
   std::uint64_t key_ = 0;
