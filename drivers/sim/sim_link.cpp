@@ -324,7 +324,10 @@ std::uint16_t SimPort::tx_burst(std::span<rte_mbuf*> frames, Instant now) {
     fill_checksums(*mbuf, options_.capabilities, octets);
     rte_pktmbuf_free(mbuf);
     const Instant departs = link_.take(side_, slot, now);
-    if (departs > now) tx_ring_.push_back(departs);
+    // A path that has changed may take a frame before those that wait for the old one's rate: the
+    // ring still empties in order.
+    if (departs > now)
+      tx_ring_.push_back(tx_ring_.empty() ? departs : std::max(departs, tx_ring_.back()));
     ++count;
   }
   return count;

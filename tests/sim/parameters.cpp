@@ -1,52 +1,14 @@
 #include "tests/sim/parameters.hpp"
 
-#include <fmt/format.h>
-
 #include <algorithm>
-#include <iterator>
+
+#include "tests/sim/content.hpp"
+#include "tests/sim/dice.hpp"
 
 namespace sluice::sim {
 namespace {
 
 using drivers::LinkOptions;
-using drivers::Ratio;
-
-constexpr Duration us(std::int64_t n) {
-  return Duration::from_us(n);
-}
-constexpr Duration ms(std::int64_t n) {
-  return Duration::from_ms(n);
-}
-constexpr Duration s(std::int64_t n) {
-  return Duration::from_s(n);
-}
-
-/// Draws with names: everything below comes from one generator, in one fixed order.
-class Dice {
- public:
-  explicit Dice(std::uint64_t seed) : rng_(seed) {}
-  bool one_in(std::uint64_t n) { return rng_.chance(1, n); }
-  std::uint64_t between(std::uint64_t low, std::uint64_t high) {
-    return low + rng_.below(high - low + 1);
-  }
-  Duration between(Duration low, Duration high) {
-    return Duration::from_ns(low.ns() + static_cast<std::int64_t>(rng_.below(
-                                            static_cast<std::uint64_t>((high - low).ns()) + 1)));
-  }
-  /// Up to `percent` per cent, in steps of a thousandth.
-  Ratio up_to_percent(std::uint32_t percent) {
-    return {static_cast<std::uint32_t>(rng_.below(percent * 10 + 1)), 1000};
-  }
-  template <class T>
-  T pick(std::initializer_list<T> choices) {
-    return *(choices.begin() + static_cast<std::ptrdiff_t>(rng_.below(choices.size())));
-  }
-
- private:
-  Rng rng_;
-};
-
-enum class Weather : std::uint8_t { kClear, kMild, kRough, kStorm };
 
 Weather draw_weather(Dice& dice) {
   const std::uint64_t roll = dice.between(1, 20);
@@ -54,40 +16,6 @@ Weather draw_weather(Dice& dice) {
          : roll <= 11 ? Weather::kMild
          : roll <= 17 ? Weather::kRough
                       : Weather::kStorm;
-}
-
-LinkOptions draw_link(Dice& dice, Weather weather) {
-  LinkOptions link;
-  link.delay =
-      dice.pick({Duration::zero(), us(50), ms(1), ms(10), ms(50), dice.between(us(1), ms(200))});
-  link.jitter = dice.one_in(3) ? dice.between(us(1), ms(20)) : Duration::zero();
-  link.bits_per_second = dice.pick<std::uint64_t>(
-      {0, 0, 0, 0, 64'000, 512'000, 1'000'000, 10'000'000, 100'000'000, 1'000'000'000});
-  link.queue_bytes =
-      static_cast<std::uint32_t>(1514 * dice.pick<std::uint64_t>({8, 16, 64, 256, 1024}));
-  // A queue of more than a second would outlast the patience of ARP, and no link has one for long.
-  if (link.bits_per_second != 0)
-    link.queue_bytes = static_cast<std::uint32_t>(std::min<std::uint64_t>(
-        link.queue_bytes, std::max<std::uint64_t>(link.bits_per_second / 8, 4 * 1514)));
-  const std::uint32_t loss = weather == Weather::kClear   ? 0
-                             : weather == Weather::kMild  ? 3
-                             : weather == Weather::kRough ? 10
-                                                          : 20;
-  link.loss = dice.up_to_percent(loss);
-  link.duplicate = dice.up_to_percent(loss / 2);
-  link.reorder = dice.up_to_percent(loss);
-  link.corrupt = dice.up_to_percent(loss / 4);
-  link.reorder_delay = dice.pick({us(500), ms(5), ms(50), ms(400)});
-  return link;
-}
-
-/// Losses of one frame in a hundred or fewer, corruption included.
-bool is_gentle(const LinkOptions& link) {
-  return link.loss.numerator + link.corrupt.numerator <= 10;
-}
-/// One in ten or fewer: a connection survives that, if its ends are patient.
-bool is_bearable(const LinkOptions& link) {
-  return link.loss.numerator + link.corrupt.numerator <= 100;
 }
 
 void draw_tcp(Dice& dice, tcp::EngineConfig& tcp) {
@@ -287,7 +215,117 @@ void draw_outage(Dice& dice, WorldPlan& world) {
   }
 }
 
+/// What happens to the paths over time, and who misbehaves. Single faults are drawn already.
+void draw_network(Dice& dice, Weather weather, std::uint16_t mtu, WorldPlan& world) {
+  world.heal_at = dice.pick({s(30), s(120), s(300)});
+  for (LinkOptions& direction : world.link) draw_features(dice, weather, mtu, direction);
+  if (world.is_static_arp && dice.one_in(3))  // bloat that ARP's patience need not outlast
+    for (LinkOptions& direction : world.link) direction.queue_bytes *= 8;
+  if (dice.one_in(8)) {
+    PathChangePlan change;
+    change.at = dice.pick({dice.between(ms(10), s(2)), dice.between(s(1), s(20))});
+    for (LinkOptions& direction : change.link) {
+      direction = draw_link(dice, weather);
+      draw_features(dice, weather, mtu, direction);
+    }
+    world.path_change = change;
+  }
+  if (dice.one_in(5)) world.mischief = draw_mischief(dice, world.heal_at);
+  // What never arrived and is acknowledged is lost; a clock that runs back is an old duplicate's.
+  world.may_fail =
+      world.mischief.kind == Mischief::kOptimistic || world.mischief.kind == Mischief::kClockBack;
+  const auto is_rough = [](const auto& link) { return !is_gentle(link[0]) || !is_gentle(link[1]); };
+  world.may_fail_handshake =
+      is_rough(world.link) || (world.path_change && is_rough(world.path_change->link));
+}
+
+/// Tens of small connections at once through one bottleneck.
+void draw_crowd(Dice& dice, Weather weather, WorldPlan& world) {
+  const std::uint64_t rate = dice.pick<std::uint64_t>({2'000'000, 10'000'000, 100'000'000});
+  for (LinkOptions& direction : world.link) direction.bits_per_second = rate;
+  world.connections.clear();
+  const auto count = static_cast<unsigned>(dice.between(16, 48));
+  for (unsigned index = 0; index < count; ++index) {
+    ConnectionPlan connection = draw_connection(dice, weather, index);
+    connection.start = dice.between(Duration::zero(), s(1));
+    for (EndPlan& end : connection.ends)
+      end.send_bytes = static_cast<std::uint32_t>(dice.between(2'000, 20'000));
+    world.connections.push_back(connection);
+  }
+  for (HostPlan& host : world.hosts) {
+    tcp::EngineConfig& tcp = host.stack.tcp;
+    tcp.max_connections = tcp.max_in_flight = tcp.max_time_wait = 128;
+  }
+  world.may_fail_handshake = true;  // the queue drops SYNs as it drops everything
+}
+
+/// What one connection needs when nothing hinders it, its applications' own waiting included.
+Duration life_of(const WorldPlan& world, const ConnectionPlan& connection, Duration round_trip) {
+  constexpr Duration kHandshake = s(64);
+  std::uint64_t least_mss = world.hosts[0].port.mtu - 40u;
+  std::uint64_t least_window = least_mss;
+  Duration lingering;
+  for (const HostPlan& host : world.hosts) {
+    const tcp::EngineConfig& tcp = host.stack.tcp;
+    if (tcp.max_mss != 0) least_mss = std::min<std::uint64_t>(least_mss, tcp.max_mss);
+    // A peer that is wrong about the shift count may see an eighth of the window.
+    least_window = std::min<std::uint64_t>(
+        least_window, std::min(tcp.receive_buffer_bytes / 8, tcp.send_buffer_bytes));
+    lingering = std::max(lingering, tcp.time_wait + tcp.fin_wait_2);
+  }
+  Duration life = kHandshake + lingering;
+  for (const EndPlan& end : connection.ends) {
+    // Slow start needs a few rounds; then a window goes each.
+    const auto rounds = static_cast<std::int64_t>(64 + end.send_bytes / least_window);
+    const auto chunks = static_cast<std::int64_t>(1 + end.send_bytes / end.chunk_bytes);
+    // kPartial takes half of what there is, which may be one segment, between two pauses.
+    const auto halves = static_cast<std::int64_t>(32 + 2 * end.send_bytes / least_mss);
+    life = life + round_trip * rounds + end.send_pause * chunks + end.finish_at + end.pause_for;
+    if (end.reading == Reading::kPartial || end.reading == Reading::kKeep)
+      life = life + end.hold * halves;
+    for (const Duration when : {end.abort_at, end.close_at})
+      if (!when.is_infinite()) life = life + when;
+  }
+  return life * connection.repetitions;
+}
+
 }  // namespace
+
+Duration liveness_bound(const WorldPlan& world) {
+  std::uint64_t slowest = ~std::uint64_t{0};
+  Duration round_trip;
+  const auto add_path = [&](const std::array<LinkOptions, 2>& path) {
+    Duration trip = ms(200);  // delayed ACKs and poll loops
+    for (const LinkOptions& link : path) {
+      trip = trip + link.delay + link.jitter + link.reorder_delay;
+      if (link.bits_per_second == 0) continue;
+      slowest = std::min(slowest, link.bits_per_second);
+      trip = trip + Duration::from_us(static_cast<std::int64_t>(std::uint64_t{link.queue_bytes} *
+                                                                8'000'000 / link.bits_per_second));
+    }
+    round_trip = std::max(round_trip, trip);
+  };
+  add_path(world.link);
+  if (world.path_change) add_path(world.path_change->link);
+
+  Duration calm = world.heal_at;
+  if (!world.outage_at.is_infinite() && !world.outage_for.is_infinite())
+    calm = std::max(calm, world.outage_at + world.outage_for);
+  Duration longest;
+  std::uint64_t octets = 0;
+  for (const ConnectionPlan& connection : world.connections) {
+    calm = std::max(calm, connection.start);
+    longest = std::max(longest, life_of(world, connection, round_trip));
+    for (const EndPlan& end : connection.ends)
+      octets += std::uint64_t{end.send_bytes} * connection.repetitions;
+  }
+  // Each octet may go twice over the slowest path, under as much again for headers.
+  const auto on_the_wire = Duration::from_us(static_cast<std::int64_t>(
+      slowest == ~std::uint64_t{0} ? 0 : 4 * octets * 8'000'000 / slowest));
+  Duration rto_max;
+  for (const HostPlan& host : world.hosts) rto_max = std::max(rto_max, host.stack.tcp.rto_max);
+  return std::max(calm + longest + on_the_wire + rto_max * 4, kPatience + s(60));
+}
 
 WorldPlan draw_world(std::uint64_t seed) {
   Dice dice(seed);
@@ -311,11 +349,13 @@ WorldPlan draw_world(std::uint64_t seed) {
       world.hosts[index].stack.interfaces[0].neighbors = {
           {Plan::kHost[1 - index], Plan::kHostMac[1 - index]}};
 
-  world.may_fail_handshake = !is_gentle(world.link[0]) || !is_gentle(world.link[1]);
-  world.may_fail = !is_bearable(world.link[0]) || !is_bearable(world.link[1]);
+  // Its own generator: what was there before features came keeps its numbers.
+  Dice network(mix(seed, 0x9e7));
+  draw_network(network, weather, mtu, world);
   const std::uint64_t connections = dice.between(1, weather == Weather::kClear ? 6 : 4);
   for (unsigned index = 0; index < connections; ++index)
     world.connections.push_back(draw_connection(dice, weather, index));
+  if (network.one_in(32)) draw_crowd(network, weather, world);
   if (dice.one_in(6)) draw_scarcity(dice, world);
   if (dice.one_in(8)) draw_outage(dice, world);
   if (dice.one_in(16)) {
@@ -329,81 +369,6 @@ WorldPlan draw_world(std::uint64_t seed) {
   }
   if (dice.one_in(2)) world.stranger_frames = static_cast<std::uint32_t>(dice.between(10, 60));
   return world;
-}
-
-namespace {
-
-std::string text(Duration d) {
-  return d.is_infinite() ? "never" : fmt::format("{}.{:03} ms", d.us() / 1000, d.us() % 1000);
-}
-
-std::string describe_link(const LinkOptions& link) {
-  return fmt::format(
-      "delay {} jitter {} rate {} bit/s queue {} octets; per mille: loss {} duplicate {} reorder "
-      "{} "
-      "(by {}) corrupt {}",
-      text(link.delay), text(link.jitter), link.bits_per_second, link.queue_bytes,
-      link.loss.numerator, link.duplicate.numerator, link.reorder.numerator,
-      text(link.reorder_delay), link.corrupt.numerator);
-}
-
-std::string describe_host(const HostPlan& host) {
-  const tcp::EngineConfig& tcp = host.stack.tcp;
-  return fmt::format(
-      "buffers rx {} tx {}, reassembly {}, copy-break {}, timestamps {} sack {} wscale {} nodelay "
-      "{}, "
-      "max mss {}, iw {}, delayed ack {}, quick {}, 2MSL {}, fin-wait-2 {}, user timeout {}, "
-      "keepalive {}, tables: {} TCBs {} in flight {} TIME-WAIT, backlogs {}/{}, pool {}, burst {}, "
-      "poll {}, rings {}/{}, tx offload {}{} rx {}, chains {}, indirect {}, drain at {}, "
-      "accept paused at {} for {}",
-      tcp.receive_buffer_bytes, tcp.send_buffer_bytes, tcp.reassembly_segments,
-      tcp.copy_break_bytes, tcp.timestamps, tcp.sack, tcp.window_scaling, tcp.nodelay, tcp.max_mss,
-      tcp.initial_window_segments, text(tcp.delayed_ack), tcp.quick_acks, text(tcp.time_wait),
-      text(tcp.fin_wait_2), text(tcp.user_timeout), tcp.keepalive, tcp.max_connections,
-      tcp.max_in_flight, tcp.max_time_wait, host.syn_backlog, host.accept_backlog,
-      host.receive_pkts, host.burst, text(host.poll_interval), host.rx_ring, host.tx_ring,
-      host.port.tx_ipv4_checksum, host.port.tx_tcp_checksum, host.port.rx_checksum,
-      host.port.tx_multi_segment, host.port.tx_indirect, text(host.drain_at),
-      text(host.accept_pause_at), text(host.accept_pause_for));
-}
-
-std::string describe_end(const EndPlan& end) {
-  static constexpr const char* kFinishes[] = {"shutdown", "last", "close", "abort"};
-  static constexpr const char* kReadings[] = {"push", "partial", "keep", "pull", "echo"};
-  return fmt::format(
-      "{} octets by {} every {}, {} not before {}, reads {} (hold {}), pause {} for "
-      "{}, abort at {}, close at {}",
-      end.send_bytes, end.chunk_bytes, text(end.send_pause),
-      kFinishes[static_cast<int>(end.finish)], text(end.finish_at),
-      kReadings[static_cast<int>(end.reading)], text(end.hold), text(end.pause_at),
-      text(end.pause_for), text(end.abort_at), text(end.close_at));
-}
-
-}  // namespace
-
-std::string describe(const WorldPlan& plan) {
-  static constexpr const char* kOpenings[] = {"connect", "simultaneous open", "closed port",
-                                              "dead address"};
-  std::string out = fmt::format(
-      "world {}: mtu {}, outage at {} for {}, {} stranger's frames, static ARP {}, may fail {}, "
-      "handshakes may fail {}\n",
-      plan.seed, plan.hosts[0].port.mtu, text(plan.outage_at), text(plan.outage_for),
-      plan.stranger_frames, plan.is_static_arp, plan.may_fail, plan.may_fail_handshake);
-  for (unsigned d = 0; d < 2; ++d)
-    out += fmt::format("  link {} to {}: {}\n", d, 1 - d, describe_link(plan.link[d]));
-  for (unsigned h = 0; h < kHosts; ++h)
-    out += fmt::format("  host {}: {}\n", h, describe_host(plan.hosts[h]));
-  for (std::size_t c = 0; c < plan.connections.size(); ++c) {
-    const ConnectionPlan& connection = plan.connections[c];
-    out += fmt::format("  connection {}: {} from host {} at {}, {} times, {}\n", c,
-                       kOpenings[static_cast<int>(connection.opening)], connection.client,
-                       text(connection.start), connection.repetitions,
-                       connection.pulls ? "pull listener" : "push listener");
-    for (unsigned e = 0; e < 2; ++e)
-      out += fmt::format("    {}: {}\n", e == 0 ? "client" : "server",
-                         describe_end(connection.ends[e]));
-  }
-  return out;
 }
 
 }  // namespace sluice::sim

@@ -4,31 +4,17 @@
 
 #include <array>
 #include <cstdint>
+#include <optional>
 #include <string>
 #include <vector>
 
-#include "base/rng.hpp"
-#include "drivers/sim/sim_link.hpp"
+#include "drivers/sim/link_options.hpp"
+#include "packet/port.hpp"
 #include "stack/stack.hpp"
+#include "tests/sim/network_plan.hpp"
+#include "tests/sim/plan_addresses.hpp"
 
 namespace sluice::sim {
-
-inline constexpr unsigned kHosts = 2;
-inline constexpr Port kListenPort{7};
-inline constexpr Port kPullListenPort{8};
-inline constexpr Port kRefusingPort{99};
-
-/// Addresses of a world. The dead one answers nothing; the stranger has no stack.
-struct Plan {
-  static constexpr Ipv4Addr kHost[kHosts] = {Ipv4Addr::from_octets(10, 0, 0, 1),
-                                             Ipv4Addr::from_octets(10, 0, 0, 2)};
-  static constexpr Ipv4Addr kDead = Ipv4Addr::from_octets(10, 0, 0, 50);
-  static constexpr Ipv4Addr kStranger = Ipv4Addr::from_octets(10, 0, 0, 66);
-  static constexpr Ipv4Addr kNobody = Ipv4Addr::from_octets(10, 0, 0, 99);
-  static constexpr MacAddr kHostMac[kHosts] = {{{0x02, 0, 0, 0, 0, 0x01}},
-                                               {{0x02, 0, 0, 0, 0, 0x02}}};
-  static constexpr MacAddr kStrangerMac{{0x02, 0, 0, 0, 0, 0x66}};
-};
 
 /// How an end ends, when nothing untoward happens before.
 enum class Finish : std::uint8_t {
@@ -109,6 +95,9 @@ struct WorldPlan {
   std::vector<ConnectionPlan> connections;
   Duration outage_at = Duration::infinite();
   Duration outage_for;  ///< infinite(): the peers never hear of each other again.
+  std::optional<PathChangePlan> path_change;
+  MischiefPlan mischief;
+  Duration heal_at;  ///< Every fault of the paths and all mischief end. An endless outage does not.
   std::uint32_t stranger_frames = 0;
   bool is_static_arp = false;
 
@@ -116,6 +105,15 @@ struct WorldPlan {
   bool may_fail_handshake = false;  ///< Losses or limits can outlast a connect().
   bool may_fail = false;            ///< Connections can be cut by other things than their ends.
 };
+
+/// Applications whose peer may be gone for good give up by themselves.
+inline constexpr Duration kPatience = Duration::from_s(1800);
+
+/// By when, from the world's begin, every connection has ended: the bound of liveness. After the
+/// last thing that may hinder it (faults healed, pauses and outages over) a connection needs what
+/// its applications wait, what its octets take at the rates and windows there are, and four times
+/// the longest RTO.
+Duration liveness_bound(const WorldPlan& plan);
 
 /// Draws a world. The same seed gives the same world on every machine.
 WorldPlan draw_world(std::uint64_t seed);

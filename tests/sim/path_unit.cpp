@@ -175,6 +175,20 @@ TEST_CASE("a path changes at its time, and its frames overtake those on the old 
   CHECK(wire.link->count(FrameFate::kTooLong) == 1);
 }
 
+TEST_CASE("a transmit ring that filled on a slow path empties in order on a fast one",
+          "[sim][path]") {
+  Wire wire({.bits_per_second = 1'000'000}, 1, {.tx_ring_frames = 2});
+  wire.link->change_path(kBegin + us(1), 0, {.bits_per_second = 100'000'000});
+  REQUIRE(wire.send(support::pattern(125)));  // 1,000 us
+  wire.clock.run_until(kBegin + us(1));
+  REQUIRE(wire.send(support::pattern(125)));  // 10 us
+  CHECK_FALSE(wire.send(support::pattern(125)));
+  const Instant ready = wire.link->port(0).tx_ready_at(wire.clock.now());
+  REQUIRE(ready == kBegin + us(1000));
+  wire.clock.run_until(ready);
+  CHECK(wire.send(support::pattern(125)));
+}
+
 TEST_CASE("the two directions of a link have nothing in common", "[sim][path]") {
   Wire wire({.delay = us(100), .bits_per_second = 1'000'000, .loss = {1, 1}});
   REQUIRE(wire.send(support::pattern(125)));

@@ -15,10 +15,6 @@ namespace {
 using drivers::FrameFate;
 
 constexpr Duration kLookAroundEvery = Duration::from_ms(100);
-/// An orderly connection that is not over by then has come to a halt.
-constexpr Duration kLiveness = Duration::from_s(4 * 3600);
-/// Applications whose peer may be gone for good give up by themselves.
-constexpr Duration kPatience = Duration::from_s(1800);
 /// TIME-WAIT, half-open entries, orphans and neighbours' queues are gone by then.
 constexpr Duration kAftermath = Duration::from_s(3600);
 constexpr std::uint64_t kMaxEvents = 20'000'000;
@@ -364,7 +360,7 @@ void World::look_around() {
 }
 
 void World::run_connections() {
-  const Instant bound = plan_.begin + kLiveness;
+  const Instant bound = plan_.begin + liveness_bound(plan_);
   while (!is_finished_ && clock_.next_event() <= bound && clock_.events_run() < kMaxEvents &&
          ledger_.is_clean())
     clock_.step();
@@ -408,6 +404,13 @@ WorldResult World::run() {
     ++to_start_;
     at(plan_.connections[i].start, Event::kStart, i);
   }
+  if (plan_.path_change)
+    for (unsigned direction = 0; direction < 2; ++direction)
+      link_->change_path(plan_.begin + plan_.path_change->at, direction,
+                         plan_.path_change->link[direction]);
+  const auto& last_path = plan_.path_change ? plan_.path_change->link : plan_.link;
+  for (unsigned direction = 0; direction < 2; ++direction)
+    link_->change_path(plan_.begin + plan_.heal_at, direction, healed(last_path[direction]));
   if (!plan_.outage_at.is_infinite()) {
     at(plan_.outage_at, Event::kOutage);
     if (!plan_.outage_for.is_infinite()) at(plan_.outage_at + plan_.outage_for, Event::kOutageOver);
