@@ -85,7 +85,7 @@ class Application final : public StreamHandler {
   void perform(Action action);
   void send_more();
   void after_sending();
-  bool take(std::span<const std::byte> octets);
+  void take(std::span<const std::byte> octets);
   void take(const RxData& data, std::size_t count);
   void hold_reading(Duration how_long);
   void on_end(Stream stream);
@@ -113,8 +113,11 @@ class Application final : public StreamHandler {
   Instant over_at_;
   bool is_paused_ = false;
   Instant paused_at_;
-  bool is_waiting_ = false;  ///< For on_writable or a timer, to send more.
+  bool is_waiting_ = false;      ///< For on_writable or a timer, to send more.
+  std::uint64_t looked_at_ = 0;  ///< Octets of the incoming stream that were compared.
   std::vector<std::byte> buffer_;
+  std::uint64_t filled_from_ = 0;  ///< What of the outgoing stream lies in `buffer_`.
+  std::size_t filled_ = 0;
   std::deque<RxData> kept_;
   std::multimap<Instant, Action> actions_;
   Alarm alarm_{*this};
