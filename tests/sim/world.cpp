@@ -119,6 +119,11 @@ World::World(const WorldPlan& plan, const RunOptions& options,
   const std::uint64_t twist = options.canary == Canary::kTrace ? 1 : 0;
   link.seed = mix(plan.seed, 0x11a7, twist);
   link.observer = this;
+  if (plan.mischief.kind != Mischief::kNone) {
+    troublemaker_ =
+        std::make_unique<Troublemaker>(plan.mischief, plan.begin, mix(plan.seed, 0x7209b1e));
+    link.filter = troublemaker_.get();
+  }
   for (unsigned host = 0; host < kHosts; ++host)
     link.ports[host] = {.name = fmt::format("sim{}", host),
                         .mac = Plan::kHostMac[host],

@@ -17,6 +17,7 @@
 #include "tests/sim/parameters.hpp"
 #include "tests/sim/stranger.hpp"
 #include "tests/sim/tamper_port.hpp"
+#include "tests/sim/troublemaker.hpp"
 
 namespace sluice::sim {
 
@@ -107,6 +108,7 @@ class World final : public drivers::SimActor, private drivers::LinkObserver {
   std::array<std::unique_ptr<support::TestPools>, kHosts>& pools_;
   Ledger ledger_;
   drivers::SimClock clock_;
+  std::unique_ptr<Troublemaker> troublemaker_;
   std::unique_ptr<drivers::SimLink> link_;
   std::unique_ptr<TamperPort> tamper_;
   std::array<std::unique_ptr<Host>, kHosts> hosts_;
