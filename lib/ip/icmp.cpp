@@ -40,6 +40,7 @@ std::optional<ErrorKind> kind_of_unreachable(std::uint8_t code) {
   }
 }
 
+//= rfc9293#3.9.2.2 MUST-55
 /// What a host's transport can make of an error; nothing for source quench (RFC 6633) and redirect.
 //= rfc1122#3.2.2.2 exception: a redirect would let anybody on the link change our routes
 std::optional<ErrorKind> kind_of(const wire::IcmpHeader& header) {

@@ -40,6 +40,7 @@ bool has_indirect_segment(const rte_mbuf& packet) {
   return false;
 }
 
+//= rfc9293#3.1 MUST-2
 /// Fills the TCP checksum in, or what the port needs to do so: the pseudo header's sum.
 void finish_tcp(rte_mbuf& packet, const wire::Ipv4Header& header,
                 const packet::PortCapabilities& capabilities) {
@@ -65,6 +66,7 @@ Egress::Egress(const StackConfig& config, const Deps& deps)
       pools_(deps.pools),
       metrics_(deps.metrics),
       rng_(deps.rng),
+      //= rfc9293#3.9.2 MUST-49
       ttl_(config.ttl) {
   reports_.reserve(kMaxReports);
 }

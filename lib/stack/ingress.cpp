@@ -221,6 +221,7 @@ void Ingress::on_tcp(Burst& burst, PacketPtr packet, const ip::Arrival& arrival)
       .ecn = static_cast<std::uint8_t>(arrival.header.traffic_class & 3)};
 }
 
+//= rfc9293#3.1 MUST-3
 bool Ingress::is_tcp_checksum_right(const Burst& burst, const rte_mbuf& packet,
                                     const ip::Arrival& arrival) const {
   if (network_.port(burst.port).capabilities.rx_checksum && is_l4_checksum_known_good(packet))

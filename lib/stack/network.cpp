@@ -112,6 +112,7 @@ bool Network::find_route(const IpAddr& source, const IpAddr& destination,
   const bool is_found = own == nullptr ? routes_.lookup(destination, next_hop)
                                        : routes_.lookup(destination, own->interface, next_hop);
   if (!is_found || interfaces_[next_hop.interface].ports.empty()) return false;
+  //= rfc9293#3.9.1.1 MUST-46
   return !destination.is_v4() ||
          addresses_.classify(next_hop.interface, destination.v4()) == ip::AddressKind::kUnicast;
 }
@@ -126,12 +127,14 @@ Result<tcp::PathInfo, tcp::PathError> Network::path_to(const IpAddr& destination
 
   tcp::PathInfo path;
   path.source = preferred_source;
+  //= rfc9293#3.9.1.1 MUST-44
   if (!has_preference) {
     const ip::AddressRecord* const own =
         addresses_.source_for(next_hop.interface, next_hop.address);
     if (own == nullptr) return fail(tcp::PathError::kNoAddress);
     path.source = own->address;
   }
+  //= rfc9293#3.7.1 MUST-67  no fragment is taken: what a frame holds is all that can be received
   path.mtu = 0xffff;
   for (const std::uint16_t port : interfaces_[next_hop.interface].ports)
     path.mtu = std::min(path.mtu, ports_[port].capabilities.mtu);

@@ -139,6 +139,7 @@ StreamHandler* Stream::handler() const {
   return stack_->impl().streams[handle_.index].handler();
 }
 
+//= rfc9293#3.7.4 MUST-17
 Result<void, Error> Stream::set_nodelay(std::optional<bool> nodelay) {
   return change(stack_, handle_, [&](Context& ctx, Tcb& block) {
     block.clear(tcp::kNodelay | tcp::kNodelaySet);
@@ -148,6 +149,7 @@ Result<void, Error> Stream::set_nodelay(std::optional<bool> nodelay) {
   });
 }
 
+//= rfc9293#3.8.3 MUST-21
 Result<void, Error> Stream::set_user_timeout(Duration limit) {
   if (limit < Duration::zero() || limit > Duration::from_s(1'000'000))
     return fail(Error::kInvalidArgument);
@@ -156,6 +158,7 @@ Result<void, Error> Stream::set_user_timeout(Duration limit) {
   });
 }
 
+//= rfc9293#3.8.4 MUST-24
 Result<void, Error> Stream::set_keepalive(bool on) {
   return change(stack_, handle_, [&](Context& ctx, Tcb& block) {
     if (!on) {

@@ -43,31 +43,38 @@ struct EngineConfig {
   std::uint16_t max_mss = 0;  ///< Octets; 0: what the path's MTU gives.
 
   // Retransmission.
+  //= rfc6298#2.1 SHLD-1
   Duration rto_initial = Duration::from_s(1);
   Duration rto_min = Duration::from_ms(200);
   Duration rto_max = Duration::from_s(120);
   std::uint32_t initial_window_segments = 10;  ///< RFC 6928.
+  //= rfc9293#3.8.3 SHLD-11
   Duration user_timeout = Duration::from_s(900);
   bool black_hole_detection = true;  ///< Smaller segments after three timeouts of a full one.
 
   // Acknowledging and sending.
+  //= rfc9293#3.8.6.3 SHLD-18, MUST-40  rfc5681#4.2 SHLD-1, MUST-1, MUST-2
   Duration delayed_ack = Duration::from_ms(40);
   std::uint8_t quick_acks = 16;  ///< Segments acknowledged at once after the start.
   bool nodelay = false;          ///< true switches Nagle's algorithm off.
 
   // Closing.
+  //= rfc9293#3.6.1 MUST-13
   Duration time_wait = Duration::from_s(60);   ///< 2 MSL.
   Duration fin_wait_2 = Duration::from_s(60);  ///< For closed (orphaned) connections.
   std::uint32_t max_orphans = 16384;
 
   // Keepalive (off unless a stream or `keepalive` says so).
+  //= rfc9293#3.8.4 MUST-25
   bool keepalive = false;
+  //= rfc9293#3.8.4 MUST-27, MUST-28
   Duration keepalive_idle = Duration::from_s(7200);
   Duration keepalive_interval = Duration::from_s(75);
   std::uint8_t keepalive_count = 9;
 
   // Caps on what strangers can make us send, per worker.
   TokenBucket::Limits reset_limit = {1000, 100};
+  //= rfc5961#7 SHLD-1, SHLD-3
   TokenBucket::Limits challenge_limit = {1000, 100};
 };
 

@@ -64,6 +64,7 @@ void Engine::plan_state(const EngineConfig& config, unsigned worker,
 Engine::Engine(const EngineConfig& config, const EngineDeps& deps, Instant now)
     : ctx_(config, context_deps(deps), now), stage_(kStage) {}
 
+//= rfc9293#3.10.7.4 MUST-58, MUST-59  ACKs are only marked as due; transmit() comes after the burst
 void Engine::receive(std::span<InboundSegment> burst, Instant now) {
   ctx_.set_now(now);
   while (!burst.empty()) {

@@ -60,8 +60,8 @@ bool icmp_error_arrives(Context& ctx, const IcmpError& error) {
     case IcmpErrorKind::kProhibited:
     case IcmpErrorKind::kNoNeighbor:
     case IcmpErrorKind::kNoRoute:
-      //= rfc9293#3.9.2.2 MUST-54  soft errors do not abort; rfc5927#5.2: hard ones neither, once
-      // synchronized
+      //= rfc9293#3.9.2.2 MUST-54, MUST-56  soft errors do not abort
+      //= rfc9293#3.9.2.2 SHLD-26 exception: hard errors abort only while connecting (RFC 5927 5.2)
       if (block.state == State::kSynSent) fail_connect(ctx, ref.index(), error);
       return true;
     case IcmpErrorKind::kTimeExceeded:

@@ -190,6 +190,7 @@ Result<packet::PacketChain, Error> receive(Context& ctx, ConnHandle handle) {
   const auto reason = static_cast<CloseReason>(block.close_reason);
   // After a failure octets before the peer's FIN may be gone: that is no end of the stream.
   if (block.has(kDetached) && reason != CloseReason::kNormal) return fail(error_of(reason));
+  //= rfc9293#3.6 MUST-12
   if (block.has(kFinReceived)) {
     block.set(kEndDelivered);
     finish_reading(ctx, handle.index);
@@ -222,7 +223,7 @@ void credit(Context& ctx, ConnHandle handle, std::uint32_t bytes) {
   SLUICE_ASSERT(block.receive_charged >= bytes);
   block.receive_charged -= bytes;
   if (block.has(kDetached | kOrphan) || !may_receive_data(block.state)) return;
-  //= rfc9293#3.8.6.2.2
+  //= rfc9293#3.8.6.2.2 MUST-39
   if (is_window_update_due(ctx, block)) {
     block.set(kAckNow);
     ctx.want_output(handle.index);
@@ -249,6 +250,7 @@ Result<void, Error> close(Context& ctx, ConnHandle handle) {
     return {};
   }
   const ReceiveRecord* const record = ctx.receive_record(block);
+  //= rfc9293#3.6.1 SHLD-3
   const bool has_unread = record != nullptr && !record->ready.is_empty();
   if (block.state == State::kSynSent || has_unread)
     return abort(ctx, handle, CloseReason::kAborted);
@@ -306,6 +308,7 @@ Result<ConnHandle, Error> accept(Context& ctx, ListenerHandle handle) {
 Result<ListenerHandle, Error> listen(Context& ctx, const ListenRequest& request) {
   if (ctx.is_draining) return fail(Error::kDraining);
   if (request.port.value == 0) return fail(Error::kInvalidArgument);
+  //= rfc9293#3.9.1.1 MUST-41, MUST-42  only other listeners are looked at
   const std::uint16_t same = ctx.listeners.find(request.address, request.port);
   if (same != ListenerHandle::kNone && ctx.listeners[same].address == request.address)
     return fail(Error::kAddressInUse);

@@ -32,6 +32,7 @@ constexpr std::uint32_t kAlignedTimestamps = 0x0101080a;
 bool parse_option(std::span<const std::byte> option, TcpOptions& options) {
   const std::byte* const value = option.data() + 2;
   switch (load_u8(option.data())) {
+    //= rfc9293#3.1 MUST-4  rfc9293#3.7.1 MUST-14
     case kMss:
       if (option.size() != kMssLength) return false;
       options.has_mss = true;
@@ -69,13 +70,14 @@ bool parse_option(std::span<const std::byte> option, TcpOptions& options) {
 }
 
 /// Reads the list of options. False if a malformed one ended it.
-//= rfc9293#3.1 MUST-5
+//= rfc9293#3.1 MUST-5, MUST-4
 bool parse_options(std::span<const std::byte> list, TcpOptions& options) {
   if (list.size() == 12 && load_be32(list.data()) == kAlignedTimestamps)
     return parse_option(list.subspan(2), options);
   while (!list.empty()) {
     const std::uint8_t kind = load_u8(list.data());
     if (kind == kEndOfList) return true;
+    //= rfc9293#3.2 MUST-64
     if (kind == kNoOperation) {
       list = list.subspan(1);
       continue;
@@ -111,6 +113,7 @@ std::byte* emit_word(std::byte* at, std::uint32_t word) {
 }
 
 std::byte* emit_options(const TcpOptions& options, std::byte* at) {
+  //= rfc9293#3.1 MUST-68, MUST-69  NOPs align, no end of list is sent, so nothing lies behind one
   constexpr std::uint32_t kNopNop = kNoOperation << 24 | kNoOperation << 16;
   const std::size_t blocks = sack_blocks_that_fit(options, fixed_options_length(options));
   if (options.has_mss) at = emit_word(at, kMss << 24 | kMssLength << 16 | options.mss);
@@ -149,6 +152,7 @@ TcpParseResult parse_tcp(std::span<const std::byte> segment, TcpHeader& header) 
   header.ack = SeqNum(load_be32(at + 8));
   header.flags = load_u8(at + 13);
   header.header_length = static_cast<std::uint8_t>(length);
+  //= rfc9293#3.1 MUST-1
   header.window = load_be16(at + 14);
   header.urgent_pointer = load_be16(at + 18);
   header.options = {};

@@ -109,6 +109,8 @@ TEST_CASE("a FIN on an out-of-order segment takes effect when the gap is filled,
   require_nothing_left(rig);
 }
 
+//= rfc9293#3.8.6 MUST-35 test
+//= rfc9293#3.8.6.1 MUST-36, MUST-37 test
 TEST_CASE("a window update that is lost after a zero window is made good by persist probes",
           "[tcp][day-one]") {
   TcpRig rig;
@@ -165,6 +167,7 @@ TEST_CASE("an old segment does not shrink the send window", "[tcp][day-one]") {
   require_nothing_left(rig);
 }
 
+//= rfc5961#3.2 MUST-1, MUST-2, MUST-3 test
 TEST_CASE("a RST behind a gap is challenged; the one at RCV.NXT then frees what was kept",
           "[tcp][day-one]") {
   TcpRig rig;
@@ -189,6 +192,7 @@ TEST_CASE("a RST behind a gap is challenged; the one at RCV.NXT then frees what 
   require_nothing_left(rig);
 }
 
+//= rfc9293#3.1 MUST-1, REC-1 test
 TEST_CASE("sequence numbers, timestamps and a window of 1 GB may wrap in mid-stream",
           "[tcp][day-one]") {
   const tcp::FlowKey flow{Ipv4Addr::from_octets(10, 0, 0, 2), Ipv4Addr::from_octets(10, 0, 0, 1),
@@ -255,6 +259,8 @@ TEST_CASE("syn_backlog counts half-open entries, not established connections", "
   require_nothing_left(rig);
 }
 
+//= rfc6298#3 MUST-1, MUST-2, MUST-3 test
+//= rfc9293#3.8.1 MUST-18 test
 TEST_CASE("the round-trip time is measured without timestamps, and never from what was sent twice",
           "[tcp][day-one]") {
   TcpRig rig;

@@ -12,6 +12,7 @@ Cells established_cells() {
   using O = Outcome;
   return {
       {kSyn, {.send = {ack()}, .outcome = O::kSynChallenged}},
+      //= rfc5961#4.2 MUST-1, MUST-2 test
       {kSynGap, {.send = {ack()}, .outcome = O::kSynChallenged}},
       {kSynOld, {.send = {ack()}, .outcome = O::kSynChallenged}},
       {kSynAck, {.send = {ack()}, .outcome = O::kSynChallenged}},
@@ -20,6 +21,7 @@ Cells established_cells() {
       {kSynAckBeyond, {.send = {ack()}, .outcome = O::kSynChallenged}},
       {kAckOld, {.outcome = O::kSegmentProcessed}},
       {kAckOldGap, {.outcome = O::kSegmentProcessed}},
+      //= rfc5961#5.2 MUST-1, MUST-2 test
       {kAckTooOld, {.send = {ack()}, .outcome = O::kAckTooOld}},
       {kAckTooOldGap, {.send = {ack()}, .outcome = O::kAckTooOld}},
       {kAckDuplicate, {.outcome = O::kSegmentProcessed}},

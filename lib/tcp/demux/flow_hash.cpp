@@ -20,6 +20,7 @@ std::uint64_t flow_hash(const HashKey& key, const FlowKey& flow) {
   }
   add(flow.local_port.value);
   add(flow.remote_port.value);
+  //= rfc9293#3.4.1 MUST-9
   return keyed_hash(key, {octets, length});
 }
 

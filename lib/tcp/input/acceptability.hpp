@@ -42,9 +42,10 @@ inline Acceptability check_acceptability(SeqNum seq, std::uint32_t length, SeqNu
 
 /// PAWS (RFC 7323 5.3, R1): the timestamp is older than the last in-order one, and that one is not
 /// itself outdated (24 days without a segment).
+//= rfc7323#5.3 MUST-1
 inline bool is_paws_rejected(std::uint32_t ts_val, std::uint32_t ts_recent, Tick ts_recent_at,
                              Tick now) {
-  //= rfc7323#5.5
+  //= rfc7323#5.5 MUST-1
   constexpr Tick kOutdated = 24u * 24 * 3600 * 1000;
   return static_cast<std::int32_t>(ts_val - ts_recent) < 0 && now - ts_recent_at < kOutdated;
 }

@@ -70,6 +70,7 @@ bool attach_payload(Context& ctx, SendRecord& record, SeqNum seq, std::uint32_t 
   return true;
 }
 
+//= rfc2018#8 MUST-4
 void drop_acknowledged(SendRecord& record, SeqNum una) {
   if (wire::seq_leq(una, record.base)) return;
   const std::uint32_t count = std::min(wire::seq_distance(record.base, una), record.queue.bytes());

@@ -144,6 +144,7 @@ TEST_CASE("an error about a segment of ours is reported with its flow and sequen
   }
 }
 
+//= rfc9293#3.9.2.2 MUST-55 test
 TEST_CASE("types and codes that a host does not act on are ignored", "[ip][icmp]") {
   IcmpFixture fixture;
   using namespace wire::icmp_type;

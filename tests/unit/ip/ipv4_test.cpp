@@ -33,6 +33,7 @@ struct InputFixture {
   }
 };
 
+//= rfc9293#3.9.2 MUST-50 test
 TEST_CASE("a packet for any address of the interface arrives", "[ip][input]") {
   InputFixture fixture;
   Ipv4Frame frame;
@@ -44,8 +45,14 @@ TEST_CASE("a packet for any address of the interface arrives", "[ip][input]") {
     CHECK(arrival->destination == ip::AddressKind::kOurs);
     CHECK(arrival->header.total_length == 40);
   }
-  frame.ip_options = support::octets({1, 1, 1, 0});
-  CHECK(fixture.accept(support::build_ipv4(frame, 6, Octets(20)))->header.header_length == 24);
+  // Padding, record route, and an option that nobody has defined.
+  for (const Octets& ip_options : {support::octets({1, 1, 1, 0}), support::octets({7, 3, 4, 0}),
+                                   support::octets({30, 4, 9, 9})}) {
+    frame.ip_options = ip_options;
+    const auto arrival = fixture.accept(support::build_ipv4(frame, 6, Octets(20)));
+    REQUIRE(arrival);
+    CHECK(arrival->header.header_length == 24);
+  }
 }
 
 TEST_CASE("wrong version, lengths and checksum are refused in that order", "[ip][input][rfc1122]") {

@@ -39,6 +39,7 @@ TEST_CASE("the first segment to a neighbour goes out once ARP has its answer", "
   fixture.require_clean();
 }
 
+//= rfc9293#3.9.2 MUST-49 test
 TEST_CASE("an IPv4 header has the config's TTL, the segment's class, DF and no identification",
           "[stack][egress][rfc6864]") {
   NetFixture::Options options;
@@ -268,6 +269,7 @@ TEST_CASE("ports without multi-segment or indirect mbufs get one copied mbuf", "
   CHECK(no_indirect.octets == reference.octets);
 }
 
+//= rfc9293#3.1 MUST-2 test
 TEST_CASE("checksums in hardware come out as those in software", "[stack][egress]") {
   const WireForm software = form_for({.tx_multi_segment = true});
   const auto parsed = support::parse_frame(software.octets);

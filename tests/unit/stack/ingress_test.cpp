@@ -262,6 +262,7 @@ TEST_CASE("a scattered frame without an mbuf for its head is dropped and counted
   fixture.require_clean();
 }
 
+//= rfc9293#3.1 MUST-3 test
 TEST_CASE("a port's word about checksums is taken only if it gives one", "[stack][ingress]") {
   auto frame = segment_frame();
   frame.tcp_checksum = ChecksumField::kZero;
@@ -299,6 +300,7 @@ TEST_CASE("a port's word about checksums is taken only if it gives one", "[stack
   fixture.require_clean();
 }
 
+//= rfc9293#3.9.2.3 MUST-57 test
 TEST_CASE("TCP by broadcast is refused and not answered", "[stack][ingress][rfc1122]") {
   NetFixture fixture;
   for (const std::uint32_t destination : {0x0a0000ffu, 0xffffffffu}) {

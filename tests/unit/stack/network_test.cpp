@@ -41,6 +41,7 @@ TEST_CASE("the path to a peer says the source address and the MTU", "[stack][net
   CHECK(fixture.network.path_to(*parse_ip("192.0.2.9"), {})->mtu == 1300);  // Of all its ports.
 }
 
+//= rfc9293#3.9.1.1 MUST-46 test
 TEST_CASE("a path fails without a route, a port or the address asked for", "[stack][network]") {
   NetFixture fixture(two_interfaces());
   const auto error = [&](const char* destination, const char* preferred = "0.0.0.0") {

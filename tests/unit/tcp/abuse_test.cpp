@@ -15,6 +15,7 @@ using wire::kUrg;
 
 }  // namespace
 
+//= rfc5961#7 SHLD-2 test
 TEST_CASE("a connection sends at most five challenge ACKs a second", "[tcp][rfc5961]") {
   TcpRig rig;
   TcpPeer peer(rig);
@@ -66,6 +67,7 @@ TEST_CASE("RSTs to strangers are capped, and silent above", "[tcp][rfc9293]") {
   require_nothing_left(rig);
 }
 
+//= rfc9293#3.9.2.3 MUST-57, MUST-63 test
 TEST_CASE("segments from or to what is no host are dropped", "[tcp][rfc9293]") {
   TcpRig rig;
   listen_on(rig, 80);
@@ -87,6 +89,7 @@ TEST_CASE("segments from or to what is no host are dropped", "[tcp][rfc9293]") {
   require_nothing_left(rig);
 }
 
+//= rfc9293#3.8.5 MUST-30, MUST-31, MUST-32, MUST-62 test
 TEST_CASE("an urgent pointer is told once for each advance, and the octets stay in line",
           "[tcp][rfc6093]") {
   TcpRig rig;

@@ -396,4 +396,53 @@ TEST_CASE("octets kept beyond the connection's end, and beyond the next one's, s
   CHECK(accepting.last.info()->receive_window_bytes > 0);
 }
 
+//= rfc9293#3.7.4 MUST-17 test
+//= rfc9293#3.8.3 MUST-21 test
+//= rfc9293#3.8.4 MUST-24 test
+TEST_CASE("a stream sets its own Nagle algorithm, user timeout and keep-alives", "[stack][api]") {
+  StackRig rig;
+  Scripted handler;
+  std::optional<CloseReason> reason;
+  handler.closed = [&](Stream, CloseReason why) { reason = why; };
+  Accepting accepting;
+  accepting.handler = &handler;
+  REQUIRE(rig.worker().listen({.port = Port{80}}, accepting).has_value());
+  rig.connect();
+  Stream stream = accepting.last;
+  rig.sent.clear();
+  const auto sent_after_two_sends = [&] {
+    REQUIRE(stream.send("a").has_value());
+    rig.round();
+    REQUIRE(stream.send("b").has_value());
+    rig.round();
+    return rig.sent.size();
+  };
+  SECTION("Nagle on") {
+    CHECK(sent_after_two_sends() == 1);
+  }
+  SECTION("Nagle off") {
+    REQUIRE(stream.set_nodelay(true).has_value());
+    CHECK(sent_after_two_sends() == 2);
+  }
+  SECTION("a user timeout") {
+    REQUIRE(stream.set_user_timeout(Duration::from_s(5)).has_value());
+    REQUIRE(stream.send("a").has_value());
+    rig.round();
+    rig.wait(Duration::from_ms(4900));
+    CHECK(!reason);
+    rig.wait(Duration::from_ms(200));
+    CHECK(reason == CloseReason::kTimedOut);
+  }
+  SECTION("keep-alives on, and off again") {
+    REQUIRE(stream.set_keepalive(true).has_value());
+    rig.wait(Duration::from_s(7201));
+    CHECK(rig.sent.size() == 1);
+    rig.client(kAck);
+    rig.sent.clear();
+    REQUIRE(stream.set_keepalive(false).has_value());
+    rig.wait(Duration::from_s(7300));
+    CHECK(rig.sent.empty());
+  }
+}
+
 }  // namespace sluice

@@ -112,6 +112,7 @@ TEST_CASE("octets flow on the open side of a half-closed connection", "[tcp][clo
   require_nothing_left(rig);
 }
 
+//= rfc9293#3.6.1 MUST-13 test
 TEST_CASE("two ends that close at once pass CLOSING to TIME-WAIT", "[tcp][close]") {
   TcpRig rig;
   TcpPeer peer(rig);
@@ -153,6 +154,7 @@ TEST_CASE("the peer's FIN again restarts 2 MSL, a RST does not end it", "[tcp][c
   require_nothing_left(rig);
 }
 
+//= rfc9293#3.6.1 SHLD-4, MAY-2 test
 TEST_CASE("a SYN reuses a TIME-WAIT entry if it is surely new", "[tcp][close][rfc6191]") {
   const bool has_timestamps = GENERATE(false, true);
   TcpRig rig;
@@ -220,6 +222,7 @@ TEST_CASE("a full TIME-WAIT table lets its oldest entry go, and counts it", "[tc
   require_nothing_left(rig);
 }
 
+//= rfc9293#3.6.1 SHLD-3 test
 TEST_CASE("close() with unread octets, and octets after close(), are answered by RST",
           "[tcp][close][rfc1122]") {
   TcpRig rig;
@@ -280,6 +283,7 @@ TEST_CASE("above the orphan limit close() is a reset", "[tcp][close]") {
   require_nothing_left(rig);
 }
 
+//= rfc9293#3.8.4 MUST-29, SHLD-12 test
 TEST_CASE("keepalive probes a silent peer, and ends the connection after its count",
           "[tcp][timer]") {
   EngineConfig config = TcpRig::small_config();
@@ -315,6 +319,7 @@ TEST_CASE("keepalive probes a silent peer, and ends the connection after its cou
   require_nothing_left(rig);
 }
 
+//= rfc9293#3.8.3 MUST-20 test
 TEST_CASE("octets that stay unacknowledged for the user timeout end the connection",
           "[tcp][timer]") {
   TcpRig rig;

@@ -32,6 +32,7 @@ std::vector<std::int64_t> times_of(const std::vector<SentSegment>& sent, Instant
 
 }  // namespace
 
+//= rfc9293#3.8.3 MUST-22 test
 TEST_CASE("a SYN is sent at t = 0, 1, 3, 7, 15 and 31 s, and the connect times out at 63 s",
           "[tcp][handshake]") {
   TcpRig rig;
@@ -211,6 +212,7 @@ TEST_CASE("ephemeral ports are within their range, all different, and not to be 
   require_nothing_left(rig);
 }
 
+//= rfc9293#3.4.1 MUST-8, MUST-9, SHLD-1 test
 TEST_CASE("an ISN grows with time by one for each 4 us, and tells nothing of another 4-tuple",
           "[tcp][handshake][rfc6528]") {
   const HashKey secret = rig_keys().isn;
@@ -239,6 +241,7 @@ TEST_CASE("an ISN grows with time by one for each 4 us, and tells nothing of ano
   CHECK(initial_sequence_number(another, flow, now) != first);
 }
 
+//= rfc9293#3.5 MUST-10 test
 TEST_CASE("two ends that open at once meet in ESTABLISHED", "[tcp][handshake][rfc9293]") {
   const FlowKey flow{Ipv4Addr::from_octets(10, 0, 0, 2), kServer.address, Port{5000}, kServer.port};
   const std::uint32_t ours = GENERATE(0u, 0x7fffffffu, 0xffffffffu);

@@ -53,6 +53,7 @@ ConnHandle receive_with_gaps(TcpRig& rig, TcpPeer& peer) {
 
 }  // namespace
 
+//= rfc9293#3.10.7.4 SHLD-31 test
 TEST_CASE("overlapping segments in any order give each octet once", "[tcp][input][reassembly]") {
   const std::uint64_t seed = GENERATE(range(1u, 40u));
   INFO("seed " << seed);
@@ -82,6 +83,7 @@ TEST_CASE("overlapping segments in any order give each octet once", "[tcp][input
   require_nothing_left(rig);
 }
 
+//= rfc2018#4 MUST-2, SHLD-5, SHLD-6 test
 TEST_CASE("the SACK block of the newest segment comes first, then the ones before",
           "[tcp][input][rfc2018]") {
   TcpRig rig;

@@ -23,6 +23,8 @@ std::size_t payload_of(const std::vector<SentSegment>& segments) {
 
 }  // namespace
 
+//= rfc9293#3.8.6 SHLD-14 test
+//= rfc7323#2.4 MUST-2, SHLD-1 test
 TEST_CASE("the right edge of the window never moves left by more than its scale rounds away",
           "[tcp][output][window]") {
   const std::uint64_t seed = GENERATE(range(1u, 20u));
@@ -52,6 +54,7 @@ TEST_CASE("the right edge of the window never moves left by more than its scale 
   require_nothing_left(rig);
 }
 
+//= rfc9293#3.8.6.2.2 MUST-39 test
 TEST_CASE("a receiver does not offer silly windows", "[tcp][output][window][rfc9293]") {
   EngineConfig config = TcpRig::small_config();
   config.receive_buffer_bytes = 10'000;
@@ -82,6 +85,7 @@ TEST_CASE("a receiver does not offer silly windows", "[tcp][output][window][rfc9
   require_nothing_left(rig);
 }
 
+//= rfc9293#3.8.6.2.1 MUST-38 test
 TEST_CASE("a sender does not fill silly windows", "[tcp][output][window][rfc9293]") {
   EngineConfig config = TcpRig::small_config();
   config.nodelay = true;
@@ -118,6 +122,8 @@ TEST_CASE("a window too small for silly-window avoidance is filled when the pers
   require_nothing_left(rig);
 }
 
+//= rfc9293#3.7.4 SHLD-7 test
+//= rfc9293#3.9.1.2 MUST-60, SHLD-28 test
 TEST_CASE("Nagle holds a short segment until everything is acknowledged",
           "[tcp][output][rfc9293]") {
   TcpRig rig;
@@ -151,6 +157,8 @@ TEST_CASE("Nagle holds a short segment until everything is acknowledged",
   require_nothing_left(rig);
 }
 
+//= rfc9293#3.8.6.3 MUST-40, SHLD-18, SHLD-19 test
+//= rfc5681#4.2 MUST-1, MUST-2, SHLD-1, SHLD-2 test
 TEST_CASE("every second full segment is acknowledged, a lone one after the delay",
           "[tcp][output][rfc9293]") {
   TcpRig rig;
@@ -215,6 +223,7 @@ TEST_CASE("the window stays as wide as an unscaled field can say", "[tcp][output
   require_nothing_left(rig);
 }
 
+//= rfc9293#3.8.6.1 MUST-37, SHLD-30 test
 TEST_CASE("persist probes back off and a peer that answers is never given up",
           "[tcp][output][rfc9293]") {
   EngineConfig config = TcpRig::small_config();

@@ -130,6 +130,7 @@ TEST_CASE("a refused segment leaves the header unchanged", "[wire][tcp]") {
   REQUIRE(header.window == 77);
 }
 
+//= rfc9293#3.1 MUST-4, MUST-5 test
 TEST_CASE("what Linux sends in a SYN is read whole", "[wire][tcp][options]") {
   const TcpOptions options =
       options_of(octets({2, 4, 0x05, 0xb4, 4, 2, 8, 10, 1, 2, 3, 4, 0, 0, 0, 0, 1, 3, 3, 7}));
@@ -140,6 +141,7 @@ TEST_CASE("what Linux sends in a SYN is read whole", "[wire][tcp][options]") {
   REQUIRE(options.sack_count == 0);
 }
 
+//= rfc9293#3.2 MUST-64 test
 TEST_CASE("timestamps are read in the layout of RFC 7323 and in any other",
           "[wire][tcp][options][rfc7323]") {
   const auto layout = GENERATE(octets({1, 1, 8, 10, 1, 2, 3, 4, 5, 6, 7, 8}),
@@ -160,16 +162,19 @@ TEST_CASE("one to four SACK blocks are read", "[wire][tcp][options][rfc2018]") {
   }
 }
 
+//= rfc9293#3.1 MUST-4 test
 TEST_CASE("nothing behind an end of list is read", "[wire][tcp][options]") {
   const TcpOptions options = options_of(octets({1, 0, 2, 4, 5, 180, 3, 0}));
   REQUIRE_FALSE(options.has_mss);
 }
 
+//= rfc9293#3.1 MUST-6 test
 TEST_CASE("an option of unknown kind is passed over", "[wire][tcp][options][rfc9293]") {
   const TcpOptions options = options_of(octets({254, 6, 1, 2, 3, 4, 30, 2, 2, 4, 0x02, 0x18}));
   REQUIRE((options.has_mss && options.mss == 536));
 }
 
+//= rfc9293#3.1 MUST-7 test
 TEST_CASE("an illegal option length ends the list and keeps what came before",
           "[wire][tcp][options][rfc9293]") {
   const auto tail = GENERATE(octets({3, 0, 7, 1}),    // length 0
@@ -237,6 +242,7 @@ TEST_CASE("every cut of a full header is refused or read within its end", "[wire
   }
 }
 
+//= rfc9293#3.1 MUST-68, MUST-69 test
 TEST_CASE("options are laid out as Linux lays them out", "[wire][tcp][emit]") {
   const auto emitted = [](const TcpOptions& options) {
     TcpHeader header;
