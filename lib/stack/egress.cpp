@@ -94,6 +94,7 @@ void Egress::send(tcp::OutboundSegment segment, Instant now) {
   PacketPtr packet = std::move(segment.packet);
   //= rfc6864#4.1
   // An atomic datagram's identification means nothing: 0 tells nobody how much we send.
+  //= rfc9293#3.9.1.9 SHLD-22
   const auto header = ip::prepend_ipv4(*packet, {.source = segment.source.v4(),
                                                  .destination = segment.destination.v4(),
                                                  .protocol = wire::ip_protocol::kTcp,

@@ -176,6 +176,7 @@ std::uint32_t Context::make_tcb(const FlowKey& flow, std::uint64_t hash, FlowRef
   block.key.remote_port = flow.remote_port.value;
   block.send_record = block.receive_record = kNoIndex;
   block.listener = ListenerHandle::kNone;
+  //= rfc5681#3.1 SHLD-2
   block.ssthresh = 0x7fffffff;
   block.rto_us = static_cast<std::uint32_t>(config.rto_initial.us());
   block.challenges_left = 5;

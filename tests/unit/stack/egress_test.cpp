@@ -40,6 +40,7 @@ TEST_CASE("the first segment to a neighbour goes out once ARP has its answer", "
 }
 
 //= rfc9293#3.9.2 MUST-49 test
+//= rfc9293#3.9.1.9 SHLD-22 test
 TEST_CASE("an IPv4 header has the config's TTL, the segment's class, DF and no identification",
           "[stack][egress][rfc6864]") {
   NetFixture::Options options;

@@ -79,6 +79,29 @@ TEST_CASE("a segment is never sent again before its RTO, which doubles each time
   require_nothing_left(rig);
 }
 
+//= rfc5681#3.2 MUST-1, SHLD-4 test
+TEST_CASE("what the first two duplicate ACKs let out leaves cwnd alone",
+          "[tcp][recovery][rfc5681][rfc3042]") {
+  EngineConfig config = TcpRig::small_config();
+  config.nodelay = true;
+  TcpRig rig(config);
+  TcpPeer peer(rig, {.window = 65535, .sack = false});
+  const ConnHandle connection = establish(rig, peer);
+  const Tcb& block = *find_tcb(rig.ctx(), connection);
+  const wire::SeqNum una = peer.una;
+  send_octets(rig, connection, pattern(20 * kMss));
+  static_cast<void>(peer.read());
+  const std::uint32_t cwnd = block.cwnd;
+  const wire::SeqNum nxt = block.snd.nxt;
+  peer.una = una;
+  for (std::uint32_t i = 1; i <= 2; ++i) {
+    peer.acknowledge();
+    CHECK(block.snd.nxt == nxt + i * kMss);
+    CHECK(block.cwnd == cwnd);
+  }
+  require_nothing_left(rig);
+}
+
 //= rfc5681#4.2 MUST-3 test
 TEST_CASE("no segment, in order, behind a gap or old, is answered by more than one ACK",
           "[tcp][input][rfc5681]") {
