@@ -76,10 +76,12 @@ std::int64_t in_segments(std::uint64_t octets, const Tcb& block) {
 
 std::int64_t ca_state(Context& ctx, Tcb& block) {
   const tcp::SendRecord* const record = ctx.send_record(block);
-  const auto phase = record == nullptr ? tcp::RecoveryPhase::kOpen : record->phase;
-  switch (phase) {
+  if (record == nullptr) return kCaOpen;
+  switch (record->phase) {
     case tcp::RecoveryPhase::kOpen:
-      return block.duplicate_acks > 0 ? kCaDisorder : kCaOpen;
+      return record->sacked > 0 || record->duplicate_acks > 0 ? kCaDisorder : kCaOpen;
+    case tcp::RecoveryPhase::kReducing:
+      return kCaCwr;
     case tcp::RecoveryPhase::kFastRecovery:
       return kCaRecovery;
     case tcp::RecoveryPhase::kTimeout:
@@ -88,10 +90,16 @@ std::int64_t ca_state(Context& ctx, Tcb& block) {
   return kCaOpen;
 }
 
-/// TCPI_OPT_TIMESTAMPS, _SACK, _WSCALE.
+/// A sum of the scoreboard, in segments; 0 while nothing is queued or in flight.
+std::int64_t marked(Context& ctx, Tcb& block, std::uint32_t tcp::SendRecord::*sum) {
+  const tcp::SendRecord* const record = ctx.send_record(block);
+  return record == nullptr ? 0 : in_segments(record->*sum, block);
+}
+
+/// TCPI_OPT_TIMESTAMPS, _SACK, _WSCALE, _ECN.
 std::int64_t options_of(const Tcb& block) {
   return (block.has(tcp::kTimestampsOk) ? 1 : 0) | (block.has(tcp::kSackOk) ? 2 : 0) |
-         (block.has(tcp::kWindowScaleOk) ? 4 : 0);
+         (block.has(tcp::kWindowScaleOk) ? 4 : 0) | ((block.ecn & tcp::kEcnOk) ? 8 : 0);
 }
 
 std::int64_t ssthresh_of(const Tcb& block) {
@@ -121,6 +129,12 @@ constexpr std::array kFigures = {
           [](Context&, std::uint32_t, Tcb& t) { return std::int64_t{t.ssthresh}; }},
     Entry{"tcpi_unacked",
           [](Context&, std::uint32_t, Tcb& t) { return in_segments(tcp::flight_size(t), t); }},
+    Entry{"tcpi_sacked", [](Context& ctx, std::uint32_t,
+                            Tcb& t) { return marked(ctx, t, &tcp::SendRecord::sacked); }},
+    Entry{"tcpi_lost", [](Context& ctx, std::uint32_t,
+                          Tcb& t) { return marked(ctx, t, &tcp::SendRecord::lost); }},
+    Entry{"tcpi_retrans", [](Context& ctx, std::uint32_t,
+                             Tcb& t) { return marked(ctx, t, &tcp::SendRecord::resent); }},
     Entry{"tcpi_notsent_bytes", [](Context& ctx, std::uint32_t,
                                    Tcb& t) { return std::int64_t{tcp::unsent_bytes(ctx, t)}; }},
     Entry{"tcpi_rto", [](Context& ctx, std::uint32_t,

@@ -158,10 +158,22 @@ class Runner {
   }
 
   // --- events ---
+  static bool is_inbound(const Event& event) {
+    const auto* const packet = std::get_if<TcpPacket>(&event.action);
+    return packet != nullptr ? packet->direction == Direction::kInbound
+                             : std::holds_alternative<IcmpPacket>(event.action);
+  }
+  /// packetdrill's rule: relative times count from when the event before was done, late packets
+  /// included; but between inbound packets from when that was due.
+  Instant base_of(const Event& event) const {
+    if (event.time.kind == EventTime::Kind::kAbsolute) return start_;
+    return was_inbound_ && is_inbound(event) ? last_ : std::max(last_, now());
+  }
   bool process(const Event& event) {
-    const Instant base = event.time.kind == EventTime::Kind::kAbsolute ? start_ : last_;
+    const Instant base = base_of(event);
     const Instant earliest = base + event.time.earliest;
     if (earliest < last_) return fail(event.line, "time runs backwards");
+    was_inbound_ = is_inbound(event);
     if (const auto* const packet = std::get_if<TcpPacket>(&event.action)) {
       if (packet->direction == Direction::kOutbound)
         return expect(event, *packet, earliest, base + event.time.latest);
@@ -323,6 +335,7 @@ class Runner {
   Instant start_;
   std::optional<Instant> now_;  ///< While there is no engine yet.
   Instant last_;                ///< The scripted time of the event before.
+  bool was_inbound_ = false;    ///< That event was an inbound packet.
   std::unique_ptr<TcpRig> rig_;
   Sockets sockets_;
   std::deque<Translation> translations_;  // references stay valid

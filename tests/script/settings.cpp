@@ -35,6 +35,7 @@ const std::array kFields = {
     Field{"rto_initial", &EngineConfig::rto_initial},
     Field{"rto_min", &EngineConfig::rto_min},
     Field{"rto_max", &EngineConfig::rto_max},
+    Field{"black_hole_detection", &EngineConfig::black_hole_detection},
     Field{"initial_window_segments", &EngineConfig::initial_window_segments},
     Field{"user_timeout", &EngineConfig::user_timeout},
     Field{"delayed_ack", &EngineConfig::delayed_ack},

@@ -274,8 +274,8 @@ CallResult Sockets::set_congestion(Socket& socket, const Call& call) {
 }
 
 bool Sockets::apply_congestion(ConnHandle handle, const std::string& name) {
-  // One row an algorithm that the engine has.
-  constexpr std::array kAlgorithms = {tcp::Algorithm::kNewReno};
+  constexpr std::array kAlgorithms = {tcp::Algorithm::kNewReno, tcp::Algorithm::kCubic,
+                                      tcp::Algorithm::kDctcp, tcp::Algorithm::kBbr};
   tcp::Context& ctx = rig_().ctx();
   if (tcp::find_tcb(ctx, handle) == nullptr) return false;
   for (const tcp::Algorithm algorithm : kAlgorithms) {
