@@ -142,6 +142,7 @@ void Host::pump(Instant now) {
   } else if (stack_->has_work()) {
     wake_by(now + kRetry);
   }
+  if (!has_deadlines_) return;
   const Instant deadline = stack_->next_deadline();
   wake_by(deadline <= now ? now + kRetry : deadline);
 }

@@ -36,6 +36,8 @@ class Host final : public drivers::SimActor {
   /// wake() afterwards.
   void enter(Instant now) { stack_->advance(now); }
   void wake() { wake_by(clock_.now()); }
+  /// From now on the stack's deadlines do not wake it: a canary.
+  void forget_deadlines() { has_deadlines_ = false; }
   /// Nothing is left in the stack's tables, in its pools, or on its way to the port.
   bool is_idle();
   /// Says what keeps is_idle() from being true.
@@ -65,6 +67,7 @@ class Host final : public drivers::SimActor {
   std::vector<rte_mbuf*> refused_;  ///< Frames that the port has not taken yet: offered first.
   Instant wake_at_ = Instant::never();
   std::uint64_t generation_ = 0;
+  bool has_deadlines_ = true;
 };
 
 }  // namespace sluice::sim

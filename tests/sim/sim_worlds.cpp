@@ -22,7 +22,7 @@ constexpr std::uint64_t kRepeatEvery = 25;
 
 struct Settings {
   std::uint64_t seed = 1;
-  std::uint64_t worlds = 2000;
+  std::uint64_t worlds = 3000;
   std::string coverage = "auto";
   Canary canary = Canary::kNone;
   bool is_verbose = false;
@@ -55,6 +55,9 @@ std::optional<Canary> parse_canary(const std::string& name) {
   if (name == "leak") return Canary::kLeak;
   if (name == "silence") return Canary::kSilence;
   if (name == "trace") return Canary::kTrace;
+  if (name == "sack") return Canary::kSack;
+  if (name == "ack") return Canary::kAck;
+  if (name == "timer") return Canary::kTimer;
   return std::nullopt;
 }
 
@@ -138,11 +141,11 @@ int parse_and_run(int argc, char** argv) {
   options.add_options()  //
       ("seed", "seed of the first world; the next ones follow",
        cxxopts::value<std::uint64_t>()->default_value("1"))                                  //
-      ("worlds", "how many worlds", cxxopts::value<std::uint64_t>()->default_value("2000"))  //
+      ("worlds", "how many worlds", cxxopts::value<std::uint64_t>()->default_value("3000"))  //
       ("verbose", "the world's parameters, and a line for each frame")                       //
       ("coverage", "on, off, auto: whether what never fired fails the run",
        cxxopts::value<std::string>()->default_value("auto"))  //
-      ("canary", "a fault that the run must find: payload, leak, silence, trace",
+      ("canary", "a fault that the run must find: payload, leak, silence, trace, sack, ack, timer",
        cxxopts::value<std::string>()->default_value(""))  //
       ("help", "this text");
   const auto given = options.parse(argc, argv);

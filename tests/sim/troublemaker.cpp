@@ -2,6 +2,8 @@
 
 #include <algorithm>
 
+#include "tests/sim/rebuild.hpp"
+
 namespace sluice::sim {
 namespace {
 
@@ -16,16 +18,6 @@ using wire::seq_lt;
 using wire::TcpHeader;
 
 constexpr unsigned kMostParts = 8;  // of an ACK that is split
-
-Octets rebuild(const ParsedFrame& frame) {
-  support::TcpFrame out;
-  out.ethernet = frame.ethernet;
-  out.ip = *frame.ip;
-  out.ip.total_length = 0;  // follows from the payload
-  out.tcp = *frame.tcp;
-  out.payload = frame.payload;
-  return support::build(out);
-}
 
 std::uint32_t length_of(const ParsedFrame& frame) {
   return static_cast<std::uint32_t>(frame.payload.size()) + (frame.tcp->has(wire::kSyn) ? 1u : 0u) +

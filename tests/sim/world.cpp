@@ -6,6 +6,7 @@
 #include <cstring>
 #include <utility>
 
+#include "tests/sim/rebuild.hpp"
 #include "tests/sim/trace_line.hpp"
 #include "wire/byte_order.hpp"
 
@@ -17,6 +18,8 @@ using drivers::FrameFate;
 constexpr Duration kLookAroundEvery = Duration::from_ms(100);
 /// TIME-WAIT, half-open entries, orphans and neighbours' queues are gone by then.
 constexpr Duration kAftermath = Duration::from_s(3600);
+/// From when canaries sing: the handshakes of the first connections are over.
+constexpr Duration kCanaryAt = Duration::from_ms(20);
 constexpr std::uint64_t kMaxEvents = 20'000'000;
 
 bool is_arp(std::span<const std::byte> frame) {
@@ -119,11 +122,10 @@ World::World(const WorldPlan& plan, const RunOptions& options,
   const std::uint64_t twist = options.canary == Canary::kTrace ? 1 : 0;
   link.seed = mix(plan.seed, 0x11a7, twist);
   link.observer = this;
-  if (plan.mischief.kind != Mischief::kNone) {
+  link.filter = this;
+  if (plan.mischief.kind != Mischief::kNone)
     troublemaker_ =
         std::make_unique<Troublemaker>(plan.mischief, plan.begin, mix(plan.seed, 0x7209b1e));
-    link.filter = troublemaker_.get();
-  }
   for (unsigned host = 0; host < kHosts; ++host)
     link.ports[host] = {.name = fmt::format("sim{}", host),
                         .mac = Plan::kHostMac[host],
@@ -188,6 +190,31 @@ void World::on_event(std::uint64_t token, Instant now) {
   }
 }
 
+void World::on_sent(unsigned direction, std::vector<std::vector<std::byte>>& frames, Instant now) {
+  if (options_.canary == Canary::kSack || options_.canary == Canary::kAck)
+    tamper(direction, frames[0], now);
+  auditor_.on_sent(direction, frames[0]);
+  if (troublemaker_) troublemaker_->on_sent(direction, frames, now);
+}
+
+/// The canaries of the stack's bookkeeping: as if host 1 itself had sent it.
+void World::tamper(unsigned direction, std::vector<std::byte>& octets, Instant now) {
+  if (direction != 1 || now - plan_.begin < kCanaryAt) return;
+  auto frame = support::parse_frame(octets);
+  if (!frame || !frame->tcp || frame->tcp->has(wire::kSyn | wire::kRst) ||
+      !frame->tcp->has(wire::kAck))
+    return;
+  wire::TcpHeader& tcp = *frame->tcp;
+  if (options_.canary == Canary::kAck) {
+    tcp.ack += 1;
+  } else if (tcp.options.sack_count > 0) {
+    tcp.options.sack[0].right += 1;
+  } else {
+    return;
+  }
+  octets = rebuild(*frame);
+}
+
 void World::on_frame(FrameFate fate, unsigned direction, std::span<const std::byte> frame,
                      Instant now) {
   trace_ = mix(trace_, static_cast<std::uint64_t>(now.ns()),
@@ -201,6 +228,7 @@ void World::on_frame(FrameFate fate, unsigned direction, std::span<const std::by
   if (options_.is_verbose)
     fmt::print("{}\n", trace_line(fate, direction, frame, now - plan_.begin));
   if (fate == FrameFate::kCorrupted && is_arp(frame)) is_tainted_ = true;
+  if (fate == FrameFate::kArrived) auditor_.on_arrived(1 - direction, frame);
   if (fate == FrameFate::kSent && stranger_ && !is_finished_)
     stranger_->on_sent(direction, frame, now);
 }
@@ -420,7 +448,8 @@ WorldResult World::run() {
     at(plan_.outage_at, Event::kOutage);
     if (!plan_.outage_for.is_infinite()) at(plan_.outage_at + plan_.outage_for, Event::kOutageOver);
   }
-  if (options_.canary == Canary::kSilence) at(Duration::from_ms(20), Event::kOutage);
+  if (options_.canary == Canary::kTimer) hosts_[1]->forget_deadlines();
+  if (options_.canary == Canary::kSilence) at(kCanaryAt, Event::kOutage);
   at(kLookAroundEvery, Event::kLookAround);
   run_connections();
 

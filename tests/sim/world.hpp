@@ -12,6 +12,7 @@
 #include <vector>
 
 #include "tests/sim/application.hpp"
+#include "tests/sim/auditor.hpp"
 #include "tests/sim/host.hpp"
 #include "tests/sim/ledger.hpp"
 #include "tests/sim/parameters.hpp"
@@ -28,6 +29,9 @@ enum class Canary : std::uint8_t {
   kLeak,     ///< An mbuf does not come back to its pool.
   kSilence,  ///< The wire goes dead in a world that does not expect it.
   kTrace,    ///< A second run of the same seed differs.
+  kSack,     ///< The scoreboard says that a block has come which has not.
+  kAck,      ///< One octet that has not come is acknowledged.
+  kTimer,    ///< Deadlines are forgotten: only frames wake the stack.
 };
 
 struct RunOptions {
@@ -46,7 +50,9 @@ struct WorldResult {
   Duration lasted;                          ///< Virtual time.
 };
 
-class World final : public drivers::SimActor, private drivers::LinkObserver {
+class World final : public drivers::SimActor,
+                    private drivers::LinkObserver,
+                    private drivers::LinkFilter {
  public:
   World(const WorldPlan& plan, const RunOptions& options,
         std::array<std::unique_ptr<support::TestPools>, kHosts>& pools);
@@ -82,6 +88,11 @@ class World final : public drivers::SimActor, private drivers::LinkObserver {
   void on_frame(drivers::FrameFate fate, unsigned direction, std::span<const std::byte> frame,
                 Instant now) override;
 
+  void on_sent(unsigned direction, std::vector<std::vector<std::byte>>& frames,
+               Instant now) override;
+
+  void tamper(unsigned direction, std::vector<std::byte>& frame, Instant now);
+
   void at(Duration after_begin, Event event, std::size_t which = 0);
   void listen(unsigned host);
   void pause_listeners(unsigned host, bool is_pausing);
@@ -107,6 +118,7 @@ class World final : public drivers::SimActor, private drivers::LinkObserver {
   RunOptions options_;
   std::array<std::unique_ptr<support::TestPools>, kHosts>& pools_;
   Ledger ledger_;
+  Auditor auditor_{ledger_};
   drivers::SimClock clock_;
   std::unique_ptr<Troublemaker> troublemaker_;
   std::unique_ptr<drivers::SimLink> link_;

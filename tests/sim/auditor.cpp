@@ -1,0 +1,201 @@
+#include "tests/sim/auditor.hpp"
+
+#include <algorithm>
+#include <optional>
+
+#include "wire/checksum.hpp"
+#include "wire/ethernet.hpp"
+#include "wire/ipv4.hpp"
+
+namespace sluice::sim {
+namespace {
+
+constexpr std::uint32_t kHalf = 1u << 31;
+/// Longer frames have payload. A damaged one may count as arrived: that only makes the model
+/// milder.
+constexpr std::size_t kWorthASum = 128;
+
+}  // namespace
+
+// --- RangeSet ---
+
+void RangeSet::add(Range range) {
+  if (range.left >= range.right) return;
+  auto first = std::lower_bound(ranges_.begin(), ranges_.end(), range.left,
+                                [](const Range& r, std::uint64_t left) { return r.right < left; });
+  auto last = first;
+  for (; last != ranges_.end() && last->left <= range.right; ++last) {
+    range.left = std::min(range.left, last->left);
+    range.right = std::max(range.right, last->right);
+  }
+  if (first == last) {
+    ranges_.insert(first, range);
+  } else {
+    *first = range;
+    ranges_.erase(first + 1, last);
+  }
+}
+
+bool RangeSet::holds(Range range) const {
+  return run_from(range.left) >= range.right;
+}
+
+std::uint64_t RangeSet::run_from(std::uint64_t left) const {
+  const auto found =
+      std::upper_bound(ranges_.begin(), ranges_.end(), left,
+                       [](std::uint64_t at, const Range& r) { return at < r.right; });
+  return found != ranges_.end() && found->left <= left ? found->right : left;
+}
+
+// --- Auditor ---
+
+/// A TCP segment between the two hosts.
+struct Auditor::Seen {
+  Id id;
+  wire::TcpHeader tcp;
+  std::uint32_t length;  ///< SYN and FIN included.
+
+  static std::optional<Seen> of(unsigned from, std::span<const std::byte> frame) {
+    const auto ethernet = wire::parse_ethernet(frame);
+    if (!ethernet || ethernet->ether_type != wire::ether_type::kIpv4) return std::nullopt;
+    const auto packet = frame.subspan(ethernet->length());
+    const auto ip = wire::parse_ipv4(packet);
+    if (!ip || ip->protocol != wire::ip_protocol::kTcp || ip->is_fragment() ||
+        ip->source != Plan::kHost[from] || ip->destination != Plan::kHost[1 - from])
+      return std::nullopt;
+    const auto segment = packet.subspan(ip->header_length, ip->payload_length());
+    Seen seen;
+    if (!wire::parse_tcp(segment, seen.tcp).ok || seen.tcp.has(wire::kRst)) return std::nullopt;
+    if (frame.size() <= kWorthASum) {
+      wire::Checksum sum;
+      sum.add_pseudo_header(ip->source, ip->destination, wire::ip_protocol::kTcp,
+                            ip->payload_length());
+      sum.add(segment);
+      if (sum.finish() != 0) return std::nullopt;
+    }
+    seen.id[from] = seen.tcp.source.value;
+    seen.id[1 - from] = seen.tcp.destination.value;
+    seen.length = static_cast<std::uint32_t>(segment.size()) - seen.tcp.header_length +
+                  (seen.tcp.has(wire::kSyn) ? 1u : 0u) + (seen.tcp.has(wire::kFin) ? 1u : 0u);
+    return seen;
+  }
+};
+
+/// All that counts in the numbers of one end begins anew with its SYN.
+void Auditor::note_syn(Side& self, Side& other, const Seen& seen) {
+  if (self.has_syn && self.iss == seen.tcp.seq) return;
+  self.has_syn = true;
+  self.is_opener = !seen.tcp.has(wire::kAck);
+  self.iss = seen.tcp.seq;
+  self.sent = self.acked = self.window_heard = 0;
+  self.has_scale = seen.tcp.options.has_window_scale;
+  self.scale = std::min(seen.tcp.options.window_scale, wire::kMaxWindowScale);
+  // A listener that has forgotten answers the same SYN anew: the other end goes on with the old.
+  if (!self.is_opener && other.is_synced) other.is_opener = false;
+  other.is_synced = false;
+  other.arrived = RangeSet();
+  other.has_fin = false;
+  other.edge_told = 0;
+  other.heard_scale = false;
+  other.other_scale = 0;
+}
+
+void Auditor::on_sent(unsigned from, std::span<const std::byte> frame) {
+  const auto seen = Seen::of(from, frame);
+  if (!seen) return;
+  Connection& connection = connections_[seen->id];
+  Side& self = connection[from];
+  Side& other = connection[1 - from];
+  if (seen->tcp.has(wire::kSyn)) {
+    // A SYN-ACK for a SYN that the other end has not sent goes to a stranger.
+    const bool is_answer = seen->tcp.has(wire::kAck);
+    if (is_answer && !(other.has_syn && seen->tcp.ack == other.iss + 1)) return;
+    note_syn(self, other, *seen);
+  }
+  // A stranger's half-open entry, or the end of an old connection, has numbers of its own.
+  if (!self.has_syn ||
+      wire::seq_gt(seen->tcp.seq, self.iss + static_cast<std::uint32_t>(self.sent)))
+    return;
+  check_span(self, *seen);
+  if (!seen->tcp.has(wire::kAck) || !other.has_syn) return;
+  // Who answers a SYN says so with its own. Until then it may speak of an older connection: a
+  // TIME-WAIT entry does.
+  self.is_synced |= seen->tcp.has(wire::kSyn) || self.is_opener;
+  if (self.is_synced) check_claims(self, other, *seen);
+}
+
+/// What the sender says it has: acknowledgement, SACK blocks, window.
+void Auditor::check_claims(Side& self, const Side& other, const Seen& seen) {
+  const wire::TcpHeader& tcp = seen.tcp;
+  const std::uint64_t front = self.arrived.run_from(0);
+  const std::uint32_t ack = wire::seq_distance(other.iss, tcp.ack);
+  ++acks_checked_;
+  if (ack >= kHalf || ack > front)
+    ledger_.fail("port {} to {}: acknowledges octet {} of a stream of which {} have come",
+                 tcp.source.value, tcp.destination.value, ack, front);
+  for (unsigned i = 0; i < tcp.options.sack_count; ++i) {
+    const std::uint32_t left = wire::seq_distance(other.iss, tcp.options.sack[i].left);
+    const std::uint32_t right = wire::seq_distance(other.iss, tcp.options.sack[i].right);
+    ++blocks_checked_;
+    if (left >= right || !self.arrived.holds({left, right}))
+      ledger_.fail("port {} to {}: SACK says that {}..{} have come, which is not so",
+                   tcp.source.value, tcp.destination.value, left, right);
+  }
+  // A SYN's window is not scaled, so it may be less than what was told since. Before its own SYN is
+  // acknowledged a passive end is a half-open entry, which has no buffer behind its window.
+  //= rfc9293#3.8.6 SHLD-14 test
+  if (tcp.has(wire::kSyn) || self.acked == 0) return;
+  const bool is_scaled = self.has_scale && self.heard_scale;
+  const unsigned shift = is_scaled ? self.scale : 0u;
+  const std::uint64_t edge = ack + (std::uint64_t{tcp.window} << shift);
+  const std::uint64_t rounding = (std::uint64_t{1} << shift) - 1;  // RFC 7323 2.4
+  if (!self.has_fin && edge + rounding < self.edge_told)
+    ledger_.fail("port {} to {}: the right edge moves left, from {} to {}", tcp.source.value,
+                 tcp.destination.value, self.edge_told, edge);
+  self.edge_told = std::max(self.edge_told, edge);
+}
+
+/// Whether the sender keeps to the window, but for one octet that probes it. An ACK that comes with
+/// an older sequence number moves SND.UNA and leaves SND.WND (RFC 9293 3.10.7.4), so the edge that
+/// a sender goes by is that of no single segment: the bound is the farthest ACK and the widest
+/// window.
+void Auditor::check_span(Side& self, const Seen& seen) {
+  const std::uint32_t left = wire::seq_distance(self.iss, seen.tcp.seq);
+  if (left >= kHalf) return;  // a keepalive's octet before the SYN, or an older connection's
+  const std::uint64_t right = std::uint64_t{left} + seen.length;
+  const std::uint64_t edge = self.acked + self.window_heard;
+  if (!seen.tcp.has(wire::kSyn) && seen.length > 0 && right > edge + 1)
+    ledger_.fail("port {} to {}: sends up to octet {} into a window that ends at {}",
+                 seen.tcp.source.value, seen.tcp.destination.value, right, edge);
+  self.sent = std::max(self.sent, right);
+}
+
+void Auditor::on_arrived(unsigned to, std::span<const std::byte> frame) {
+  const auto seen = Seen::of(1 - to, frame);
+  if (!seen) return;
+  const auto found = connections_.find(seen->id);
+  if (found == connections_.end()) return;
+  Side& self = found->second[to];
+  const Side& other = found->second[1 - to];
+  const wire::TcpHeader& tcp = seen->tcp;
+  if (other.has_syn) {
+    const std::uint32_t left = wire::seq_distance(other.iss, tcp.seq);
+    if (left < kHalf) {
+      self.arrived.add({left, std::uint64_t{left} + seen->length});
+      self.has_fin |= tcp.has(wire::kFin);
+    }
+    if (tcp.has(wire::kSyn) && left == 0 && tcp.options.has_window_scale) {
+      self.heard_scale = true;
+      self.other_scale =
+          std::max(self.other_scale, std::min(tcp.options.window_scale, wire::kMaxWindowScale));
+    }
+  }
+  if (!tcp.has(wire::kAck) || !self.has_syn) return;
+  const std::uint32_t ack = wire::seq_distance(self.iss, tcp.ack);
+  if (ack > self.sent) return;  // an older connection's, or a forgery
+  const unsigned shift = tcp.has(wire::kSyn) ? 0u : self.other_scale;
+  self.acked = std::max<std::uint64_t>(self.acked, ack);
+  self.window_heard = std::max(self.window_heard, std::uint64_t{tcp.window} << shift);
+}
+
+}  // namespace sluice::sim
