@@ -100,7 +100,7 @@ Cells fin_wait_1_cells() {
       {kZeroWindowNew, {.next = Row::kFinWait2, .outcome = O::kSegmentProcessed}},
       // RFC 1122 4.2.2.13: octets that nobody will read are answered by RST.
       {kDataAfterClose,
-       {.send = {rst_ack()},
+       {.send = {rst(-1)},
         .next = Row::kClosed,
         .outcome = O::kDataAfterClose,
         .told = app::kClosed,

@@ -101,7 +101,7 @@ Cells fin_wait_2_cells() {
       {kZeroWindowGap, {.outcome = O::kSegmentProcessed}},
       {kZeroWindowNew, {.outcome = O::kSegmentProcessed}},
       {kDataAfterClose,
-       {.send = {rst_ack()},
+       {.send = {rst(0)},
         .next = Row::kClosed,
         .outcome = O::kDataAfterClose,
         .told = app::kClosed,

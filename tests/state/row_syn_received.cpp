@@ -133,7 +133,7 @@ Cells syn_received_cells() {
       {kZeroWindowNew,
        {.next = Row::kEstablished, .outcome = O::kSegmentProcessed, .told = app::kOpened}},
       {kDataAfterClose,
-       {.send = {{.flags = wire::kRst | wire::kAck}},
+       {.send = {rst(0)},
         .next = Row::kClosed,
         .outcome = O::kDataAfterClose,
         .told = app::kOpened | app::kClosed,

@@ -188,7 +188,7 @@ Outcome process_text(Context& ctx, std::uint32_t index, Segment& segment, bool& 
   if (block.has(kOrphan) && segment.payload > 0 &&
       wire::seq_gt(segment.seq() + segment.payload, block.rcv.nxt)) {
     //= rfc1122#4.2.2.13  data that nobody will read is answered by RST
-    send_reset(ctx, index);
+    send_reset(ctx, index, segment);
     ctx.close(index, CloseReason::kAborted);
     return Outcome::kDataAfterClose;
   }

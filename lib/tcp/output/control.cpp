@@ -117,18 +117,35 @@ bool send_reset_for_ack(Context& ctx, const Segment& segment) {
   return true;
 }
 
-void send_reset(Context& ctx, std::uint32_t index) {
+namespace {
+
+/// `header` has its sequence numbers and flags.
+void send_reset(Context& ctx, std::uint32_t index, TcpHeader header) {
   Tcb& block = ctx.touch(index);
-  TcpHeader header;
-  header.flags = wire::kRst | wire::kAck;
-  header.seq = block.snd.nxt;
-  header.ack = block.rcv.nxt;
   fill_header(ctx, block, header);
   const FlowKey flow = ctx.flow_of(block);
   push(ctx, flow, header);
   if (block.has(kTraced))
     ctx.record_segment(telemetry::EventKind::kSent, ctx.hash_of(flow), &block, header, 0, 0,
                        Outcome::kCount, false);
+}
+
+}  // namespace
+
+void send_reset(Context& ctx, std::uint32_t index) {
+  const Tcb& block = ctx.tcb(index);
+  TcpHeader header;
+  header.flags = wire::kRst | wire::kAck;
+  header.seq = block.snd.nxt;
+  header.ack = block.rcv.nxt;
+  send_reset(ctx, index, header);
+}
+
+void send_reset(Context& ctx, std::uint32_t index, const Segment& segment) {
+  TcpHeader header;
+  header.flags = wire::kRst;
+  header.seq = segment.ack();
+  send_reset(ctx, index, header);
 }
 
 void send_syn_ack(Context& ctx, std::uint32_t half_open_index) {

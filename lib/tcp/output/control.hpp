@@ -19,6 +19,9 @@ Outcome answer_stray(Context& ctx, const Segment& segment);
 bool send_reset_for_ack(Context& ctx, const Segment& segment);
 /// RST of a synchronized (or SYN-RECEIVED) connection: <SEQ=SND.NXT><CTL=RST,ACK>.
 void send_reset(Context& ctx, std::uint32_t index);
+/// The same in answer to a segment: <SEQ=SEG.ACK><CTL=RST>, which is just where its sender takes a
+/// RST, whatever of ours is still on its way (RFC 5961 3.2).
+void send_reset(Context& ctx, std::uint32_t index, const Segment& segment);
 
 /// The SYN-ACK of a half-open entry, the first or again.
 void send_syn_ack(Context& ctx, std::uint32_t half_open_index);

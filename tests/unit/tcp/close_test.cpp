@@ -248,6 +248,25 @@ TEST_CASE("close() with unread octets, and octets after close(), are answered by
   require_nothing_left(rig);
 }
 
+TEST_CASE("the RST for data after close() lies where its sender takes it",
+          "[tcp][close][rfc5961]") {
+  TcpRig rig;
+  TcpPeer peer(rig);
+  const ConnHandle connection = establish(rig, peer);
+  send_octets(rig, connection, pattern(1000));  // on its way: the peer has not seen it
+  REQUIRE(close(rig.ctx(), connection).has_value());
+  rig.settle();
+  static_cast<void>(rig.take_sent());
+  peer.send(kAck, 10);
+  const auto sent = rig.take_sent();
+  REQUIRE(sent.size() == 1);
+  CHECK(sent[0].has(kRst));
+  CHECK_FALSE(sent[0].has(kAck));
+  CHECK(sent[0].header.seq == peer.una);
+  CHECK(sent[0].header.options.has_timestamps);
+  require_nothing_left(rig);
+}
+
 TEST_CASE("a closed connection that the peer never finishes goes after its limit", "[tcp][close]") {
   TcpRig rig;
   TcpPeer peer(rig);
