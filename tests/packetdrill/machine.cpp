@@ -102,7 +102,7 @@ Answer Machine::receive_message(int fd, msghdr& message, int flags) {
   message.msg_flags = 0;
   std::optional<int> left;
   static_cast<void>(call(fd, [&](const Socket& socket) {
-    if (socket.options().inq != 0) left = static_cast<int>(socket.unread_bytes());
+    if (socket.options().inq != 0) left = socket.inq_hint();
     return Answer{};
   }));
   if (!left || message.msg_controllen < CMSG_SPACE(sizeof *left)) {

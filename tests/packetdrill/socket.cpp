@@ -199,6 +199,14 @@ std::uint32_t Socket::unread_bytes() const {
   return static_cast<std::uint32_t>(count);
 }
 
+int Socket::inq_hint() const {
+  const std::uint32_t count = unread_bytes();
+  if (count > 0) return static_cast<int>(count);
+  const tcp::Tcb* const block = tcp::find_tcb(stack_.context(), stream_.handle());
+  const bool is_ended = block == nullptr || block->has(tcp::kFinReceived);
+  return is_ended ? 1 : 0;
+}
+
 std::optional<Answer> Socket::receive(std::span<const iovec> parts, int flags) {
   if (phase_ == Phase::kFresh || phase_ == Phase::kListening) return error_of(ENOTCONN);
   const auto blocks = [&]() -> std::optional<Answer> {

@@ -64,6 +64,8 @@ class Socket final : public StreamHandler, public ListenerHandler {
   void tell_remote(sockaddr* address, socklen_t* length) const;
   const SocketOptions& options() const { return options_; }
   std::uint32_t unread_bytes() const;
+  /// TCP_INQ's hint: what is left to read; 1 if that is nothing but the end of the stream.
+  int inq_hint() const;
 
  private:
   enum class Phase : std::uint8_t { kFresh, kListening, kConnecting, kConnected, kEnded, kClosed };

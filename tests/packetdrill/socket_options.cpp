@@ -69,8 +69,11 @@ Answer Socket::get_option(int level, int name, void* value, socklen_t& length) {
     const auto info = stream_.info();
     return tell(info ? static_cast<int>(info->mss) : 536, value, length);
   }
-  if (const int* const option = int_option(options_, level, name))
-    return tell(*option, value, length);
+  if (const int* const option = int_option(options_, level, name)) {
+    // Linux doubles a buffer's size, for its own overhead, and tells it so.
+    const bool is_buffer = level == SOL_SOCKET && (name == SO_SNDBUF || name == SO_RCVBUF);
+    return tell(*option * (is_buffer ? 2 : 1), value, length);
+  }
   return error_of(ENOPROTOOPT);
 }
 
@@ -82,8 +85,12 @@ Answer Socket::set_option(int level, int name, const void* value, socklen_t leng
   }
   int* const option = int_option(options_, level, name);
   if (option == nullptr) return error_of(ENOPROTOOPT);
-  if (length < sizeof *option) return error_of(EINVAL);
-  std::memcpy(option, value, sizeof *option);
+  if (length == 1 && level == IPPROTO_IP) {
+    *option = *static_cast<const unsigned char*>(value);
+  } else {
+    if (length < sizeof *option) return error_of(EINVAL);
+    std::memcpy(option, value, sizeof *option);
+  }
   apply_options();
   return {};
 }
