@@ -66,6 +66,10 @@ bool check_tcb(Context& ctx, std::uint32_t index) {
     SLUICE_ASSERT(record.ready.bytes() <= block.receive_charged);
     SLUICE_ASSERT((record.first_packet == nullptr) == (record.packets == 0));
     SLUICE_ASSERT(record.packets <= ctx.reassembly_segments);
+    SLUICE_ASSERT(record.duplicates <= record.sack_count && !record.is_idle());
+    for (std::uint8_t i = record.duplicates; i < record.sack_count; ++i)
+      SLUICE_ASSERT(wire::seq_lt(record.sack[i].left, record.sack[i].right) &&
+                    wire::seq_gt(record.sack[i].left, block.rcv.nxt));
   }
   SLUICE_ASSERT(block.cwnd >= 1 && block.snd_mss >= 1);
   const bool is_closing_state = block.state == State::kFinWait1 ||
