@@ -7,6 +7,15 @@
 
 namespace sluice::tcp {
 
+enum class Algorithm : std::uint8_t { kNewReno, kCubic, kDctcp, kBbr };
+
+/// Explicit congestion notification (RFC 3168).
+enum class EcnMode : std::uint8_t {
+  kOff,
+  kAccept,  ///< If the peer asks for it.
+  kOffer,   ///< connect() asks, too.
+};
+
 /// Everything about one worker's engine that an operator can set. Totals of the configuration file
 /// are divided among workers before they come here. Units are in the names; ranges are checked by
 /// runtime/config.
@@ -50,6 +59,9 @@ struct EngineConfig {
   std::uint32_t initial_window_segments = 10;  ///< RFC 6928.
   //= rfc9293#3.8.3 SHLD-11
   Duration user_timeout = Duration::from_s(900);
+  Algorithm congestion = Algorithm::kNewReno;  ///< Unless listener, route or stream say otherwise.
+  EcnMode ecn = EcnMode::kAccept;
+  bool pacing = false;  ///< For algorithms that do not ask for it themselves.
   bool black_hole_detection = true;  ///< Smaller segments after three timeouts of a full one.
 
   // Acknowledging and sending.

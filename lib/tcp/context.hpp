@@ -40,6 +40,7 @@ struct Segment {
   FlowKey flow;
   std::uint64_t hash = 0;
   std::uint32_t payload = 0;  ///< Octets of payload.
+  std::uint8_t ecn = 0;       ///< The two ECN bits of the IP header.
   FlowRef hint;               ///< What the first look-up of the burst found.
   std::uint32_t hint_generation = 0;
 

@@ -105,6 +105,7 @@ bool Engine::parse(InboundSegment& inbound, Segment& segment) {
                   segment.header.source};
   segment.hash = ctx_.hash_of(segment.flow);
   segment.payload = packet->pkt_len - segment.header.header_length;
+  segment.ecn = inbound.ecn;
   segment.packet = std::move(packet);
   return true;
 }

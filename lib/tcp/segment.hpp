@@ -3,12 +3,14 @@
 // What crosses the engine's border: segments with their IP facts, and ICMP's word about them.
 
 #include <cstdint>
+#include <optional>
 #include <utility>
 
 #include "base/address.hpp"
 #include "base/handle.hpp"
 #include "base/result.hpp"
 #include "packet/packet.hpp"
+#include "tcp/config.hpp"
 #include "wire/tcp.hpp"
 
 namespace sluice::tcp {
@@ -76,6 +78,7 @@ struct IcmpError {
 struct PathInfo {
   IpAddr source;             ///< The address of ours to use.
   std::uint16_t mtu = 1500;  ///< Octets of the largest IP packet.
+  std::optional<Algorithm> congestion = {};  ///< The route's, if it has one of its own.
 };
 enum class PathError : std::uint8_t { kNoRoute, kNoAddress };
 

@@ -75,9 +75,9 @@ enum TcbFlag : std::uint32_t {
 /// Tcb::ecn (RFC 3168, 8257).
 enum EcnFlag : std::uint8_t {
   kEcnOk = 1u << 0,       ///< Both sides agreed.
-  kEcnEcho = 1u << 1,     ///< Receiver: ECE in every ACK until the peer's CWR.
+  kEcnEcho = 1u << 1,     ///< Receiver: ECE in every ACK, until the peer's CWR (DCTCP: an unmarked segment).
   kEcnSendCwr = 1u << 2,  ///< Sender: CWR with the next new octets.
-  kEcnLastCe = 1u << 3,   ///< DCTCP's receiver: the last data segment carried a mark.
+  kEcnOffered = 1u << 3,  ///< Our SYN asked for it.
 };
 
 /// Bits of Tcb::timers_armed; the deadlines beside them count only while set.
@@ -168,7 +168,9 @@ struct alignas(64) Tcb {
   std::uint8_t reorder_window_mult;  ///< RACK.reo_wnd_mult, quarters of min_rtt; 0 stands for 1.
   std::uint8_t reorder_window_persist;  ///< Recoveries until it is 1 again.
   std::uint16_t min_rtt_at;             ///< When min_rtt_us was measured: tick / 1024.
-  std::uint32_t reserved;
+  std::uint8_t traffic_class;  ///< DSCP in the upper six bits, as in the IP header.
+  std::uint8_t soft_error;     ///< sluice::SoftError that ICMP last reported, 0: none.
+  std::uint16_t reserved;
 
   bool has(std::uint32_t mask) const { return (flags & mask) != 0; }
   void set(std::uint32_t mask) { flags |= mask; }
@@ -222,6 +224,7 @@ enum HalfOpenFlag : std::uint8_t {
   kHalfOpenSack = 1u << 1,
   kHalfOpenTraced = 1u << 2,
   kHalfOpenAckPending = 1u << 3,  ///< Its last ACK came while the accept queue was full.
+  kHalfOpenEcn = 1u << 4,
 };
 
 /// A connection in TIME-WAIT: a ring ordered by time of entry.
@@ -270,7 +273,7 @@ struct ListenerRecord {
   std::uint8_t is_open;
   std::uint8_t is_paused;
   std::uint8_t is_traced;
-  std::uint8_t reserved;
+  std::uint8_t congestion;  ///< tcp::Algorithm of its connections; 0xff: what the route or the config says.
   std::uint32_t syn_backlog;
   std::uint32_t accept_backlog;
   std::uint32_t half_open;      ///< Entries now.

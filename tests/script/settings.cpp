@@ -89,6 +89,10 @@ bool set_config(std::string_view text, Settings& settings, std::string& what) {
     settings.congestion = value;
     return !value.empty();
   }
+  if (name == "ecn") {  // true: asked for, too; false: refused
+    settings.engine.ecn = value == "true" ? tcp::EcnMode::kOffer : tcp::EcnMode::kOff;
+    return value == "true" || value == "false";
+  }
   for (const Field& field : kFields) {
     if (field.name != name) continue;
     const bool is_read =

@@ -6,12 +6,11 @@
 #include <optional>
 #include <string_view>
 
+#include "tcp/config.hpp"
 #include "tcp/records.hpp"
 #include "tcp/tcb.hpp"
 
 namespace sluice::tcp {
-
-enum class Algorithm : std::uint8_t { kNewReno, kCubic, kDctcp, kBbr };
 
 /// What an ACK did, after the scoreboard, SND.UNA and the loss detector have taken it. Octets are
 /// sequence space; times are microseconds modulo 2^32.

@@ -49,6 +49,12 @@ void apply_agreement(Context& ctx, Tcb& block, const Agreement& agreement) {
   block.snd_mss = effective_send_mss(ctx.config, ctx.flow_of(block), agreement);
 }
 
+Algorithm algorithm_for(Context& ctx, std::uint8_t own, const FlowKey& flow) {
+  if (own != 0xff) return static_cast<Algorithm>(own);
+  const auto path = ctx.paths.path_to(flow.remote, flow.local);
+  return path && path->congestion ? *path->congestion : ctx.config.congestion;
+}
+
 void start_sending(Context& ctx, Tcb& block, bool had_loss) {
   //= rfc5681#3.1  after a lost SYN or SYN-ACK one segment, else RFC 6928's ten
   block.cwnd = initial_window(block.snd_mss, had_loss ? 1 : ctx.config.initial_window_segments);
@@ -56,6 +62,10 @@ void start_sending(Context& ctx, Tcb& block, bool had_loss) {
     block.cwnd = block.snd_mss;
     //= rfc6298#5.7
     if (block.srtt_us8 == 0) block.rto_us = std::max(block.rto_us, 3'000'000u);
+  }
+  if (SendRecord* const record = ctx.send_record(block)) {
+    record->congestion = {};
+    controller_of(block).start(block, record->congestion, ctx.now_us());
   }
   block.rcv_mss = 536;
   block.quick_acks = ctx.config.quick_acks;

@@ -24,6 +24,9 @@ void apply_agreement(Context& ctx, Tcb& block, const Agreement& agreement);
 std::uint16_t effective_send_mss(const EngineConfig& config, const FlowKey& flow,
                                  const Agreement& agreement);
 
+/// The congestion algorithm of a new connection: `own`, if not 0xff, else the route's, else the config's.
+Algorithm algorithm_for(Context& ctx, std::uint8_t own, const FlowKey& flow);
+
 /// cwnd and quick ACKs of a connection that has just been established; `had_loss`: a SYN or SYN-ACK
 /// was sent more than once.
 void start_sending(Context& ctx, Tcb& block, bool had_loss);

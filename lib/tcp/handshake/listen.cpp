@@ -2,6 +2,7 @@
 
 #include <algorithm>
 
+#include "tcp/congestion/controller.hpp"
 #include "tcp/handshake/established.hpp"
 #include "tcp/handshake/isn.hpp"
 #include "tcp/input/acceptability.hpp"
@@ -50,6 +51,9 @@ std::uint32_t make_connection(Context& ctx, std::uint32_t half_open_index, const
                             .path_mtu = entry.path_mtu};
   apply_agreement(ctx, block, agreement);
   if (entry.flags & kHalfOpenTraced) block.set(kTraced);
+  if (entry.flags & kHalfOpenEcn) block.ecn = kEcnOk;
+  block.congestion = static_cast<std::uint8_t>(
+      algorithm_for(ctx, ctx.listeners[entry.listener].congestion, segment.flow));
   if (ctx.config.keepalive) block.set(kKeepaliveOn);
   block.rcv.nxt = entry.irs + 1;
   block.rcv.adv = block.rcv.nxt + first_window(ctx);
@@ -150,6 +154,14 @@ Outcome half_open_verdict(Context& ctx, std::uint32_t index, Segment& segment,
   return complete(ctx, index, segment, connection);
 }
 
+/// The peer asks for ECN, and we are willing.
+bool may_use_ecn(Context& ctx, const ListenerRecord& listener, const Segment& segment) {
+  //= rfc3168#6.1.1
+  if (!segment.has(wire::kEce) || !segment.has(wire::kCwr)) return false;
+  return ctx.config.ecn != EcnMode::kOff ||
+         controller(algorithm_for(ctx, listener.congestion, segment.flow)).traits().needs_ecn;
+}
+
 Outcome queue_syn(Context& ctx, std::uint16_t listener, const Segment& segment, FlowRef time_wait) {
   ListenerRecord& owner = ctx.listeners[listener];
   if (owner.half_open >= syn_backlog_of(ctx, owner) || ctx.half_opens.is_full()) {
@@ -179,6 +191,7 @@ Outcome queue_syn(Context& ctx, std::uint16_t listener, const Segment& segment, 
   entry.path_mtu = agreement.path_mtu;
   entry.flags = static_cast<std::uint8_t>((agreement.timestamps ? kHalfOpenTimestamps : 0) |
                                           (agreement.sack ? kHalfOpenSack : 0) |
+                                          (may_use_ecn(ctx, owner, segment) ? kHalfOpenEcn : 0) |
                                           (owner.is_traced ? kHalfOpenTraced : 0));
   entry.ts_recent = segment.header.options.ts_val;
   entry.sent_at_us = ctx.now_us();

@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "tcp/demux/flow_hash.hpp"
+#include "tcp/congestion/controller.hpp"
 #include "tcp/handshake/established.hpp"
 #include "tcp/handshake/isn.hpp"
 #include "tcp/input/ack.hpp"
@@ -55,6 +56,10 @@ Result<ConnHandle, Error> open(Context& ctx, const OpenRequest& request) {
   Tcb& block = ctx.tcb(index);
   block.set(kActiveOpen | kAccepted | (request.is_traced ? kTraced : 0u) |
             (ctx.config.keepalive ? kKeepaliveOn : 0u));
+  block.congestion = static_cast<std::uint8_t>(
+      request.congestion.value_or(path->congestion.value_or(ctx.config.congestion)));
+  if (ctx.config.ecn == EcnMode::kOffer || controller_of(block).traits().needs_ecn)
+    block.ecn = kEcnOffered;
   const SeqNum iss = initial_sequence_number(ctx.keys.isn, flow, ctx.now);
   block.snd.una = block.snd.nxt = iss;
   block.ts_offset = timestamp_offset(ctx.keys.timestamps, flow);
@@ -103,6 +108,10 @@ Outcome syn_sent_arrives(Context& ctx, std::uint32_t index, Segment& segment, bo
   block.rcv.last_ack = block.rcv.nxt;
   block.ts_recent = segment.header.options.ts_val;
   block.ts_recent_at = ctx.tick;
+  //= rfc3168#6.1.1  ECE without CWR agrees; a peer that just reflects reserved bits sends both
+  const bool is_agreed = (block.ecn & kEcnOffered) != 0 && segment.has(wire::kAck) &&
+                         segment.has(wire::kEce) && !segment.has(wire::kCwr);
+  block.ecn = is_agreed ? kEcnOk : 0;
   if (!segment.has(wire::kAck)) {
     //= rfc9293#3.10.7.3  simultaneous open: <SEQ=ISS><ACK=RCV.NXT><CTL=SYN,ACK>
     set_send_window(block, segment, segment.header.window);

@@ -12,6 +12,7 @@ struct OpenRequest {
   Endpoint remote;
   IpAddr local;     ///< Unspecified: what the route says.
   Port local_port;  ///< 0: an ephemeral one.
+  std::optional<Algorithm> congestion = {};  ///< None: the route's or the config's.
   bool is_traced = false;
 };
 

@@ -4,6 +4,8 @@
 #include <optional>
 
 #include "tcp/input/sack_report.hpp"
+#include "tcp/congestion/controller.hpp"
+#include "tcp/output/control.hpp"
 #include "tcp/output/window.hpp"
 
 namespace sluice::tcp {
@@ -184,11 +186,6 @@ Outcome keep_out_of_order(Context& ctx, ReceiveRecord& record, Text text) {
   return Outcome::kSegmentOutOfOrder;
 }
 
-void acknowledge_now(Context& ctx, std::uint32_t index) {
-  ctx.touch(index).set(kAckNow);
-  ctx.want_output(index);
-}
-
 /// What advanced RCV.NXT.
 struct Advance {
   std::uint32_t length = 0;  ///< Octets of the segment that were new.
@@ -230,6 +227,32 @@ bool note_duplicate(Context& ctx, std::uint32_t index, const Segment& segment) {
   return true;
 }
 
+namespace {
+
+/// What the network marked, echoed to the sender.
+void take_congestion_mark(Context& ctx, std::uint32_t index, const Segment& segment) {
+  constexpr std::uint8_t kCongestionExperienced = 3;
+  Tcb& block = ctx.tcb(index);
+  if (!(block.ecn & kEcnOk)) return;
+  const bool is_marked = segment.ecn == kCongestionExperienced;
+  const bool is_echoing = (block.ecn & kEcnEcho) != 0;
+  if (is_marked) ctx.metrics.count(Counter::kEcnMarksReceived);
+  if (controller_of(block).traits().needs_ecn) {
+    //= rfc8257#3.2  each mark counts: what came before a change is acknowledged with its own state
+    if (is_marked == is_echoing) return;
+    if (block.rcv.last_ack != block.rcv.nxt) send_ack_of_now(ctx, index);
+    block.ecn ^= kEcnEcho;
+    return;
+  }
+  //= rfc3168#6.1.3  until the peer says that it has reduced its window
+  if (segment.has(wire::kCwr)) block.ecn = static_cast<std::uint8_t>(block.ecn & ~kEcnEcho);
+  if (!is_marked) return;
+  block.ecn |= kEcnEcho;
+  acknowledge_now(ctx, index);
+}
+
+}  // namespace
+
 TextResult take_text(Context& ctx, std::uint32_t index, Segment& segment) {
   Tcb& block = ctx.touch(index);
   TextResult result;
@@ -246,6 +269,7 @@ TextResult take_text(Context& ctx, std::uint32_t index, Segment& segment) {
     result.is_fin_next = text.has_fin;
     return result;
   }
+  take_congestion_mark(ctx, index, segment);
   ReceiveRecord* const record = ctx.need_receive_record(block);
   if (record == nullptr) {
     result.outcome = Outcome::kNoMemory;

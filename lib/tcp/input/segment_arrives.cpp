@@ -16,11 +16,6 @@ namespace {
 /// A step's verdict: nothing (go on), or the segment's end.
 using Verdict = std::optional<Outcome>;
 
-void acknowledge_now(Context& ctx, std::uint32_t index) {
-  ctx.touch(index).set(kAckNow);
-  ctx.want_output(index);
-}
-
 /// <SEQ=SND.NXT><ACK=RCV.NXT> for something refused. Octets and FINs are answered always, or a
 /// peer that lost our ACK would be stranded; mere ACKs only within the connection's budget, or two
 /// confused ends would answer each other for ever.
@@ -54,8 +49,11 @@ void strip_simultaneous_syn(const Tcb& block, Segment& segment) {
 Verdict check_timestamps(Context& ctx, std::uint32_t index, const Segment& segment) {
   Tcb& block = ctx.tcb(index);
   if (!block.has(kTimestampsOk) || segment.has(wire::kRst)) return {};
-  //= rfc7323#3.2
-  if (!segment.header.options.has_timestamps) return Outcome::kNoTimestamp;
+  if (!segment.header.options.has_timestamps) {
+    if (segment.has(wire::kSyn)) return {};  // a peer that came up anew is challenged, not dropped
+    //= rfc7323#3.2
+    return Outcome::kNoTimestamp;
+  }
   //= rfc7323#5.3  R1
   if (is_paws_rejected(segment.header.options.ts_val, block.ts_recent, block.ts_recent_at,
                        ctx.tick))
@@ -85,6 +83,7 @@ Verdict check_sequence(Context& ctx, std::uint32_t index, Segment& segment) {
       return refuse(ctx, index, segment, Outcome::kOutsideWindow);
   }
   //= rfc7323#4.3  only a segment that begins at or below Last.ACK.sent
+  if (segment.has(wire::kRst)) return {};  // which may be a stranger's: nothing is learnt from it
   if (block.has(kTimestampsOk) && segment.header.options.has_timestamps &&
       !segment.has(wire::kSyn) && wire::seq_leq(segment.seq(), block.rcv.last_ack)) {
     block.ts_recent = segment.header.options.ts_val;

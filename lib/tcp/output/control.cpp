@@ -148,11 +148,30 @@ void send_reset(Context& ctx, std::uint32_t index, const Segment& segment) {
   send_reset(ctx, index, header);
 }
 
+void send_ack_of_now(Context& ctx, std::uint32_t index) {
+  Tcb& block = ctx.touch(index);
+  TcpHeader header;
+  header.flags = (block.ecn & kEcnEcho) ? wire::kAck | wire::kEce : wire::kAck;
+  header.seq = block.snd.nxt;
+  header.ack = block.rcv.nxt;
+  fill_header(ctx, block, header);
+  header.window = advertise_window(ctx, block);
+  const FlowKey flow = ctx.flow_of(block);
+  push(ctx, flow, header);
+  block.rcv.last_ack = block.rcv.nxt;
+  ctx.disarm(block, kTimerDelayedAck);
+  if (block.has(kTraced))
+    ctx.record_segment(telemetry::EventKind::kSent, ctx.hash_of(flow), &block, header,
+                       static_cast<std::uint32_t>(header.window) << block.rcv_wscale(), 0,
+                       Outcome::kCount, false);
+}
+
 void send_syn_ack(Context& ctx, std::uint32_t half_open_index) {
   const HalfOpen& entry = ctx.half_opens[half_open_index];
   const FlowKey flow = ctx.flow_of(entry);
   TcpHeader header = half_open_header(ctx, entry, flow);
   header.flags = wire::kSyn | wire::kAck;
+  if (entry.flags & kHalfOpenEcn) header.flags |= wire::kEce;  //= rfc3168#6.1.1
   header.seq = entry.iss;
   header.options.has_mss = true;
   const unsigned overhead = (flow.is_v4() ? 20u : 40u) + 20u;

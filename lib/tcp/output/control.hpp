@@ -23,12 +23,21 @@ void send_reset(Context& ctx, std::uint32_t index);
 /// RST, whatever of ours is still on its way (RFC 5961 3.2).
 void send_reset(Context& ctx, std::uint32_t index, const Segment& segment);
 
+/// <SEQ=SND.NXT><ACK=RCV.NXT><CTL=ACK> of a connection, at once: before the next segment changes what
+/// it says. Nothing if mbufs are lacking.
+void send_ack_of_now(Context& ctx, std::uint32_t index);
+
 /// The SYN-ACK of a half-open entry, the first or again.
 void send_syn_ack(Context& ctx, std::uint32_t half_open_index);
 /// <SEQ=SND.NXT><ACK=RCV.NXT><CTL=ACK> of a half-open entry or a TIME-WAIT entry.
 void send_half_open_ack(Context& ctx, std::uint32_t half_open_index);
 void send_time_wait_ack(Context& ctx, FlowRef ref);
 
+/// An ACK goes with the next transmit burst.
+inline void acknowledge_now(Context& ctx, std::uint32_t index) {
+  ctx.touch(index).set(kAckNow);
+  ctx.want_output(index);
+}
 /// A challenge ACK (RFC 5961): at most 5 a second for each connection, so that no counter shared
 /// between connections can be watched from outside (CVE-2016-5696), and under the worker's cap.
 void challenge(Context& ctx, std::uint32_t index);

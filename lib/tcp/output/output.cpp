@@ -31,7 +31,23 @@ struct Planned {
   std::uint32_t payload = 0;
   std::uint8_t flags = 0;  ///< Beside ACK.
   Freshness freshness = Freshness::kNew;
+  bool is_window_probe = false;
 };
+
+/// ECN's part of a segment: what the peer must hear, and whether routers may mark it.
+std::uint8_t mark_ecn(Tcb& block, const Planned& plan, TcpHeader& header) {
+  constexpr std::uint8_t kEct0 = 2;
+  if (!(block.ecn & kEcnOk) || (plan.flags & wire::kSyn)) return 0;
+  if (block.ecn & kEcnEcho) header.flags |= wire::kEce;
+  //= rfc3168#6.1.4, 6.1.5, 6.1.6  new octets only: no pure ACK, retransmission or window probe
+  if (plan.payload == 0 || plan.freshness == Freshness::kAgain || plan.is_window_probe) return 0;
+  //= rfc3168#6.1.2
+  if (block.ecn & kEcnSendCwr) {
+    header.flags |= wire::kCwr;
+    block.ecn = static_cast<std::uint8_t>(block.ecn & ~kEcnSendCwr);
+  }
+  return kEct0;
+}
 
 void add_syn_options(Context& ctx, const Tcb& block, TcpHeader& header) {
   header.options.has_mss = true;
@@ -65,6 +81,7 @@ bool emit(Context& ctx, std::uint32_t index, const Planned& plan, Burst& burst) 
     header.ack = block.rcv.nxt;
   }
   fill_header(ctx, block, header);
+  const std::uint8_t ecn = mark_ecn(block, plan, header);
   std::uint32_t window;
   if (plan.flags & wire::kSyn) {
     add_syn_options(ctx, block, header);
@@ -87,7 +104,7 @@ bool emit(Context& ctx, std::uint32_t index, const Planned& plan, Burst& burst) 
   burst.out[burst.used++] = {.packet = std::move(packet),
                              .source = flow.local,
                              .destination = flow.remote,
-                             .traffic_class = 0,
+                             .traffic_class = static_cast<std::uint8_t>(block.traffic_class | ecn),
                              .hint = &block.path};
   ctx.metrics.count(Counter::kSegmentsSent);
   const bool again = plan.freshness == Freshness::kAgain;
@@ -191,9 +208,18 @@ bool resend_from_run(Context& ctx, std::uint32_t index, SendSide& side, std::uin
 bool send_syn(Context& ctx, std::uint32_t index, Burst& burst) {
   Tcb& block = ctx.tcb(index);
   const bool again = block.backoff > 0 || block.snd.nxt != block.snd.una;
+  std::uint8_t flags = wire::kSyn;
+  if (block.state == State::kSynSent && (block.ecn & kEcnOffered)) {
+    //= rfc3168#6.1.1.1  a middlebox may drop such a SYN: the next one does without
+    if (again) {
+      block.ecn = 0;
+    } else {
+      flags |= wire::kEce | wire::kCwr;
+    }
+  }
   if (!emit(ctx, index,
             {.seq = block.snd.una,
-             .flags = wire::kSyn,
+             .flags = flags,
              .freshness = again && block.backoff > 0 ? Freshness::kAgain : Freshness::kNew},
             burst))
     return false;
@@ -235,7 +261,8 @@ bool send_probe(Context& ctx, std::uint32_t index, Burst& burst) {
       // Within a window too small for silly-window avoidance: all of it; else one octet beyond.
       const std::uint32_t payload = std::min({std::max<std::uint32_t>(block.snd.wnd, 1),
                                               unsent_bytes(ctx, block), segment_limit(ctx, block)});
-      const Planned plan{.seq = block.snd.nxt, .payload = payload, .flags = wire::kPsh};
+      const Planned plan{
+          .seq = block.snd.nxt, .payload = payload, .flags = wire::kPsh, .is_window_probe = true};
       if (!emit(ctx, index, plan, burst)) return false;
       note_first_sending(ctx, index, plan);
     }

@@ -33,8 +33,10 @@ bool is_recover_acked(const SendSide& side) {
 /// ssthresh comes down, and PRR begins to bring cwnd down with it.
 void begin_reduction(SendSide& side, const AckOutcome& out) {
   Tcb& block = side.block;
-  block.ssthresh = algorithm(side).ssthresh_after_loss(block, side.record.congestion,
-                                                       out.flight_before, side.now_us);
+  //= rfc5681#3.2  step 2: what limited transmit sent beyond cwnd does not count
+  const std::uint32_t flight = std::min(out.flight_before, block.cwnd);
+  block.ssthresh = algorithm(side).ssthresh_after_loss(block, side.record.congestion, flight,
+                                                       side.now_us);
   //= rfc3168#6.1.2
   if (block.ecn & kEcnOk) block.ecn |= kEcnSendCwr;
   prr_begin(side, out);

@@ -137,6 +137,12 @@ void on_keepalive(Context& ctx, std::uint32_t index) {
     ctx.arm(index, kTimerKeepalive, ctx.totals[index].last_received_at + patience);
     return;
   }
+  if (flight_size(block) > 0) {
+    // Retransmissions probe already, and their limit is the user timeout.
+    //= rfc9293#3.8.4 MUST-26
+    ctx.arm(index, kTimerKeepalive, ctx.tick + ticks_in(ctx.config.keepalive_interval));
+    return;
+  }
   count_timer(ctx, block, TimerKind::kKeepalive);
   if (block.keepalive_probes >= ctx.config.keepalive_count) {
     ctx.metrics.count(Counter::kKeepaliveTimeouts);
@@ -145,10 +151,8 @@ void on_keepalive(Context& ctx, std::uint32_t index) {
     return;
   }
   ++block.keepalive_probes;
-  if (flight_size(block) == 0) {  // else retransmissions probe already
-    block.set(kProbeNow);
-    ctx.want_output(index);
-  }
+  block.set(kProbeNow);
+  ctx.want_output(index);
   ctx.arm(index, kTimerKeepalive, ctx.tick + ticks_in(ctx.config.keepalive_interval));
 }
 
