@@ -177,7 +177,7 @@ std::uint32_t Context::make_tcb(const FlowKey& flow, std::uint64_t hash, FlowRef
   block.send_record = block.receive_record = kNoIndex;
   block.listener = ListenerHandle::kNone;
   //= rfc5681#3.1 SHLD-2
-  block.ssthresh = 0x7fffffff;
+  block.ssthresh = kInitialSsthresh;
   block.rto_us = static_cast<std::uint32_t>(config.rto_initial.us());
   block.challenges_left = 5;
   block.timer = TimerNode{};

@@ -68,7 +68,7 @@ enum TcbFlag : std::uint32_t {
   kClosedDelivered = 1u << 27,  ///< The application has heard the end; the slot may go.
   kWaitsAccept = 1u << 28,      ///< On its listener's accept queue.
   kDetached = 1u << 29,  ///< Out of the flow table: TIME-WAIT or CLOSED, kept for its reader.
-  kPaced = 1u << 30,
+  kPaced = 1u << 30,  ///< By the stream's wish, else by its algorithm's or the config's.
   kPacedSet = 1u << 31,  ///< The stream, not the algorithm, decides kPaced.
 };
 

@@ -55,6 +55,21 @@ Algorithm algorithm_for(Context& ctx, std::uint8_t own, const FlowKey& flow) {
   return path && path->congestion ? *path->congestion : ctx.config.congestion;
 }
 
+void settle_pacing(Context& ctx, Tcb& block) {
+  if (block.has(kPacedSet)) return;
+  block.clear(kPaced);
+  if (ctx.config.pacing || controller_of(block).traits().is_paced) block.set(kPaced);
+}
+
+void use_algorithm(Context& ctx, Tcb& block, Algorithm algorithm) {
+  block.congestion = static_cast<std::uint8_t>(algorithm);
+  settle_pacing(ctx, block);
+  if (SendRecord* const record = ctx.send_record(block)) {
+    record->congestion = {};
+    controller_of(block).start(block, record->congestion, ctx.now_us());
+  }
+}
+
 void start_sending(Context& ctx, Tcb& block, bool had_loss) {
   //= rfc5681#3.1  after a lost SYN or SYN-ACK one segment, else RFC 6928's ten
   block.cwnd = initial_window(block.snd_mss, had_loss ? 1 : ctx.config.initial_window_segments);
@@ -63,10 +78,7 @@ void start_sending(Context& ctx, Tcb& block, bool had_loss) {
     //= rfc6298#5.7
     if (block.srtt_us8 == 0) block.rto_us = std::max(block.rto_us, 3'000'000u);
   }
-  if (SendRecord* const record = ctx.send_record(block)) {
-    record->congestion = {};
-    controller_of(block).start(block, record->congestion, ctx.now_us());
-  }
+  use_algorithm(ctx, block, static_cast<Algorithm>(block.congestion));
   block.rcv_mss = 536;
   block.quick_acks = ctx.config.quick_acks;
   block.unacked_since = ctx.tick;

@@ -27,6 +27,11 @@ std::uint16_t effective_send_mss(const EngineConfig& config, const FlowKey& flow
 /// The congestion algorithm of a new connection: `own`, if not 0xff, else the route's, else the config's.
 Algorithm algorithm_for(Context& ctx, std::uint8_t own, const FlowKey& flow);
 
+/// Makes `algorithm` that of the connection from now on; cwnd and ssthresh stay.
+void use_algorithm(Context& ctx, Tcb& block, Algorithm algorithm);
+/// Paced or not: what the stream says, else what its algorithm needs or the config wishes.
+void settle_pacing(Context& ctx, Tcb& block);
+
 /// cwnd and quick ACKs of a connection that has just been established; `had_loss`: a SYN or SYN-ACK
 /// was sent more than once.
 void start_sending(Context& ctx, Tcb& block, bool had_loss);

@@ -381,7 +381,7 @@ void restart_after_idle(Context& ctx, Tcb& block) {
   if (block.srtt_us8 == 0 || idle <= ticks_in(retransmission_timeout(block, ctx.config))) return;
   block.cwnd =
       std::min(block.cwnd, initial_window(block.snd_mss, ctx.config.initial_window_segments));
-  controller_of(block).on_idle_restart(block, ctx.send_record(block)->congestion);
+  controller_of(block).on_idle_restart(block, ctx.send_record(block)->congestion, ctx.now_us());
 }
 
 /// New octets and FIN. False if they lacked room or an mbuf.

@@ -5,16 +5,8 @@
 #include "tcp/congestion/controller.hpp"
 
 namespace sluice::tcp {
-namespace {
-
-bool is_paced(const Tcb& block) {
-  return block.has(kPacedSet) ? block.has(kPaced) : controller_of(block).traits().is_paced;
-}
-
-}  // namespace
-
 std::uint64_t pacing_rate(const Tcb& block, const SendRecord& record) {
-  if (!is_paced(block)) return 0;
+  if (!block.has(kPaced)) return 0;
   const std::uint64_t own = controller_of(block).pacing_rate(block, record.congestion);
   if (own != 0) return own;
   const std::uint64_t srtt_us = block.srtt_us8 / 8;
@@ -27,7 +19,7 @@ std::uint64_t pacing_rate(const Tcb& block, const SendRecord& record) {
 bool is_held_by_pacing(Context& ctx, std::uint32_t index, SendRecord& record) {
   if (record.next_send_at_ns <= ctx.now.ns()) return false;
   const Tcb& block = ctx.tcb(index);
-  if (!is_paced(block)) return false;
+  if (!block.has(kPaced)) return false;
   record.pacing_at = tick_after(ctx.now, Duration::from_ns(record.next_send_at_ns - ctx.now.ns()));
   ctx.arm(index, kTimerPacing, record.pacing_at);
   return true;

@@ -31,12 +31,12 @@ bool is_recover_acked(const SendSide& side) {
 }
 
 /// ssthresh comes down, and PRR begins to bring cwnd down with it.
-void begin_reduction(SendSide& side, const AckOutcome& out) {
+void begin_reduction(SendSide& side, const AckOutcome& out, CongestionCause cause) {
   Tcb& block = side.block;
   //= rfc5681#3.2  step 2: what limited transmit sent beyond cwnd does not count
   const std::uint32_t flight = std::min(out.flight_before, block.cwnd);
-  block.ssthresh = algorithm(side).ssthresh_after_loss(block, side.record.congestion, flight,
-                                                       side.now_us);
+  block.ssthresh = algorithm(side).ssthresh_after_loss(
+      block, side.record.congestion, {.cause = cause, .flight = flight, .now_us = side.now_us});
   //= rfc3168#6.1.2
   if (block.ecn & kEcnOk) block.ecn |= kEcnSendCwr;
   prr_begin(side, out);
@@ -54,7 +54,7 @@ void enter_recovery(SendSide& side, const AckOutcome& out) {
   record.has_frto = record.is_frto_sending_new = false;
   if (record.phase != RecoveryPhase::kReducing) {
     remember_for_undo(side);
-    begin_reduction(side, out);
+    begin_reduction(side, out, CongestionCause::kLoss);
   } else {
     // cwnd is on its way down already; what it was before is not for this loss to restore.
     record.has_undo = false;
@@ -66,7 +66,7 @@ void enter_recovery(SendSide& side, const AckOutcome& out) {
 void enter_reducing(SendSide& side, const AckOutcome& out) {
   side.metrics.count(Counter::kEcnReductions);
   side.record.has_undo = false;
-  begin_reduction(side, out);
+  begin_reduction(side, out, CongestionCause::kEce);
   set_recover(side.record, side.block, RecoveryPhase::kReducing);
 }
 
@@ -123,9 +123,8 @@ void mark_head_lost(SendSide& side) {
   if (head.has(kRunLost)) return;
   if (head.length > head.segment_size &&
       !queue.split(side.record.first_run, head.left + head.segment_size))
-    return queue.mark_lost(head);
-  side.record.lost_total += queue.first().length;
-  queue.mark_lost(queue.first());
+    return declare_lost(side, head);
+  declare_lost(side, queue.first());
   side.record.sacked =
       std::min(side.record.sacked, side.flight() - std::min(side.flight(), side.record.lost));
 }
@@ -274,7 +273,8 @@ void tell_algorithm(SendSide& side, const AckOutcome& out, bool was_reducing) {
                   .delivered_total = record.delivered,
                   .is_window_limited = is_limited,
                   .has_ece = out.has_ece,
-                  .is_recovering = is_recovering || was_reducing || !out.has_advanced(),
+                  .is_recovering = is_recovering || was_reducing,
+                  .is_paced = block.has(kPaced),
                   .rate = out.rate});
 }
 
@@ -286,7 +286,7 @@ std::uint32_t recover_on_ack(SendSide& side, AckOutcome& out) {
     //= rfc8985#7.4.2  the probe repaired a loss that nothing else has shown
     remember_for_undo(side);
     side.record.has_undo = false;
-    begin_reduction(side, out);
+    begin_reduction(side, out, CongestionCause::kLoss);
     end_reduction(side);
   }
   const bool was_reducing = is_reducing(side.record);
@@ -339,7 +339,7 @@ void recover_on_timeout(SendSide& side) {
   if (is_new_recovery || is_recover_acked(side) ||
       (record.phase == RecoveryPhase::kTimeout && block.backoff == 0)) {
     remember_for_undo(side);
-    begin_reduction(side, out);
+    begin_reduction(side, out, CongestionCause::kTimeout);
   }
   algorithm(side).on_timeout(block, record.congestion);
   //= rfc5681#3.1  the loss window: one segment beside what is still believed to be in flight

@@ -102,8 +102,7 @@ std::uint32_t rack_detect_loss(SendSide& side) {
     if (!is_sent_after(record.rack_sent_at_us, record.rack_end, run.sent_at_us, run.end())) return;
     const std::uint32_t age = side.now_us - run.sent_at_us;
     if (age >= patience) {
-      record.lost_total += run.length;
-      queue.mark_lost(run);
+      declare_lost(side, run);
     } else {
       wait = std::max(wait, patience - age);
     }
@@ -123,8 +122,7 @@ void rack_mark_timed_out(SendSide& side) {
     const bool is_old = !side.record.has_rack || !side.block.has(kSackOk) ||
                         side.now_us - run.sent_at_us >= patience;
     if (!is_head && !is_old) return;
-    side.record.lost_total += run.length;
-    queue.mark_lost(run);
+    declare_lost(side, run);
   });
 }
 

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 
+#include "tcp/congestion/controller.hpp"
 #include "tcp/recovery/rack.hpp"
 
 namespace sluice::tcp {
@@ -180,6 +181,18 @@ void note_sent(SendSide& side, std::uint32_t length, std::uint32_t segment_size)
   run.lost_total = record.lost_total;
   run.tx_in_flight = pipe + length;
   RexmitQueue(side).append(run);
+}
+
+void declare_lost(SendSide& side, SentRun& run) {
+  SendRecord& record = side.record;
+  record.lost_total += run.length;
+  RexmitQueue(side).mark_lost(run);
+  controller_of(side.block).on_lost(side.block, record.congestion,
+                                    {.length = run.length,
+                                     .tx_in_flight = run.tx_in_flight,
+                                     .lost = record.lost_total - run.lost_total,
+                                     .now_us = side.now_us,
+                                     .is_app_limited = run.has(kRunAppLimited)});
 }
 
 void take_acknowledged(SendSide& side, AckOutcome& out) {

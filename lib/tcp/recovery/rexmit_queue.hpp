@@ -68,6 +68,9 @@ class RexmitQueue {
 /// `length` of sequence space, in segments of `segment_size`. Call before SND.NXT moves.
 void note_sent(SendSide& side, std::uint32_t length, std::uint32_t segment_size);
 
+/// The loss detector gives `run` up: marks and totals, and the algorithm hears it.
+void declare_lost(SendSide& side, SentRun& run);
+
 /// SND.UNA moved from out.prior_una to out.ack: those octets leave the queue, and what they tell
 /// (RTT, RACK, delivery rate) goes into `out`.
 void take_acknowledged(SendSide& side, AckOutcome& out);
