@@ -121,7 +121,7 @@ class WorkerReader {
     };
     add_if(tcp::kTimerRetransmit, tcb.has(tcp::kPersisting) ? "persist" : "retransmit",
            tcb.retransmit_at, tcb.backoff);
-    add_if(tcp::kTimerDelayedAck, "delack", tcb.delayed_ack_at, 0);
+    add_if(tcp::kTimerDelayedAck, "delack", widen_tick(tick_, tcb.delayed_ack_at), 0);
     add_if(tcp::kTimerKeepalive, "keepalive", tcb.keepalive_at, tcb.keepalive_probes);
     add_if(tcp::kTimerLinger, tcb.state == tcp::State::kFinWait2 ? "finwait2" : "connect",
            tcb.linger_at, 0);

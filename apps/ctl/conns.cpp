@@ -13,6 +13,8 @@
 #include "apps/ctl/names.hpp"
 #include "apps/ctl/options.hpp"
 #include "apps/ctl/table.hpp"
+#include "tcp/congestion/controller.hpp"
+#include "tcp/recovery/rack.hpp"
 
 namespace sluice::ctl {
 namespace {
@@ -99,6 +101,8 @@ std::string tcb_details(const ConnectionRow& row) {
                                  tcb.has(tcp::kActiveOpen) ? "active" : "passive");
   if (tcb.has(tcp::kTimestampsOk)) text += " ts";
   if (tcb.has(tcp::kSackOk)) text += " sack";
+  if (tcb.ecn & tcp::kEcnOk) text += " ecn";
+  text += fmt::format(" {}", tcp::controller_of(tcb).name());
   if (tcb.has(tcp::kWindowScaleOk))
     text += fmt::format(" wscale:{},{}", tcb.snd_wscale(), tcb.rcv_wscale());
   if (tcb.srtt_us8 != 0)
@@ -113,6 +117,14 @@ std::string tcb_details(const ConnectionRow& row) {
       fmt::format(" snd_wnd:{} rcv_wnd:{} unacked:{} retrans:{}", tcb.snd.wnd,
                   wire::seq_distance(tcb.rcv.nxt, tcb.rcv.adv),
                   wire::seq_distance(tcb.snd.una, tcb.snd.nxt), row.totals.retransmitted_segments);
+  if (row.totals.lost_segments != 0) text += fmt::format(" lost:{}", row.totals.lost_segments);
+  if (tcb.undone != 0) text += fmt::format(" undone:{}", tcb.undone);
+  if (tcb.has(tcp::kReorderingSeen))
+    text += fmt::format(" reordering:{}ms", ms_text(tcp::reorder_window_us(tcb)));
+  if (tcb.delivery_rate != 0)
+    text += fmt::format(" delivery:{}bit/s", 8 * tcp::unpack_float16(tcb.delivery_rate));
+  if (tcb.pacing_rate != 0)
+    text += fmt::format(" pacing:{}bit/s", 8 * tcp::unpack_float16(tcb.pacing_rate));
   text += fmt::format(" bytes_acked:{} bytes_received:{}", row.totals.bytes_acked,
                       row.totals.bytes_received);
   text += fmt::format(" age:{} lastrcv:{}",
@@ -169,6 +181,14 @@ Json tcb_json(const ConnectionRow& row) {
           {"rcv_wnd_bytes", wire::seq_distance(tcb.rcv.nxt, tcb.rcv.adv)},
           {"unacked_bytes", wire::seq_distance(tcb.snd.una, tcb.snd.nxt)},
           {"retransmitted_segments", row.totals.retransmitted_segments},
+          {"lost_segments", row.totals.lost_segments},
+          {"undone_reductions", tcb.undone},
+          {"has_reordering", tcb.has(tcp::kReorderingSeen)},
+          {"reordering_window_us", tcp::reorder_window_us(tcb)},
+          {"congestion", tcp::controller_of(tcb).name()},
+          {"ecn", (tcb.ecn & tcp::kEcnOk) != 0},
+          {"delivery_rate_bytes_per_s", tcp::unpack_float16(tcb.delivery_rate)},
+          {"pacing_rate_bytes_per_s", tcp::unpack_float16(tcb.pacing_rate)},
           {"bytes_acked", row.totals.bytes_acked},
           {"bytes_received", row.totals.bytes_received},
           {"age_ms", row.tick - row.totals.opened_at},

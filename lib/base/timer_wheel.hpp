@@ -35,6 +35,11 @@ constexpr bool tick_before(Tick a, Tick b) {
   return static_cast<std::int32_t>(a - b) < 0;
 }
 
+/// The tick with the low half `low` that is nearest to `now`: within 32 s.
+constexpr Tick widen_tick(Tick now, std::uint16_t low) {
+  return now + static_cast<Tick>(static_cast<std::int16_t>(low - static_cast<std::uint16_t>(now)));
+}
+
 /// When `tick` begins, seen from `now`; `now` itself if it has begun already.
 constexpr Instant start_of_tick(Instant now, Tick tick) {
   const auto ahead = static_cast<std::int32_t>(tick - tick_at(now));

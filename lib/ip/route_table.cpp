@@ -55,6 +55,7 @@ RouteTable::AddResult RouteTable::add(const Route& route) {
   record.prefix_length = route.destination.length;
   record.destination = network;
   record.gateway = route.gateway;
+  record.transport_hint = route.transport_hint;
   store(at, record);
   ++size_;
   ++generation_;
@@ -75,7 +76,8 @@ bool RouteTable::remove(const Route& route) {
 }
 
 NextHop RouteTable::next_hop_of(const RouteRecord& record, const IpAddr& destination) {
-  return {record.gateway.is_unspecified() ? destination : record.gateway, record.interface};
+  return {record.gateway.is_unspecified() ? destination : record.gateway, record.interface,
+          static_cast<std::uint8_t>(record.transport_hint)};
 }
 
 bool RouteTable::lookup(const IpAddr& destination, NextHop& next_hop) const {

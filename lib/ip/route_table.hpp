@@ -22,8 +22,11 @@ struct RouteRecord {
   std::uint8_t prefix_length;
   IpAddr destination;  ///< Host bits are zero.
   IpAddr gateway;      ///< Unspecified: the destination itself is the next hop.
+  std::uint32_t transport_hint;  ///< Opaque here, the transport's: kNoHint: none.
 };
-static_assert(std::is_trivially_copyable_v<RouteRecord> && sizeof(RouteRecord) == 40);
+static_assert(std::is_trivially_copyable_v<RouteRecord> && sizeof(RouteRecord) == 44);
+
+inline constexpr std::uint8_t kNoHint = 0xff;
 
 /// A route to add.
 struct Route {
@@ -31,12 +34,14 @@ struct Route {
   IpAddr gateway;      ///< Unspecified (of either family): on-link.
   std::uint8_t interface = 0;
   bool is_connected = false;
+  std::uint8_t transport_hint = kNoHint;
 };
 
 /// Where a packet goes next.
 struct NextHop {
   IpAddr address;
   std::uint8_t interface = 0;
+  std::uint8_t transport_hint = kNoHint;
 };
 
 /// Bounded table, sorted by prefix length, longest first; lookup is a scan that ends at the first

@@ -236,11 +236,12 @@ stack::StackConfig stack_config(const Config& config) {
     .name = "if0", .addresses = config.addresses, .routes = config.routes,
     .neighbors = config.neighbors
   };
-  if (config.gateway) interface.routes.push_back({Prefix{Ipv4Addr{}, 0}, *config.gateway});
+  if (config.gateway) interface.routes.push_back({Prefix{Ipv4Addr{}, 0}, *config.gateway, {}});
   stack.interfaces = {std::move(interface)};
   for (std::uint32_t* total :
        {&stack.tcp.max_connections, &stack.tcp.max_half_open, &stack.tcp.max_accept_queue,
         &stack.tcp.max_time_wait, &stack.tcp.max_in_flight, &stack.tcp.max_orphans,
+        &stack.tcp.receive_growth_bytes,
         &stack.tcp.reset_limit.rate_per_s, &stack.tcp.challenge_limit.rate_per_s,
         &stack.icmp_error_limit.rate_per_s, &stack.echo_limit.rate_per_s})
     *total = divide(*total, config.workers);

@@ -25,6 +25,9 @@ enum class IdleMode : std::uint8_t {
 
 enum class HugePageMode : std::uint8_t { kAuto, kOn, kOff };
 
+/// A family of knobs set at once (profile.cpp); keys that are given besides win.
+enum class Profile : std::uint8_t { kWan, kDatacenter, kLatency, kCapacity };
+
 struct Config {
   // [runtime]
   std::string instance = "default";
@@ -54,6 +57,8 @@ struct Config {
   bool telemetry = false;
   std::string eal_args;
 
+  Profile profile = Profile::kWan;  // [tcp]
+
   // [pools]
   std::uint32_t receive_pkts = 32768;
   std::uint32_t control_pkts = 4096;
@@ -68,6 +73,9 @@ struct Config {
   // [interface], [neighbor], [icmp], [tcp]: everything of StackConfig but its interfaces.
   stack::StackConfig stack;
 };
+
+/// Sets the knobs of `profile`, and no other.
+void apply_profile(Config& config, Profile profile);
 
 /// A value as a file or flag gives it.
 using Value = std::variant<bool, std::int64_t, std::string, std::vector<std::string>>;

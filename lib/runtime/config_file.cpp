@@ -46,6 +46,11 @@ void load_file(const std::string& path, Config& config) {
       throw SetupError(fmt::format("{}: {}", path, error.description()), 2);
     refuse(path, error.source().begin.line, std::string(error.description()));
   }
+  // A profile first, wherever it stands: the keys beside it are to win. It is judged in its turn.
+  constexpr std::string_view kProfile = "tcp.profile";
+  Config scratch;
+  if (const auto profile = document["tcp"]["profile"].value<std::string>())
+    static_cast<void>(set(*find_key(kProfile), config, *profile));
   std::map<std::string, std::uint32_t, std::less<>> lines;
   for (const auto& [section, content] : document) {
     const toml::table* table = content.as_table();
@@ -63,7 +68,8 @@ void load_file(const std::string& path, Config& config) {
       if (key == nullptr) refuse(path, line, fmt::format("no such key: {}", full));
       const auto value = value_of(node);
       const auto problem =
-          value ? set(*key, config, *value) : fmt::format("expected {}", range_of(*key));
+          value ? set(*key, full == kProfile ? scratch : config, *value)
+                : fmt::format("expected {}", range_of(*key));
       if (problem) refuse(path, line, fmt::format("{}: {}", full, *problem));
       lines[full] = line;
     }

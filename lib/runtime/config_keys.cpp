@@ -6,6 +6,7 @@
 #include <cctype>
 
 #include "runtime/config.hpp"
+#include "tcp/congestion/controller.hpp"
 
 namespace sluice::runtime {
 namespace {
@@ -118,21 +119,31 @@ std::optional<Prefix> parse_interface_prefix(std::string_view text) {
   return prefix;
 }
 
+constexpr std::string_view kRouteCongestion = " congestion ";
+
 std::optional<stack::RouteConfig> parse_route(std::string_view text) {
   constexpr std::string_view kVia = " via ";
+  std::optional<tcp::Algorithm> congestion;
+  if (const std::size_t at = text.find(kRouteCongestion); at != std::string_view::npos) {
+    congestion = tcp::algorithm_of(text.substr(at + kRouteCongestion.size()));
+    if (!congestion) return std::nullopt;
+    text = text.substr(0, at);
+  }
   const std::size_t via = text.find(kVia);
   const auto destination = parse_prefix(text.substr(0, via));
   if (!destination) return std::nullopt;
-  if (via == std::string_view::npos) return stack::RouteConfig{*destination, Ipv4Addr{}};
+  if (via == std::string_view::npos) return stack::RouteConfig{*destination, Ipv4Addr{}, congestion};
   const auto gateway = parse_ip(text.substr(via + kVia.size()));
   if (!gateway || gateway->is_v4() != destination->address.is_v4()) return std::nullopt;
-  return stack::RouteConfig{*destination, *gateway};
+  return stack::RouteConfig{*destination, *gateway, congestion};
 }
 
 std::string print_route(const stack::RouteConfig& route) {
-  const std::string destination = sluice::to_string(route.destination);
-  return route.gateway.is_unspecified() ? destination
-                                        : destination + " via " + sluice::to_string(route.gateway);
+  std::string text = sluice::to_string(route.destination);
+  if (!route.gateway.is_unspecified()) text += " via " + sluice::to_string(route.gateway);
+  if (route.congestion)
+    text += fmt::format("{}{}", kRouteCongestion, tcp::controller(*route.congestion).name());
+  return text;
 }
 
 std::optional<stack::StaticNeighbor> parse_neighbor(std::string_view text) {
@@ -296,7 +307,8 @@ void add_interface_keys(std::vector<Key>& table) {
        {"interface.gateway", "address", kRestart, "Next hop of the default route. Empty: none.",
         optional_text(AT(gateway), parse_gateway, "an IPv4 address")},
        {"interface.routes", "\"prefix via gateway\"", kRestart,
-        "More routes; without via: on-link.",
+        "More routes; without via: on-link. A congestion control of its own may follow: "
+        "\"10.1.0.0/16 via 10.0.0.1 congestion bbr\".",
         list(AT(routes), parse_route, print_route, "routes such as 10.1.0.0/16 via 10.0.0.1")},
        {"interface.neighbors", "\"address=MAC\"", kRestart, "Pinned neighbours, never asked for.",
         list(
@@ -331,10 +343,48 @@ void add_interface_keys(std::vector<Key>& table) {
         count(AT(stack.echo_limit.burst), 1, 1'000'000)}});
 }
 
+const std::vector<std::pair<std::string_view, tcp::Algorithm>> kAlgorithms = {
+    {"newreno", tcp::Algorithm::kNewReno},
+    {"cubic", tcp::Algorithm::kCubic},
+    {"dctcp", tcp::Algorithm::kDctcp},
+    {"bbr", tcp::Algorithm::kBbr}};
+const std::vector<std::pair<std::string_view, tcp::EcnMode>> kEcnModes = {
+    {"off", tcp::EcnMode::kOff},
+    {"accept", tcp::EcnMode::kAccept},
+    {"offer", tcp::EcnMode::kOffer}};
+const std::vector<std::pair<std::string_view, Profile>> kProfiles = {
+    {"wan", Profile::kWan},
+    {"datacenter", Profile::kDatacenter},
+    {"latency", Profile::kLatency},
+    {"capacity", Profile::kCapacity}};
+
+/// The name of a profile; naming one sets its knobs.
+Field profile_field() {
+  return TextField{[](const Config& config) {
+                     for (const auto& [name, value] : kProfiles)
+                       if (value == config.profile) return std::string(name);
+                     return std::string();
+                   },
+                   [](Config& config, const std::string& text) {
+                     for (const auto& [name, value] : kProfiles) {
+                       if (name != text) continue;
+                       apply_profile(config, value);
+                       return true;
+                     }
+                     return false;
+                   },
+                   "wan, datacenter, latency or capacity"};
+}
+
 void add_tcp_size_keys(std::vector<Key>& table) {
   table.insert(
       table.end(),
-      {{"tcp.max_connections", "connections, total", kRestart, "Established and closing ones.",
+      {{"tcp.profile", "", kRestart,
+        "Sets a family of keys at once: wan (the defaults), datacenter (DCTCP, ECN, RTO from 10 ms), "
+        "latency (no Nagle, ACKs at once, RTO from 50 ms), capacity (a million connections, small "
+        "buffers). Keys that stand beside it, and flags, win.",
+        profile_field()},
+       {"tcp.max_connections", "connections, total", kRestart, "Established and closing ones.",
         count(AT(stack.tcp.max_connections), 16, kMany)},
        {"tcp.max_half_open", "entries, total", kRestart, "Cap over all listeners' SYN backlogs.",
         count(AT(stack.tcp.max_half_open), 16, kMany)},
@@ -353,10 +403,20 @@ void add_tcp_size_keys(std::vector<Key>& table) {
        {"tcp.recorder_events", "events per worker", kRestart,
         "Of the flight recorder (sluicectl trace). 0: off.",
         count(AT(stack.tcp.recorder_events), 0, kMany)},
-       {"tcp.receive_buffer_bytes", "octets per connection", kRestart, "Also the largest window.",
-        count(AT(stack.tcp.receive_buffer_bytes), 2048, 1 << 30)},
-       {"tcp.send_buffer_bytes", "octets per connection", kRestart, "",
+       {"tcp.receive_buffer_bytes", "octets per connection", kRestart,
+        "At first, and the largest window then.",
+        count(AT(stack.tcp.receive_buffer_bytes), 2048, 1 << 28)},
+       {"tcp.receive_buffer_max_bytes", "octets per connection", kRestart,
+        "A receive buffer grows up to here while its sender fills it in a round trip. 0: it does not.",
+        count(AT(stack.tcp.receive_buffer_max_bytes), 0, 1 << 28)},
+       {"tcp.receive_growth_bytes", "octets, total", kRestart,
+        "What all receive buffers together may have grown by.",
+        count(AT(stack.tcp.receive_growth_bytes), 0, kMany)},
+       {"tcp.send_buffer_bytes", "octets per connection", kRestart, "At first.",
         count(AT(stack.tcp.send_buffer_bytes), 2048, 1 << 30)},
+       {"tcp.send_buffer_max_bytes", "octets per connection", kRestart,
+        "A send buffer is twice the congestion window, up to here.",
+        count(AT(stack.tcp.send_buffer_max_bytes), 0, 1 << 30)},
        {"tcp.reassembly_segments", "segments per connection", kRestart,
         "Out-of-order segments kept.", count(AT(stack.tcp.reassembly_segments), 1, 65536)},
        {"tcp.reassembly_worker_segments", "segments per worker", kRestart, "The same, for all.",
@@ -398,6 +458,19 @@ void add_tcp_timer_keys(std::vector<Key>& table) {
        {"tcp.rto_min", "time", kRestart, "", duration(AT_MUTABLE(stack.tcp.rto_min), ms(1), s(60))},
        {"tcp.rto_max", "time", kRestart, "",
         duration(AT_MUTABLE(stack.tcp.rto_max), s(1), s(3600))},
+       {"tcp.congestion", "", kRestart,
+        "Congestion control, unless listener, route or stream name another. dctcp is for networks that "
+        "mark early (RFC 8257); bbr is experimental.",
+        choice<>(AT(stack.tcp.congestion), kAlgorithms, "newreno, cubic, dctcp or bbr")},
+       {"tcp.ecn", "", kRestart,
+        "Explicit congestion notification (RFC 3168): accept answers peers that ask, offer asks, too.",
+        choice<>(AT(stack.tcp.ecn), kEcnModes, "off, accept or offer")},
+       {"tcp.pacing", "", Reload::kStream,
+        "Spread segments over the round trip. bbr does so in any case.",
+        flag(AT_MUTABLE(stack.tcp.pacing))},
+       {"tcp.black_hole_detection", "", kRestart,
+        "Smaller segments after three timeouts of a full one (RFC 4821 7.7).",
+        flag(AT_MUTABLE(stack.tcp.black_hole_detection))},
        {"tcp.initial_window_segments", "segments", kRestart,
         "Initial congestion window (RFC 6928).",
         count(AT(stack.tcp.initial_window_segments), 1, 64)},

@@ -87,7 +87,11 @@ Network::Network(const StackConfig& config, telemetry::StateRegion& region, unsi
     }
     for (const RouteConfig& route : interface.routes) {
       const auto added = routes_.add(
-          {.destination = route.destination, .gateway = route.gateway, .interface = index});
+          {.destination = route.destination,
+           .gateway = route.gateway,
+           .interface = index,
+           .transport_hint =
+               route.congestion ? static_cast<std::uint8_t>(*route.congestion) : ip::kNoHint});
       SLUICE_ASSERT(added != ip::RouteTable::AddResult::kFull);
     }
     for (const StaticNeighbor& neighbor : interface.neighbors) {
@@ -138,6 +142,8 @@ Result<tcp::PathInfo, tcp::PathError> Network::path_to(const IpAddr& destination
   path.mtu = 0xffff;
   for (const std::uint16_t port : interfaces_[next_hop.interface].ports)
     path.mtu = std::min(path.mtu, ports_[port].capabilities.mtu);
+  if (next_hop.transport_hint != ip::kNoHint)
+    path.congestion = static_cast<tcp::Algorithm>(next_hop.transport_hint);
   return path;
 }
 

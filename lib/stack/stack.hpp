@@ -5,6 +5,7 @@
 
 #include <cstdint>
 #include <memory>
+#include <optional>
 #include <span>
 #include <string>
 #include <vector>
@@ -24,6 +25,7 @@ namespace sluice::stack {
 struct RouteConfig {
   Prefix destination;
   IpAddr gateway;
+  std::optional<tcp::Algorithm> congestion = {};  ///< Of connections over it, unless a listener or stream has its own.
 };
 
 /// A pinned neighbour.

@@ -6,7 +6,10 @@
 
 #include "stack/impl.hpp"
 #include "stack/rx_chain.hpp"
+#include "tcp/congestion/controller.hpp"
+#include "tcp/handshake/established.hpp"
 #include "tcp/output/window.hpp"
+#include "tcp/recovery/rack.hpp"
 #include "tcp/recovery/loss_recovery.hpp"
 #include "tcp/recovery/rtt.hpp"
 #include "tcp/timer/tcp_timers.hpp"
@@ -154,7 +157,7 @@ Result<void, Error> Stream::set_user_timeout(Duration limit) {
   if (limit < Duration::zero() || limit > Duration::from_s(1'000'000))
     return fail(Error::kInvalidArgument);
   return change(stack_, handle_, [&](Context&, Tcb& block) {
-    block.user_timeout_ms = static_cast<std::uint32_t>(ticks_in(limit));
+    block.user_timeout = tcp::pack_float16(ticks_in(limit));
   });
 }
 
@@ -169,6 +172,30 @@ Result<void, Error> Stream::set_keepalive(bool on) {
     block.set(tcp::kKeepaliveOn);
     if (tcp::is_synchronized(block.state) && !block.has(tcp::kDetached))
       tcp::restart_keepalive(ctx, handle_.index);
+  });
+}
+
+Result<void, Error> Stream::set_congestion(std::string_view name) {
+  const auto algorithm = tcp::algorithm_of(name);
+  if (!algorithm) return fail(Error::kInvalidArgument);
+  return change(stack_, handle_, [&](Context& ctx, Tcb& block) {
+    tcp::use_algorithm(ctx, block, *algorithm);
+  });
+}
+
+Result<void, Error> Stream::set_pacing(std::optional<bool> pacing) {
+  return change(stack_, handle_, [&](Context& ctx, Tcb& block) {
+    block.clear(tcp::kPaced | tcp::kPacedSet);
+    if (pacing) block.set(tcp::kPacedSet | (*pacing ? tcp::kPaced : 0u));
+    tcp::settle_pacing(ctx, block);
+  });
+}
+
+Result<void, Error> Stream::set_dscp(std::uint8_t dscp) {
+  if (dscp > 63) return fail(Error::kInvalidArgument);
+  return change(stack_, handle_, [&](Context&, Tcb& block) {
+    //= rfc9293#3.9.1.8 MUST-48
+    block.traffic_class = static_cast<std::uint8_t>(dscp << 2);
   });
 }
 
@@ -216,6 +243,18 @@ Result<StreamInfo, Error> Stream::info() const {
   info.bytes_received = totals.bytes_received;
   info.bytes_acked = totals.bytes_acked;
   info.retransmitted_segments = totals.retransmitted_segments;
+  info.lost_segments = totals.lost_segments;
+  info.undone_reductions = block.undone;
+  info.congestion = tcp::controller_of(block).name();
+  info.pacing_rate = tcp::unpack_float16(block.pacing_rate);
+  info.delivery_rate = tcp::unpack_float16(block.delivery_rate);
+  info.reordering_window = Duration::from_us(tcp::reorder_window_us(block));
+  info.has_reordering = block.has(tcp::kReorderingSeen);
+  info.has_ecn = (block.ecn & tcp::kEcnOk) != 0;
+  //= rfc9293#3.8.5 MUST-33
+  if (block.has(tcp::kUrgentPending) && wire::seq_gt(block.rcv_up, block.rcv.nxt))
+    info.urgent_bytes = wire::seq_distance(block.rcv.nxt, block.rcv_up);
+  info.soft_error = static_cast<SoftError>(block.soft_error);
   return info;
 }
 

@@ -1,6 +1,7 @@
 #include "sluice/worker.hpp"
 
 #include "stack/impl.hpp"
+#include "tcp/congestion/controller.hpp"
 
 namespace sluice {
 namespace {
@@ -13,10 +14,13 @@ Result<ListenerHandle, Error> listen_with(stack::Stack::Impl& impl, const Listen
   if (options.address && !impl.network.path_to(*options.address, *options.address) &&
       !impl.network.addresses().is_ours(*options.address))
     return fail(Error::kInvalidArgument);
+  const auto congestion = tcp::algorithm_of(options.congestion);
+  if (!options.congestion.empty() && !congestion) return fail(Error::kInvalidArgument);
   return tcp::listen(impl.engine.context(), {.address = options.address.value_or(IpAddr{}),
                                              .port = options.port,
                                              .syn_backlog = options.syn_backlog,
                                              .accept_backlog = options.accept_backlog,
+                                             .congestion = congestion,
                                              .is_traced = options.trace});
 }
 
@@ -55,11 +59,14 @@ Result<Listener, Error> Worker::listen(const ListenOptions& options,
 Result<Stream, Error> Worker::connect(const ConnectOptions& options, StreamHandler* handler) {
   if (stack_ == nullptr) return fail(Error::kStaleHandle);
   auto& impl = stack_->impl();
+  const auto congestion = tcp::algorithm_of(options.congestion);
+  if (!options.congestion.empty() && !congestion) return fail(Error::kInvalidArgument);
   const auto connection = tcp::open(
       impl.engine.context(), {.remote = options.remote,
                               .local = options.local_address.value_or(
                                   options.remote.address.is_v4() ? IpAddr(Ipv4Addr{}) : IpAddr{}),
                               .local_port = options.local_port,
+                              .congestion = congestion,
                               .is_traced = options.trace});
   if (!connection) return fail(connection.error());
   impl.streams[connection->index] = StreamApp::borrowed(handler);

@@ -215,6 +215,8 @@ void detach(Context& ctx, std::uint32_t index) {
   block.clear(kAckNow | kRetransmitNow | kProbeNow | kPersisting);
   block.duplicate_acks_due = 0;
   if (block.has(kOrphan)) --ctx.orphans;
+  if (block.receive_pages != 0)
+    ctx.receive_growth -= ctx.receive_buffer_of(block) - ctx.config.receive_buffer_bytes;
   block.set(kDetached);
   --ctx.connections;
 }
@@ -371,7 +373,7 @@ void Context::arm(std::uint32_t index, TcbTimer timer, Tick deadline) {
       block.retransmit_at = deadline;
       break;
     case kTimerDelayedAck:
-      block.delayed_ack_at = deadline;
+      block.delayed_ack_at = static_cast<std::uint16_t>(deadline);
       break;
     case kTimerKeepalive:
       block.keepalive_at = deadline;

@@ -3,6 +3,7 @@
 // Everything that the parts of one engine share: state as data, which the functions in handshake/,
 // input/ and output/ act on. One thread, no locks, all memory taken before the first packet.
 
+#include <algorithm>
 #include <cstdint>
 #include <memory>
 #include <new>
@@ -222,7 +223,13 @@ struct Context {
         metrics.transitions[static_cast<std::size_t>(from)][static_cast<std::size_t>(to)], 1);
   }
 
-  std::uint32_t receive_buffer_of(const Tcb&) const { return config.receive_buffer_bytes; }
+  /// Octets that a connection may have received and not freed.
+  std::uint32_t receive_buffer_of(const Tcb& block) const {
+    return block.receive_pages == 0 ? config.receive_buffer_bytes : block.receive_pages * 4096u;
+  }
+  std::uint32_t send_buffer_of(const Tcb& block) const {
+    return std::max(config.send_buffer_bytes, std::min(config.send_buffer_max_bytes, 2 * block.cwnd));
+  }
 
   struct TcbTimerNodes {
     Tcb* base;
@@ -273,6 +280,7 @@ struct Context {
   TokenBucket challenge_bucket;
 
   std::uint32_t reassembly_segments = 0;  ///< Packets behind gaps, all connections.
+  std::uint64_t receive_growth = 0;  ///< Octets that buffers have grown by, all connections.
   std::uint32_t orphans = 0;
   std::uint32_t connections = 0;  ///< TCBs in the flow table.
   std::uint32_t ephemeral_counter = 0;

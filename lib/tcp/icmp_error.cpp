@@ -7,6 +7,30 @@
 namespace sluice::tcp {
 namespace {
 
+SoftError soft_error_of(IcmpErrorKind kind) {
+  switch (kind) {
+    case IcmpErrorKind::kNetUnreachable:
+    case IcmpErrorKind::kNoRoute:
+      return SoftError::kNetUnreachable;
+    case IcmpErrorKind::kHostUnreachable:
+    case IcmpErrorKind::kNoNeighbor:
+      return SoftError::kHostUnreachable;
+    case IcmpErrorKind::kProtocolUnreachable:
+      return SoftError::kProtocolUnreachable;
+    case IcmpErrorKind::kPortUnreachable:
+      return SoftError::kPortUnreachable;
+    case IcmpErrorKind::kProhibited:
+      return SoftError::kProhibited;
+    case IcmpErrorKind::kTimeExceeded:
+      return SoftError::kTimeExceeded;
+    case IcmpErrorKind::kParameterProblem:
+      return SoftError::kParameterProblem;
+    case IcmpErrorKind::kFragmentationNeeded:
+      return SoftError::kNone;
+  }
+  return SoftError::kNone;
+}
+
 /// While connecting, there is nothing to lose: the caller hears at once that there is no way.
 void fail_connect(Context& ctx, std::uint32_t index, const IcmpError& error) {
   const bool is_refused = error.kind == IcmpErrorKind::kPortUnreachable ||
@@ -49,6 +73,9 @@ bool icmp_error_arrives(Context& ctx, const IcmpError& error) {
   const bool is_ours =
       error.kind == IcmpErrorKind::kNoNeighbor || error.kind == IcmpErrorKind::kNoRoute;
   if (!is_in_flight && !is_ours) return false;
+  //= rfc9293#3.9.2.2 MUST-47  the application may ask what was reported
+  const SoftError soft = soft_error_of(error.kind);
+  if (soft != SoftError::kNone) ctx.touch(ref.index()).soft_error = static_cast<std::uint8_t>(soft);
   switch (error.kind) {
     case IcmpErrorKind::kFragmentationNeeded:
       if (is_synchronized(block.state)) lower_mss(ctx, ref.index(), error.mtu);

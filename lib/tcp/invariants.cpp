@@ -84,7 +84,7 @@ bool check_empty(Context& ctx) {
   SLUICE_ASSERT(ctx.half_opens.used() == 0);
   SLUICE_ASSERT(ctx.runs.slab.used() == 0 && ctx.sends.slab.used() == 0 &&
                 ctx.receives.slab.used() == 0);
-  SLUICE_ASSERT(ctx.reassembly_segments == 0);
+  SLUICE_ASSERT(ctx.reassembly_segments == 0 && ctx.receive_growth == 0);
   SLUICE_ASSERT(ctx.wheel.linked() == 0 && ctx.half_open_wheel.linked() == 0);
   return true;
 }

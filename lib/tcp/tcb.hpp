@@ -36,6 +36,17 @@ struct CompactKey {
   constexpr bool operator==(const CompactKey&) const = default;
 };
 
+/// A large number in 16 bits: 11 of mantissa, 5 of exponent; exact to 0.1 %, rounded down.
+constexpr std::uint16_t pack_float16(std::uint64_t rate) {
+  unsigned exponent = 0;
+  while ((rate >> exponent) > 0x7ff && exponent < 31) ++exponent;
+  const std::uint64_t mantissa = (rate >> exponent) > 0x7ff ? 0x7ff : rate >> exponent;
+  return static_cast<std::uint16_t>(exponent << 11 | mantissa);
+}
+constexpr std::uint64_t unpack_float16(std::uint16_t packed) {
+  return std::uint64_t{packed & 0x7ffu} << (packed >> 11);
+}
+
 /// Facts about a connection that are yes or no.
 enum TcbFlag : std::uint32_t {
   kIsV6 = 1u << 0,
@@ -113,8 +124,9 @@ struct alignas(64) Tcb {
     SeqNum adv;       ///< Right edge of the window as last advertised.
     SeqNum last_ack;  ///< SEG.ACK of the last segment sent (RFC 7323's Last.ACK.sent).
   } rcv;
-  std::uint32_t ts_recent;
-  Tick ts_recent_at;  ///< When ts_recent was set: it is void after 24 days.
+  std::uint32_t ts_recent;  ///< Void when nothing has come for 24 days (TcbTotals::last_received_at).
+  std::uint16_t delivery_rate;  ///< As pack_float16() has it: the last sample.
+  std::uint16_t pacing_rate;    ///< The same; 0: not paced.
   struct {
     SeqNum una;
     SeqNum nxt;
@@ -137,7 +149,8 @@ struct alignas(64) Tcb {
   std::uint32_t receive_record;   ///< Slab index of tcp::ReceiveRecord, or kNoIndex.
   TimerNode timer;
   Tick retransmit_at;
-  Tick delayed_ack_at;
+  std::uint16_t delayed_ack_at;  ///< Low half of a Tick: at most 65 s ahead.
+  std::uint16_t receive_pages;   ///< Receive buffer, 4 KiB each; 0: the config's initial size.
 
   // Line 2: less often.
   Tick keepalive_at;
@@ -160,7 +173,8 @@ struct alignas(64) Tcb {
   std::uint8_t keepalive_probes;
   PathHint path;
   std::uint32_t min_rtt_us;
-  std::uint32_t user_timeout_ms;     ///< 0: the config's.
+  std::uint16_t user_timeout;  ///< Milliseconds as pack_float16() has them; 0: the config's.
+  std::uint16_t space_at;  ///< Receive autotuning: when this round trip began (low half of a Tick)...
   std::uint8_t close_reason;         ///< sluice::CloseReason, once CLOSED.
   std::uint8_t duplicate_acks_due;   ///< Duplicate ACKs to send: one for each segment behind a gap.
   std::uint8_t challenges_left;      ///< Challenge ACKs left in challenge_second.
@@ -170,7 +184,7 @@ struct alignas(64) Tcb {
   std::uint16_t min_rtt_at;             ///< When min_rtt_us was measured: tick / 1024.
   std::uint8_t traffic_class;  ///< DSCP in the upper six bits, as in the IP header.
   std::uint8_t soft_error;     ///< sluice::SoftError that ICMP last reported, 0: none.
-  std::uint16_t reserved;
+  std::uint16_t space_from;    ///< ... and what had been read then: 4 KiB units, modulo 2^16.
 
   bool has(std::uint32_t mask) const { return (flags & mask) != 0; }
   void set(std::uint32_t mask) { flags |= mask; }

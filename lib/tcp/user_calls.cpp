@@ -48,7 +48,8 @@ Result<Tcb*, Error> sendable(Context& ctx, ConnHandle handle) {
 std::uint32_t send_room(Context& ctx, Tcb& block) {
   const SendRecord* const record = ctx.send_record(block);
   const std::uint32_t queued = record == nullptr ? 0 : record->queue.bytes();
-  return ctx.config.send_buffer_bytes > queued ? ctx.config.send_buffer_bytes - queued : 0;
+  const std::uint32_t size = ctx.send_buffer_of(block);
+  return size > queued ? size - queued : 0;
 }
 
 void note_queued(Context& ctx, std::uint32_t index, std::uint32_t taken, std::size_t offered) {
@@ -223,6 +224,7 @@ void credit(Context& ctx, ConnHandle handle, std::uint32_t bytes) {
   SLUICE_ASSERT(block.receive_charged >= bytes);
   block.receive_charged -= bytes;
   if (block.has(kDetached | kOrphan) || !may_receive_data(block.state)) return;
+  grow_receive_buffer(ctx, handle.index);
   //= rfc9293#3.8.6.2.2 MUST-39
   if (is_window_update_due(ctx, block)) {
     block.set(kAckNow);
@@ -319,6 +321,8 @@ Result<ListenerHandle, Error> listen(Context& ctx, const ListenRequest& request)
   listener.syn_backlog = request.syn_backlog;
   listener.accept_backlog = request.accept_backlog;
   listener.is_traced = request.is_traced ? 1 : 0;
+  listener.congestion =
+      request.congestion ? static_cast<std::uint8_t>(*request.congestion) : std::uint8_t{0xff};
   listener.version.end_write();
   return handle;
 }

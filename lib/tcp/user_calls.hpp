@@ -3,6 +3,7 @@
 // The user's calls (RFC 9293 3.9.1, 3.10): OPEN is in handshake/open.hpp, the rest here. All answer
 // kStaleHandle for a connection that is gone.
 
+#include <optional>
 #include <span>
 
 #include "tcp/context.hpp"
@@ -40,6 +41,7 @@ struct ListenRequest {
   Port port;
   std::uint32_t syn_backlog = 0;
   std::uint32_t accept_backlog = 0;
+  std::optional<Algorithm> congestion = {};  ///< None: the route's or the config's.
   bool is_traced = false;
 };
 Result<ListenerHandle, Error> listen(Context& ctx, const ListenRequest& request);

@@ -206,8 +206,8 @@ void World::fall_silent() {
     if (block.state == tcp::State::kClosed || block.has(tcp::kDetached)) continue;
     // Whoever waits for a silent peer has given up: only the idle are left.
     SLUICE_ASSERT(tcp::is_synchronized(block.state));
-    SLUICE_ASSERT(block.snd.una == block.snd.nxt || block.user_timeout_ms != 0);
-    SLUICE_ASSERT(!block.has(tcp::kOrphan) || block.user_timeout_ms != 0);
+    SLUICE_ASSERT(block.snd.una == block.snd.nxt || block.user_timeout != 0);
+    SLUICE_ASSERT(!block.has(tcp::kOrphan) || block.user_timeout != 0);
   }
   SLUICE_ASSERT(ctx.half_opens.used() == 0);
 }

@@ -5,6 +5,7 @@
 #include <utility>
 
 #include "tcp/congestion/controller.hpp"
+#include "tcp/handshake/established.hpp"
 #include "tcp/timer/tcp_timers.hpp"
 
 namespace sluice::script {
@@ -226,7 +227,7 @@ CallResult Sockets::set_option(Socket& socket, const Call& call) {
     block.set(tcp::kNodelaySet | (number != 0 ? tcp::kNodelay : 0u));
     if (tcp::is_synchronized(block.state)) ctx.want_output(socket.connection.index);
   } else if (name == "TCP_USER_TIMEOUT") {
-    block.user_timeout_ms = static_cast<std::uint32_t>(number);
+    block.user_timeout = tcp::pack_float16(static_cast<std::uint64_t>(number));
   } else if (name == "SO_KEEPALIVE") {
     block.clear(tcp::kKeepaliveOn);
     if (number != 0) block.set(tcp::kKeepaliveOn);
@@ -274,16 +275,11 @@ CallResult Sockets::set_congestion(Socket& socket, const Call& call) {
 }
 
 bool Sockets::apply_congestion(ConnHandle handle, const std::string& name) {
-  constexpr std::array kAlgorithms = {tcp::Algorithm::kNewReno, tcp::Algorithm::kCubic,
-                                      tcp::Algorithm::kDctcp, tcp::Algorithm::kBbr};
+  const auto algorithm = tcp::algorithm_of(name);
   tcp::Context& ctx = rig_().ctx();
-  if (tcp::find_tcb(ctx, handle) == nullptr) return false;
-  for (const tcp::Algorithm algorithm : kAlgorithms) {
-    if (tcp::controller(algorithm).name() != name) continue;
-    ctx.touch(handle.index).congestion = static_cast<std::uint8_t>(algorithm);
-    return true;
-  }
-  return false;
+  if (!algorithm || tcp::find_tcb(ctx, handle) == nullptr) return false;
+  tcp::use_algorithm(ctx, ctx.touch(handle.index), *algorithm);
+  return true;
 }
 
 /// SO_ERROR only; the result is compared by its errno's name: [ECONNREFUSED], or [0].

@@ -44,6 +44,8 @@ Instant time_of_iss(const tcp::FlowKey& flow, wire::SeqNum iss) {
 
 tcp::EngineConfig TcpRig::small_config() {
   tcp::EngineConfig config;
+  config.receive_buffer_max_bytes = config.send_buffer_max_bytes = 0;  // of fixed size
+  config.congestion = tcp::Algorithm::kNewReno;  // its windows can be told in advance
   config.max_connections = 64;
   config.max_half_open = 64;
   config.max_accept_queue = 32;

@@ -24,6 +24,19 @@ enum class Error : std::uint8_t {
   kDraining,            ///< The runtime is shutting down.
 };
 
+/// What ICMP last reported about a connection that goes on all the same (RFC 9293 3.9.2.2): anybody
+/// on the way may have sent it.
+enum class SoftError : std::uint8_t {
+  kNone,
+  kNetUnreachable,
+  kHostUnreachable,
+  kProtocolUnreachable,
+  kPortUnreachable,
+  kProhibited,
+  kTimeExceeded,
+  kParameterProblem,
+};
+
 /// Why a stream ended; what StreamHandler::on_closed is told.
 enum class CloseReason : std::uint8_t {
   kNormal,   ///< Both sides sent FIN, each was acknowledged (TIME-WAIT goes on without the stream).

@@ -17,6 +17,8 @@ struct ListenOptions {
   std::uint32_t syn_backlog = 1024;     ///< Half-open entries.
   std::uint32_t accept_backlog = 1024;  ///< Established, not yet accepted.
   bool trace = false;                   ///< Record every segment of its connections.
+  /// Congestion control of its connections, by name; empty: the route's, or the config's.
+  std::string_view congestion = {};
 };
 
 struct ListenerInfo {

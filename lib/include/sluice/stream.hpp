@@ -38,6 +38,16 @@ struct StreamInfo {
   std::uint64_t bytes_received = 0;
   std::uint64_t bytes_acked = 0;
   std::uint32_t retransmitted_segments = 0;
+  std::uint32_t lost_segments = 0;     ///< Declared lost, rightly or not.
+  std::uint32_t undone_reductions = 0;  ///< Congestion events that proved to be none; up to 255.
+  std::string_view congestion;          ///< "cubic", ...
+  std::uint64_t pacing_rate = 0;        ///< Octets per second; 0: not paced.
+  std::uint64_t delivery_rate = 0;      ///< Octets per second, last measured; 0: never yet.
+  Duration reordering_window;  ///< How much later than others a segment may come before it is lost.
+  bool has_reordering = false;          ///< Segments of ours arrived out of order here before.
+  bool has_ecn = false;                 ///< Agreed with the peer.
+  std::uint32_t urgent_bytes = 0;       ///< Up to the urgent pointer; 0: nothing urgent is left.
+  SoftError soft_error = SoftError::kNone;
 };
 
 /// A TCP connection, as a value: a worker and a handle. Cheap to copy, safe to keep: once the
@@ -78,6 +88,12 @@ class Stream {
   /// default.
   Result<void, Error> set_user_timeout(Duration limit);
   Result<void, Error> set_keepalive(bool on);
+  /// "newreno", "cubic", "dctcp" or "bbr", from now on. kInvalidArgument for other names.
+  Result<void, Error> set_congestion(std::string_view name);
+  /// Spreads segments over the round trip; nullopt: as the algorithm and the config have it.
+  Result<void, Error> set_pacing(std::optional<bool> pacing);
+  /// The six bits of the IP header's class (RFC 2474), 0..63, in every segment from now on.
+  Result<void, Error> set_dscp(std::uint8_t dscp);
   /// on_timer once, after `delay`; replaces an earlier one. infinite(): none.
   Result<void, Error> set_timer(Duration delay);
   /// Records every segment of this stream for `sluicectl trace`.

@@ -59,7 +59,6 @@ std::uint32_t make_connection(Context& ctx, std::uint32_t half_open_index, const
   block.rcv.adv = block.rcv.nxt + first_window(ctx);
   block.rcv.last_ack = block.rcv.nxt;
   block.ts_recent = entry.ts_recent;
-  block.ts_recent_at = ctx.tick;
   block.ts_offset = timestamp_offset(ctx.keys.timestamps, segment.flow);
   block.snd.una = block.snd.nxt = entry.iss + 1;
   set_send_window(block, segment,

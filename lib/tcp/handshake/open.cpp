@@ -107,7 +107,6 @@ Outcome syn_sent_arrives(Context& ctx, std::uint32_t index, Segment& segment, bo
   block.rcv.adv = block.rcv.nxt + std::min<std::uint32_t>(ctx.receive_buffer_of(block), 65535);
   block.rcv.last_ack = block.rcv.nxt;
   block.ts_recent = segment.header.options.ts_val;
-  block.ts_recent_at = ctx.tick;
   //= rfc3168#6.1.1  ECE without CWR agrees; a peer that just reflects reserved bits sends both
   const bool is_agreed = (block.ecn & kEcnOffered) != 0 && segment.has(wire::kAck) &&
                          segment.has(wire::kEce) && !segment.has(wire::kCwr);

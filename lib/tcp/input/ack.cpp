@@ -80,7 +80,7 @@ void count_lost(Context& ctx, std::uint32_t index, std::uint32_t octets) {
 /// Room in the send buffer again: the application that met a short write is told.
 void tell_of_room(Context& ctx, std::uint32_t index, const SendRecord& record) {
   Tcb& block = ctx.tcb(index);
-  if (!block.has(kSendBlocked) || record.queue.bytes() > ctx.config.send_buffer_bytes / 3 * 2)
+  if (!block.has(kSendBlocked) || record.queue.bytes() > ctx.send_buffer_of(block) / 3 * 2)
     return;
   block.clear(kSendBlocked);
   ctx.notify(index, app::kWritable);

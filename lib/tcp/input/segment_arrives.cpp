@@ -55,7 +55,7 @@ Verdict check_timestamps(Context& ctx, std::uint32_t index, const Segment& segme
     return Outcome::kNoTimestamp;
   }
   //= rfc7323#5.3  R1
-  if (is_paws_rejected(segment.header.options.ts_val, block.ts_recent, block.ts_recent_at,
+  if (is_paws_rejected(segment.header.options.ts_val, block.ts_recent, ctx.totals[index].last_received_at,
                        ctx.tick))
     return refuse(ctx, index, segment, Outcome::kPawsRejected);
   return {};
@@ -87,7 +87,6 @@ Verdict check_sequence(Context& ctx, std::uint32_t index, Segment& segment) {
   if (block.has(kTimestampsOk) && segment.header.options.has_timestamps &&
       !segment.has(wire::kSyn) && wire::seq_leq(segment.seq(), block.rcv.last_ack)) {
     block.ts_recent = segment.header.options.ts_val;
-    block.ts_recent_at = ctx.tick;
   }
   ctx.totals[index].last_received_at = ctx.tick;
   block.keepalive_probes = 0;

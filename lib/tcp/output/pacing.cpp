@@ -25,8 +25,9 @@ bool is_held_by_pacing(Context& ctx, std::uint32_t index, SendRecord& record) {
   return true;
 }
 
-void note_paced(Context& ctx, const Tcb& block, SendRecord& record, std::uint32_t length) {
+void note_paced(Context& ctx, Tcb& block, SendRecord& record, std::uint32_t length) {
   const std::uint64_t rate = pacing_rate(block, record);
+  block.pacing_rate = pack_float16(rate);
   if (rate == 0) return;
   // What was missed while nothing was to send is not caught up, but for the tick that a timer is
   // late.

@@ -13,6 +13,6 @@ std::uint64_t pacing_rate(const Tcb& block, const SendRecord& record);
 /// a millisecond's worth goes out at once.
 bool is_held_by_pacing(Context& ctx, std::uint32_t index, SendRecord& record);
 /// `length` octets went out.
-void note_paced(Context& ctx, const Tcb& block, SendRecord& record, std::uint32_t length);
+void note_paced(Context& ctx, Tcb& block, SendRecord& record, std::uint32_t length);
 
 }  // namespace sluice::tcp

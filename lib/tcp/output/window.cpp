@@ -48,9 +48,38 @@ bool is_window_update_due(const Context& ctx, const Tcb& block) {
   return free - current >= size / 4 || current < 2u * std::max<std::uint32_t>(block.rcv_mss, 536);
 }
 
+void grow_receive_buffer(Context& ctx, std::uint32_t index) {
+  Tcb& block = ctx.tcb(index);
+  const std::uint32_t size = ctx.receive_buffer_of(block);
+  const std::uint32_t most = ctx.config.receive_buffer_max_bytes;
+  if (size >= most || !block.has(kWindowScaleOk)) return;
+  constexpr std::uint32_t kPage = 4096;
+  const std::uint64_t read = ctx.totals[index].bytes_received - block.receive_charged;
+  const auto pages = static_cast<std::uint16_t>(read / kPage);
+  const auto now = static_cast<std::uint16_t>(ctx.tick);
+  // A round trip by our own measure: 2 ms at least, for ticks are whole.
+  const std::uint32_t round_ms = std::clamp(block.srtt_us8 / 8 / 1000 + 1, 2u, 30'000u);
+  if (static_cast<std::uint16_t>(now - block.space_at) < round_ms) return;
+  const std::uint32_t rate = static_cast<std::uint16_t>(pages - block.space_from) * kPage;
+  const bool is_measured = block.space_at != 0 || block.space_from != 0;
+  block.space_at = now;
+  block.space_from = pages;
+  // Room for two round trips' worth: a sender in slow start doubles its window in each.
+  if (!is_measured || rate < size / 2 || ctx.is_low_on_buffers) return;
+  const std::uint32_t wanted = std::min(most, std::max(2 * rate, size + size / 2)) / kPage;
+  const std::uint32_t larger = std::min(wanted, 0xffffu);
+  if (larger * kPage <= size ||
+      ctx.receive_growth + larger * kPage - size > ctx.config.receive_growth_bytes)
+    return;
+  ctx.receive_growth += larger * kPage - size;
+  block.receive_pages = static_cast<std::uint16_t>(larger);
+  ctx.metrics.count(Counter::kReceiveBuffersGrown);
+}
+
 std::uint8_t window_scale_for(const EngineConfig& config) {
+  const std::uint32_t most = std::max(config.receive_buffer_bytes, config.receive_buffer_max_bytes);
   std::uint8_t scale = 0;
-  while (scale < wire::kMaxWindowScale && (config.receive_buffer_bytes >> scale) > 65535) ++scale;
+  while (scale < wire::kMaxWindowScale && (most >> scale) > 65535) ++scale;
   return scale;
 }
 

@@ -78,14 +78,16 @@ void rack_note_recovery_end(SendSide& side) {
     block.reorder_window_mult = 1;
 }
 
-std::uint32_t rack_reorder_window_us(SendSide& side) {
-  const Tcb& block = side.block;
-  //= rfc8985#6.2  step 4: without reordering no time is given away once loss is likely
-  if (!block.has(kReorderingSeen) && (is_recovering(side.record) || is_threshold_reached(side)))
-    return 0;
+std::uint32_t reorder_window_us(const Tcb& block) {
   const std::uint64_t window =
       std::uint64_t{block.min_rtt_us / 4} * std::max<std::uint8_t>(block.reorder_window_mult, 1);
   return static_cast<std::uint32_t>(std::min<std::uint64_t>(window, block.srtt_us8 / 8));
+}
+
+std::uint32_t rack_reorder_window_us(SendSide& side) {
+  //= rfc8985#6.2  step 4: without reordering no time is given away once loss is likely
+  const bool is_likely = is_recovering(side.record) || is_threshold_reached(side);
+  return is_likely && !side.block.has(kReorderingSeen) ? 0 : reorder_window_us(side.block);
 }
 
 std::uint32_t rack_detect_loss(SendSide& side) {

@@ -17,7 +17,9 @@ void rack_widen_window(SendSide& side);
 /// A recovery ended: after 16 without a D-SACK the window is small again.
 void rack_note_recovery_end(SendSide& side);
 
-/// Microseconds.
+/// Microseconds that a segment may come late, once reordering was seen.
+std::uint32_t reorder_window_us(const Tcb& block);
+/// The same as things stand: none while there is no sign of reordering and loss is likely.
 std::uint32_t rack_reorder_window_us(SendSide& side);
 
 /// Marks what is lost. Gives the microseconds until the next segment may be called lost if nothing

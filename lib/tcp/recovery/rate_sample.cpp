@@ -12,6 +12,7 @@ void finish_rate_sample(SendSide& side, AckOutcome& out) {
   rate.delivered = record.delivered - rate.prior_delivered;
   rate.lost = record.lost_total - rate.lost;
   if (rate.interval_us < side.block.min_rtt_us) rate.interval_us = 0;
+  if (rate.interval_us != 0) side.block.delivery_rate = pack_float16(rate.rate());
 }
 
 }  // namespace sluice::tcp

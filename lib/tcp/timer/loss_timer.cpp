@@ -88,8 +88,9 @@ void arm_reorder_timer(Context& ctx, std::uint32_t index, SendRecord& record,
 }
 
 Duration user_timeout(const Context& ctx, const Tcb& block) {
-  return block.user_timeout_ms != 0 ? Duration::from_ms(block.user_timeout_ms)
-                                    : ctx.config.user_timeout;
+  return block.user_timeout != 0
+             ? Duration::from_ms(static_cast<std::int64_t>(unpack_float16(block.user_timeout)))
+             : ctx.config.user_timeout;
 }
 
 }  // namespace sluice::tcp

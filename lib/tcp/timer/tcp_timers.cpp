@@ -165,7 +165,7 @@ void on_deadline(Context& ctx, std::uint32_t index) {
     return true;
   };
   Tcb& block = ctx.tcb(index);
-  if (is_due(kTimerDelayedAck, block.delayed_ack_at)) {
+  if (is_due(kTimerDelayedAck, widen_tick(ctx.tick, block.delayed_ack_at))) {
     count_timer(ctx, block, TimerKind::kDelayedAck);
     ctx.metrics.count(Counter::kDelayedAcks);
     block.set(kAckNow);
@@ -195,7 +195,7 @@ void on_deadline(Context& ctx, std::uint32_t index) {
     if (ctx.is_armed(block, timer)) ctx.wheel.arm(index, deadline);
   };
   rearm(kTimerRetransmit, block.retransmit_at);
-  rearm(kTimerDelayedAck, block.delayed_ack_at);
+  rearm(kTimerDelayedAck, widen_tick(ctx.tick, block.delayed_ack_at));
   rearm(kTimerKeepalive, block.keepalive_at);
   rearm(kTimerLinger, block.linger_at);
   rearm(kTimerApplication, block.application_at);

@@ -344,7 +344,7 @@ TEST_CASE("octets that stay unacknowledged for the user timeout end the connecti
   TcpRig rig;
   TcpPeer peer(rig);
   const ConnHandle connection = establish(rig, peer);
-  find_tcb(rig.ctx(), connection)->user_timeout_ms = 5000;
+  find_tcb(rig.ctx(), connection)->user_timeout = pack_float16(5000);
   rig.run_for(Duration::from_s(100));  // nothing in flight: no limit
   send_octets(rig, connection, pattern(10));
   const Instant start = rig.now();
