@@ -5,11 +5,13 @@
 #include <string_view>
 #include <variant>
 
+#include "tcp/congestion/controller.hpp"
 #include "tests/support/tcp_rig.hpp"
 
 namespace sluice::script {
 namespace {
 
+using tcp::EcnMode;
 using tcp::EngineConfig;
 
 /// A field of EngineConfig that `--config NAME=VALUE` sets. Table sizes and caps on strangers are
@@ -17,7 +19,7 @@ using tcp::EngineConfig;
 struct Field {
   std::string_view name;
   std::variant<bool EngineConfig::*, std::uint8_t EngineConfig::*, std::uint16_t EngineConfig::*,
-               std::uint32_t EngineConfig::*, Duration EngineConfig::*>
+               std::uint32_t EngineConfig::*, Duration EngineConfig::*, EcnMode EngineConfig::*>
       member;
 };
 
@@ -35,6 +37,8 @@ const std::array kFields = {
     Field{"rto_initial", &EngineConfig::rto_initial},
     Field{"rto_min", &EngineConfig::rto_min},
     Field{"rto_max", &EngineConfig::rto_max},
+    Field{"ecn", &EngineConfig::ecn},
+    Field{"pacing", &EngineConfig::pacing},
     Field{"black_hole_detection", &EngineConfig::black_hole_detection},
     Field{"initial_window_segments", &EngineConfig::initial_window_segments},
     Field{"user_timeout", &EngineConfig::user_timeout},
@@ -58,6 +62,10 @@ bool read_number(std::string_view text, Number& value) {
 bool read(std::string_view text, bool& value) {
   value = text == "true";
   return value || text == "false";
+}
+bool read(std::string_view text, EcnMode& value) {
+  value = text == "offer" ? EcnMode::kOffer : text == "accept" ? EcnMode::kAccept : EcnMode::kOff;
+  return value != EcnMode::kOff || text == "off";
 }
 template <class Number>
 bool read(std::string_view text, Number& value) {
@@ -86,12 +94,13 @@ bool set_config(std::string_view text, Settings& settings, std::string& what) {
   const std::string_view name = text.substr(0, equals);
   const std::string_view value = equals < text.size() ? text.substr(equals + 1) : "";
   if (name == "congestion") {
-    settings.congestion = value;
-    return !value.empty();
-  }
-  if (name == "ecn") {  // true: asked for, too; false: refused
-    settings.engine.ecn = value == "true" ? tcp::EcnMode::kOffer : tcp::EcnMode::kOff;
-    return value == "true" || value == "false";
+    const auto algorithm = tcp::algorithm_of(value);
+    if (!algorithm) {
+      what = "the engine has no congestion control `" + std::string(value) + "`";
+      return false;
+    }
+    settings.engine.congestion = *algorithm;
+    return true;
   }
   for (const Field& field : kFields) {
     if (field.name != name) continue;
@@ -99,7 +108,7 @@ bool set_config(std::string_view text, Settings& settings, std::string& what) {
         std::visit([&](auto member) { return read(value, settings.engine.*member); }, field.member);
     if (!is_read)
       what = "not a value of " + std::string(name) + ": `" + std::string(value) +
-             "` (true, false, a number, or a time such as 200ms)";
+             "` (true, false, a number, a time such as 200ms, or for ecn off, accept, offer)";
     return is_read;
   }
   what = "there is no setting `" + std::string(name) + "` (they are listed in settings.cpp)";

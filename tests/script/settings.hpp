@@ -15,7 +15,6 @@ struct Settings {
 
   tcp::EngineConfig engine;
   std::uint16_t mtu = 1500;
-  std::string congestion;  ///< Empty: the engine's default.
   /// A packet may be this early or late; with `tolerance_percent` of the gap if that is more.
   Duration tolerance = Duration::from_ms(4);
   double tolerance_percent = 12.5;

@@ -108,8 +108,6 @@ CallResult Sockets::connect(Socket& socket) {
   if (!handle) return failed("EADDRNOTAVAIL");
   socket.role = Role::kConnection;
   socket.connection = latest_ = *handle;
-  if (!settings_.congestion.empty() && !apply_congestion(*handle, settings_.congestion))
-    return misused("the engine has no congestion control `" + settings_.congestion + "`");
   rig.settle();
   return failed("EINPROGRESS");
 }
@@ -125,8 +123,6 @@ CallResult Sockets::accept(Socket& socket, const Call& call) {
   made.role = Role::kConnection;
   made.connection = latest_ = *handle;
   made.is_connected = true;
-  if (!settings_.congestion.empty() && !apply_congestion(*handle, settings_.congestion))
-    return misused("the engine has no congestion control `" + settings_.congestion + "`");
   rig.settle();
   return done(call.result);
 }
@@ -266,20 +262,18 @@ CallResult Sockets::set_engine_option(const std::string& name, std::int64_t numb
   return done();
 }
 
+/// Of a connection at once, before listen() or connect() the engine's default.
 CallResult Sockets::set_congestion(Socket& socket, const Call& call) {
-  const std::string name = word_at(call, 3);
-  if (socket.role == Role::kConnection)
-    return apply_congestion(socket.connection, name) ? done() : failed("ENOENT");
-  settings_.congestion = name;
-  return done();
-}
-
-bool Sockets::apply_congestion(ConnHandle handle, const std::string& name) {
-  const auto algorithm = tcp::algorithm_of(name);
+  const auto algorithm = tcp::algorithm_of(word_at(call, 3));
+  if (!algorithm) return failed("ENOENT");
+  if (socket.role != Role::kConnection) {
+    settings_.engine.congestion = *algorithm;
+    return done();
+  }
   tcp::Context& ctx = rig_().ctx();
-  if (!algorithm || tcp::find_tcb(ctx, handle) == nullptr) return false;
-  tcp::use_algorithm(ctx, ctx.touch(handle.index), *algorithm);
-  return true;
+  if (tcp::find_tcb(ctx, socket.connection) == nullptr) return failed("EINVAL");
+  tcp::use_algorithm(ctx, ctx.touch(socket.connection.index), *algorithm);
+  return done();
 }
 
 /// SO_ERROR only; the result is compared by its errno's name: [ECONNREFUSED], or [0].

@@ -67,7 +67,6 @@ class Sockets {
   CallResult set_engine_option(const std::string& name, std::int64_t number);
   CallResult set_congestion(Socket& socket, const Call& call);
   CallResult get_option(Socket& socket, const Call& call);
-  bool apply_congestion(ConnHandle handle, const std::string& name);
   CallResult take_error(Socket& socket, std::string otherwise);
 
   Settings& settings_;
