@@ -196,7 +196,7 @@ bool Machine::adapt_long_term_model(const AckEvent& event, const BbrSample& samp
   }
   if (!sample.is_valid) return false;
   if (is_inflight_too_high(sample)) {
-    // on_lost() has told already, unless a part of a segment only was given up.
+    // Losses that on_lost() saw one by one, below the threshold each, may pass it together.
     if (s_.is_bw_probe_sample) handle_inflight_too_high(sample);
     return false;
   }

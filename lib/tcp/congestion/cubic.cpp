@@ -59,13 +59,28 @@ void Cubic::begin_stage(const Tcb& block, State& cubic, const AckEvent& event) {
   stage.epoch_us = event.now_us;
   stage.is_running = 1;
   cubic.growth_rest = cubic.w_est_rest = 0;
+  cubic.curve_tick = 0;
   cubic.is_after_timeout = false;
+}
+
+void Cubic::update_curve(const Tcb& block, State& cubic, std::uint32_t now_us) {
+  Stage& stage = cubic.stage;
+  if (now_us - stage.epoch_us > kLongestStageUs) stage.epoch_us = now_us - kLongestStageUs;
+  const std::int64_t t_us = now_us - stage.epoch_us;
+  const std::int64_t tick = to_ticks(t_us);
+  if (cubic.curve_tick == tick + 1) return;  // a fast flow has many ACKs in a tick
+  cubic.curve_tick = static_cast<std::uint32_t>(tick + 1);
+  const auto window_at = [&](std::int64_t t) {
+    const std::int64_t octets = curve(t - stage.k, block.snd_mss) + stage.w_max;
+    return static_cast<std::uint32_t>(std::clamp<std::int64_t>(octets, 0, 2 * kMaxWindow));
+  };
+  cubic.w_cubic = window_at(tick);
+  cubic.w_ahead = window_at(to_ticks(t_us + block.srtt_us8 / 8));
 }
 
 void Cubic::grow(Tcb& block, State& cubic, const AckEvent& event) {
   Stage& stage = cubic.stage;
-  if (event.now_us - stage.epoch_us > kLongestStageUs)
-    stage.epoch_us = event.now_us - kLongestStageUs;
+  update_curve(block, cubic, event.now_us);
   const std::uint64_t acked = std::min(event.acked_bytes, block.cwnd);
   // Equation (4), with alpha = 9/17 until W_est reaches cwnd_prior.
   //= rfc9438#4.3 SHLD-2
@@ -79,22 +94,16 @@ void Cubic::grow(Tcb& block, State& cubic, const AckEvent& event) {
     cubic.w_est_rest -= octets * cwnd_17;
   }
 
-  const std::int64_t t_us = event.now_us - stage.epoch_us;
-  const std::int64_t now = to_ticks(t_us) - stage.k;
-  const std::int64_t w_cubic = curve(now, block.snd_mss) + stage.w_max;
-  if (w_cubic < stage.w_est) {
+  if (cubic.w_cubic < stage.w_est) {
     //= rfc9438#4.3 SHLD-1  but never down: cwnd may be ahead, for it aims at W_cubic(t + RTT)
     block.cwnd = std::max(block.cwnd, stage.w_est);
     return;
   }
   //= rfc9438#4.2  the target lies within [cwnd, 1.5 cwnd]
-  const std::int64_t ahead = to_ticks(t_us + block.srtt_us8 / 8) - stage.k;
-  const std::int64_t cwnd = block.cwnd;
-  const std::int64_t target =
-      std::clamp(curve(ahead, block.snd_mss) + stage.w_max, cwnd, cwnd + cwnd / 2);
+  const std::uint32_t target = std::clamp(cubic.w_ahead, block.cwnd, block.cwnd + block.cwnd / 2);
   //= rfc9438#4.4 MUST-1
   //= rfc9438#4.5 MUST-1  for each segment acknowledged, so that a window of ACKs reaches the target
-  cubic.growth_rest += static_cast<std::uint64_t>(target - cwnd) * acked;
+  cubic.growth_rest += (target - block.cwnd) * acked;
   const std::uint64_t octets = cubic.growth_rest / block.cwnd;
   cubic.growth_rest -= octets * block.cwnd;
   block.cwnd = static_cast<std::uint32_t>(std::min<std::uint64_t>(kMaxWindow, block.cwnd + octets));
@@ -172,6 +181,7 @@ void Cubic::on_undo(Tcb& block, CongestionState& state) const {
   //= rfc9438#4.9.2 SHLD-1
   if (block.cwnd > cubic.stage.cwnd_prior) return;
   cubic.stage = cubic.undo;
+  cubic.curve_tick = 0;
 }
 
 }  // namespace sluice::tcp

@@ -34,6 +34,10 @@ class Cubic final : public Controller {
     Stage undo;
     std::uint64_t growth_rest;  ///< Of cwnd, in octets times cwnd: what did not make an octet.
     std::uint64_t w_est_rest;   ///< Of w_est, in octets times 17 cwnd.
+    std::uint32_t
+        curve_tick;         ///< Time since epoch_us that w_cubic and w_ahead are of, plus 1; or 0.
+    std::uint32_t w_cubic;  ///< W_cubic(t), octets.
+    std::uint32_t w_ahead;  ///< W_cubic(t + RTT).
     std::uint32_t last_ack_us;
     std::uint32_t
         ece_window;  ///< cwnd after the recovery under way, an echo having caused it; or 0.
@@ -56,6 +60,7 @@ class Cubic final : public Controller {
 
  private:
   static void begin_stage(const Tcb& block, State& cubic, const AckEvent& event);
+  static void update_curve(const Tcb& block, State& cubic, std::uint32_t now_us);
   static void grow(Tcb& block, State& cubic, const AckEvent& event);
 };
 

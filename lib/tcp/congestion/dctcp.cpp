@@ -11,8 +11,8 @@ constexpr std::uint32_t kGain = 16;  //= rfc8257#4.2  1/g
 
 void end_observation(Dctcp::State& dctcp) {
   //= rfc8257#3.3  steps 5 and 6: alpha = alpha (1 - g) + g M
-  const std::uint64_t marked =
-      std::uint64_t{dctcp.bytes_marked} * Dctcp::kWhole / dctcp.bytes_acked;
+  const std::uint64_t marked = std::uint64_t{std::min(dctcp.bytes_marked, dctcp.bytes_acked)} *
+                               Dctcp::kWhole / dctcp.bytes_acked;
   // The old part is rounded down: without marks alpha must reach 0 (RFC 8257 4.2).
   const std::uint32_t decay = (dctcp.alpha + kGain - 1) / kGain;
   dctcp.alpha += static_cast<std::uint32_t>(marked / kGain) - decay;

@@ -258,6 +258,20 @@ TEST_CASE(
   CHECK(link.goodput(1'000'000) > 0.9 * 12.5e6);
 }
 
+TEST_CASE("BBR: a pause shorter than an RTO spares it the probe for the round-trip time too",
+          "[tcp][congestion][bbr]") {
+  BbrLink link;
+  link.run_for(4'900'000);
+  REQUIRE(link.state().mode != Mode::kProbeRtt);
+  link.pause_for(180'000);
+  REQUIRE(link.pipe() == 0);
+  link.run_for(45'000);
+  CHECK(link.state().probe_rtt_min_us < 41'000);
+  CHECK(link.state().mode != Mode::kProbeRtt);
+  link.run_for(4'000'000);
+  CHECK(link.state().mode != Mode::kProbeRtt);
+}
+
 TEST_CASE("BBR: four segments are the least window, even with less than one in the path",
           "[tcp][congestion][bbr]") {
   BbrLink link({.rate = 100'000, .rtt_us = 2'000, .buffer = 30'000});
@@ -315,13 +329,27 @@ TEST_CASE("BBR: an undone loss episode restores window, bounds and the probe tha
     CHECK(link.state().bw_shortterm == Bbr::kInfinite);
     CHECK(link.state().inflight_shortterm == Bbr::kInfinite);
   }
-  SECTION("a mark ends startup, and an undo does not happen") {
-    flow.controller.ssthresh_after_loss(
-        flow.block, flow.state,
-        {.cause = CongestionCause::kEce, .flight = 14'480, .now_us = std::uint32_t(link.now())});
+}
+
+TEST_CASE("BBR takes a mark for congestion: it ends startup and probes", "[tcp][congestion][bbr]") {
+  BbrLink link;
+  const auto mark = [&] {
+    (void)link.flow.controller.ssthresh_after_loss(
+        link.flow.block, link.flow.state,
+        {.cause = CongestionCause::kEce, .flight = 450'000, .now_us = std::uint32_t(link.now())});
+  };
+  SECTION("in Startup") {
+    link.run_for(60'000);
+    mark();
     CHECK(link.state().full_bw_reached);
     link.run_for(100'000);
     CHECK(link.state().mode != Mode::kStartup);
+  }
+  SECTION("in ProbeBW_UP") {
+    REQUIRE(link.reaches(Mode::kProbeUp));
+    mark();
+    CHECK(link.state().mode == Mode::kProbeDown);
+    CHECK(link.state().inflight_longterm == 450'000);
   }
 }
 

@@ -120,15 +120,18 @@ class Link {
     return free_at_ns_ > now_ * 1'000 ? (free_at_ns_ - now_ * 1'000) * options.rate / 1'000'000'000
                                       : 0;
   }
-  /// Waits longer than an RTO with nothing in flight, as output would see it.
-  void idle_for(std::uint64_t us) {
+  /// The application has nothing to send for so long.
+  void pause_for(std::uint64_t us) {
     const std::uint64_t rate = options.app_rate;
-    options.app_rate = 1;  // an octet a second: no segment
+    options.app_rate = 1;  // an octet a second
     app_credit_ = 0;
     run_for(us);
     options.app_rate = rate;
-    app_credit_ = 0;
     app_at_ = now_;
+  }
+  /// The same, for longer than an RTO: what output does then.
+  void idle_for(std::uint64_t us) {
+    pause_for(us);
     flow.block.cwnd = std::min(flow.block.cwnd, initial_window(Flow::kMss, 10));
     flow.controller.on_idle_restart(flow.block, flow.state, std::uint32_t(now_));
   }

@@ -130,4 +130,87 @@ TEST_CASE("NewReno and CUBIC fill a bottleneck with a buffer of one bandwidth-de
   CHECK(link.lost() * 100 < link.sent());
 }
 
+TEST_CASE("no event, however absurd, makes a window of less than a segment or more than 2^30",
+          "[tcp][congestion]") {
+  const auto algorithm =
+      GENERATE(Algorithm::kNewReno, Algorithm::kCubic, Algorithm::kDctcp, Algorithm::kBbr);
+  const std::uint64_t seed = GENERATE(1u, 2u, 3u, 4u, 5u, 6u, 7u, 8u);
+  CAPTURE(controller(algorithm).name(), seed);
+  Rng rng(seed);
+  Flow flow(algorithm, 0xffff0000u);
+  Tcb& block = flow.block;
+  block.snd_mss = static_cast<std::uint16_t>(seed == 1 ? 1 : seed == 2 ? 65'495 : kMss);
+  block.cwnd = block.snd_mss;
+  const std::uint32_t mss = block.snd_mss;
+  const Controller& under_test = flow.controller;
+  std::uint32_t now_us = 0xffff0000u;
+  const auto any = [&](std::uint32_t greatest) {
+    // Small numbers, great ones, and each order between them.
+    return static_cast<std::uint32_t>(rng.below((std::uint64_t{greatest} >> rng.below(30)) + 1));
+  };
+  for (int i = 0; i < 20'000; ++i) {
+    now_us += any(0xffffffffu);
+    block.srtt_us8 = any(0x7fffffffu);
+    block.snd.una += any(kMaxWindow);
+    block.snd.nxt = block.snd.una + any(kMaxWindow);
+    const CongestionEvent congestion{.cause = static_cast<CongestionCause>(rng.below(3)),
+                                     .flight = any(kMaxWindow),
+                                     .now_us = now_us};
+    switch (rng.below(40)) {
+      case 0:
+        block.ssthresh = under_test.ssthresh_after_loss(block, flow.state, congestion);
+        REQUIRE(block.ssthresh >= 2 * mss);
+        if (congestion.cause == CongestionCause::kTimeout) {
+          block.cwnd = mss;
+          under_test.on_timeout(block, flow.state);
+        } else if (!under_test.traits().owns_window) {
+          block.cwnd = std::max(mss, std::min(block.ssthresh, kMaxWindow));
+        }
+        break;
+      case 1:
+        under_test.on_recovery_end(block, flow.state);
+        break;
+      case 2:
+        under_test.on_undo(block, flow.state);
+        break;
+      case 3:
+        under_test.on_idle_restart(block, flow.state, now_us);
+        break;
+      case 4:
+        under_test.on_lost(block, flow.state,
+                           {.length = any(65'535),
+                            .tx_in_flight = any(kMaxWindow),
+                            .lost = any(kMaxWindow),
+                            .now_us = now_us,
+                            .is_app_limited = rng.chance(1, 2)});
+        break;
+      default: {
+        AckEvent event{.acked_bytes = any(kMaxWindow),
+                       .delivered_bytes = any(kMaxWindow),
+                       .lost_bytes = rng.chance(1, 4) ? any(kMaxWindow) : 0,
+                       .flight_before = any(kMaxWindow),
+                       .pipe_before = any(kMaxWindow),
+                       .pipe = any(kMaxWindow),
+                       .rtt_us = any(1u << 28),
+                       .now_us = now_us,
+                       .delivered_total = any(0xffffffffu),
+                       .is_window_limited = rng.chance(3, 4),
+                       .has_ece = rng.chance(1, 8),
+                       .is_recovering = rng.chance(1, 8),
+                       .is_paced = rng.chance(1, 2)};
+        event.rate = {.interval_us = any(0xffffffffu),
+                      .delivered = any(kMaxWindow),
+                      .lost = any(kMaxWindow),
+                      .tx_in_flight = any(kMaxWindow),
+                      .prior_delivered = any(0xffffffffu),
+                      .is_app_limited = rng.chance(1, 4)};
+        under_test.on_ack(block, flow.state, event);
+      }
+    }
+    REQUIRE(block.cwnd >= mss);
+    REQUIRE(block.cwnd <= kMaxWindow);
+    REQUIRE(under_test.pacing_rate(block, flow.state) <= 16ull * 0xffffffffu);
+  }
+}
+
 }  // namespace sluice::tcp
