@@ -151,7 +151,8 @@ bool Machine::is_time_to_cruise(const AckEvent& event) const {
 }
 
 bool Machine::is_time_to_go_down(const AckEvent& event, const BbrSample& sample) {
-  if (s_.prev_probe_too_high && event.pipe >= s_.inflight_longterm) {
+  // What was in flight before the ACK made room; whole segments only reach a bound nearly.
+  if (s_.prev_probe_too_high && event.pipe_before + block_.snd_mss > s_.inflight_longterm) {
     s_.prev_probe_precautionary = true;
     return true;
   }

@@ -90,6 +90,15 @@ TEST_CASE("BBR drains the queue of startup, then probes the bandwidth every two 
   CHECK(link.lost() == 0);
 }
 
+TEST_CASE("BBR ends drain after three rounds though the queue stands", "[tcp][congestion][bbr]") {
+  BbrLink link;
+  REQUIRE(link.run_until([&] { return link.state().full_bw_count == 2; }, 2'000'000));
+  link.options.rate = 6'000'000;  // less than the pace of drain will be
+  REQUIRE(link.reaches(Mode::kDrain));
+  REQUIRE(link.run_until([&] { return link.state().mode != Mode::kDrain; }, 2'000'000));
+  CHECK(link.pipe() > 1.1 * kBdp);
+}
+
 TEST_CASE("BBR: a flow of low round-trip time probes after 63 rounds at the latest",
           "[tcp][congestion][bbr]") {
   BbrLink link({.rate = 125'000'000, .rtt_us = 10'000, .buffer = 4'000'000});
@@ -189,6 +198,37 @@ TEST_CASE("BBR in a shallow buffer bounds what it has in flight by the losses of
   const std::uint64_t sent = link.sent();
   CHECK(link.goodput(20'000'000) > 0.85 * 12.5e6);
   CHECK(double(link.lost() - lost) < 0.02 * double(link.sent() - sent));
+
+  // While it cruises it leaves room for others.
+  REQUIRE(link.reaches(Mode::kProbeCruise));
+  link.run_for(50'000);
+  REQUIRE(link.state().mode == Mode::kProbeCruise);
+  REQUIRE(link.state().inflight_longterm != Bbr::kInfinite);
+  CHECK(link.flow.block.cwnd <= 0.85 * link.state().inflight_longterm + 1);
+}
+
+TEST_CASE("BBR: the probe after one that went too high stops at the bound, and a good one goes on",
+          "[tcp][congestion][bbr]") {
+  Link::Options options = kPath;
+  options.buffer = 25'000;
+  BbrLink link(options);
+  REQUIRE(link.run_until([&] { return link.state().prev_probe_too_high; }, 20'000'000));
+  link.options.buffer = 1'000'000;  // the next one will not lose anything
+  REQUIRE(link.reaches(Mode::kProbeCruise));
+  const std::uint32_t bound = link.state().inflight_longterm;
+  REQUIRE(link.run_until([&] { return link.state().prev_probe_precautionary; }, 10'000'000));
+  CHECK(link.state().mode == Mode::kProbeDown);
+  CHECK(link.pipe() >= 0.9 * bound);
+  REQUIRE(link.reaches(Mode::kProbeRefill, 200'000));  // without cruising
+  CHECK_FALSE(link.state().prev_probe_precautionary);
+}
+
+TEST_CASE("BBR counts the losses that an ACK tells of, too", "[tcp][congestion][bbr]") {
+  Flow flow(Algorithm::kBbr);
+  flow.ack(kMss, 1'000);
+  CHECK_FALSE(flow.as<Bbr::State>().is_loss_in_round);
+  flow.ack(kMss, 2'000, {.lost_bytes = kMss});
+  CHECK(flow.as<Bbr::State>().is_loss_in_round);
 }
 
 TEST_CASE("BBR leaves startup by loss alone when the application limits the samples",
@@ -226,6 +266,17 @@ TEST_CASE("BBR finds a bandwidth that rose tenfold, and one that fell tenfold",
     REQUIRE(link.reaches(Mode::kProbeCruise));
     link.options.rate = 12'500'000;
     CHECK(link.run_until([&] { return link.max_bw() > 0.95 * 12.5e6; }, 40'000'000));
+  }
+  SECTION("rose, after losses had bounded what is in flight") {
+    options.rate = 1'250'000;
+    options.buffer = 10'000;
+    BbrLink link(options);
+    REQUIRE(link.run_until([&] { return link.state().inflight_longterm != Bbr::kInfinite; },
+                           10'000'000));
+    link.options.rate = 12'500'000;
+    link.options.buffer = 1'000'000;
+    CHECK(link.run_until([&] { return link.max_bw() > 0.9 * 12.5e6; }, 60'000'000));
+    CHECK(link.state().inflight_longterm > 0.8 * kBdp);
   }
   SECTION("fell") {
     options.buffer = 250'000;
@@ -283,10 +334,13 @@ TEST_CASE("BBR: four segments are the least window, even with less than one in t
 
 TEST_CASE("BBR gives the window what bunched ACKs need", "[tcp][congestion][bbr]") {
   Link::Options options = kPath;
-  options.ack_every_us = 20'000;
+  options.rtt_us = 10'000;
+  options.ack_every_us = 60'000;
   BbrLink link(options);
   link.run_for(5'000'000);
-  CHECK(std::max(link.state().extra_acked[0], link.state().extra_acked[1]) > 0.2 * kBdp);
+  const double bdp = link.max_bw() * link.state().min_rtt_us / 1e6;
+  CHECK(std::max(link.state().extra_acked[0], link.state().extra_acked[1]) > bdp);
+  CHECK(link.flow.block.cwnd > 2.5 * bdp);
   CHECK(link.goodput(10'000'000) > 0.9 * 12.5e6);
 }
 

@@ -60,10 +60,12 @@ TEST_CASE("NewReno: congestion avoidance adds one segment for each window acknow
   CHECK(flow.block.cwnd == 20 * kMss);
   flow.ack_limited(kMss, 1'000);
   CHECK(flow.block.cwnd == 21 * kMss);
-  for (int i = 0; i < 7; ++i) flow.ack_limited(3 * kMss, 1'000);
-  CHECK(flow.block.cwnd == 22 * kMss);
+  for (int i = 0; i < 6; ++i) flow.ack_limited(4 * kMss, 1'000);
+  CHECK(flow.block.cwnd == 22 * kMss);  // and three segments towards the next
+  for (int i = 0; i < 5; ++i) flow.ack_limited(4 * kMss, 1'000);
+  CHECK(flow.block.cwnd == 23 * kMss);
   for (int i = 0; i < 2'000; ++i) flow.ack_limited(1, 1'000);  // ACK splitting gains nothing
-  CHECK(flow.block.cwnd == 22 * kMss);
+  CHECK(flow.block.cwnd == 23 * kMss);
 }
 
 TEST_CASE("cwnd driven by loss stands still for an unused window, a mark, recovery, a bare SACK",
