@@ -44,7 +44,9 @@ std::uint8_t ca_state(const tcp::SendRecord* record) {
   if (record == nullptr) return TCP_CA_Open;
   switch (record->phase) {
     case tcp::RecoveryPhase::kOpen:
-      return TCP_CA_Open;
+      return record->sacked > 0 ? TCP_CA_Disorder : TCP_CA_Open;
+    case tcp::RecoveryPhase::kReducing:
+      return TCP_CA_CWR;
     case tcp::RecoveryPhase::kFastRecovery:
       return TCP_CA_Recovery;
     case tcp::RecoveryPhase::kTimeout:
@@ -62,7 +64,13 @@ void add_from_records(tcp::Context& context, const Stream& stream, tcp_info& out
   tcp::Tcb* const block = tcp::find_tcb(context, stream.handle());
   if (block == nullptr) return;
   out.tcpi_state = linux_state(block->state);
-  out.tcpi_ca_state = ca_state(context.send_record(*block));
+  const tcp::SendRecord* const record = context.send_record(*block);
+  out.tcpi_ca_state = ca_state(record);
+  if (record != nullptr) {
+    out.tcpi_sacked = segments_in(record->sacked, block->snd_mss);
+    out.tcpi_lost = segments_in(record->lost, block->snd_mss);
+    out.tcpi_retrans = segments_in(record->resent, block->snd_mss);
+  }
   out.tcpi_backoff = block->backoff;
   out.tcpi_retransmits = block->backoff;
   const int options = (block->has(tcp::kTimestampsOk) ? TCPI_OPT_TIMESTAMPS : 0) |
