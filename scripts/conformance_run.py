@@ -59,11 +59,12 @@ def from_paths(paths):
 
 
 def last_words(output, status):
-    """packetdrill's line about the fault, shortened to its essence."""
+    """packetdrill's line about the fault, and what it compares: two packets, or an assertion and its value."""
     lines = [line.strip() for line in output.splitlines() if line.strip()]
-    lines = [line for line in lines if not line.startswith(("script packet:", "actual packet:"))] or lines
-    told = next((line for line in lines if re.search(r"\.pkt:\d+:|Assertion", line)), lines[-1] if lines else "")
-    packets = [line.strip() for line in output.splitlines() if line.startswith(("script packet:", "actual packet:"))]
+    details = ("script packet:", "actual packet:", "assert ", "AssertionError")
+    packets = [line for line in lines if line.startswith(details)]
+    lines = [line for line in lines if not line.startswith(details)] or lines
+    told = next((line for line in lines if re.search(r"\.pkt:\d+:", line)), lines[-1] if lines else "")
     if status in (124, 137):
         told = f"no end within {TIME_LIMIT_S} s. {told}".strip()
     return "\n".join([told or f"exit status {status}, no word", *packets])
