@@ -70,7 +70,7 @@ struct EngineConfig {
   // Acknowledging and sending.
   //= rfc9293#3.8.6.3 SHLD-18, MUST-40  rfc5681#4.2 SHLD-1, MUST-1, MUST-2
   Duration delayed_ack = Duration::from_ms(40);
-  std::uint8_t quick_acks = 16;  ///< Segments acknowledged at once after the start.
+  std::uint8_t quick_acks = 16;  ///< Full segments acknowledged at once after the start.
   bool nodelay = false;          ///< true switches Nagle's algorithm off.
 
   // Closing.
