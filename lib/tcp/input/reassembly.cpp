@@ -3,8 +3,8 @@
 #include <algorithm>
 #include <optional>
 
-#include "tcp/input/sack_report.hpp"
 #include "tcp/congestion/controller.hpp"
+#include "tcp/input/sack_report.hpp"
 #include "tcp/output/control.hpp"
 #include "tcp/output/window.hpp"
 
@@ -115,13 +115,28 @@ wire::SackBlock run_around(const ReceiveRecord& record, SeqNum seq) {
   return run;
 }
 
-/// The first run of octets in [left, right) that came before (RFC 2883 4): below RCV.NXT, or else
-/// behind a gap.
-std::optional<wire::SackBlock> find_duplicate(const Tcb& block, const ReceiveRecord* record,
-                                              SeqNum left, SeqNum right) {
+/// The octets that came in order, as far back as sequence numbers tell.
+///
+///    IRS + 1                      RCV.NXT, or the FIN below it
+///    | bytes_received ........... | not yet come, or behind a gap
+wire::SackBlock in_order_octets(Context& ctx, std::uint32_t index) {
+  constexpr std::uint64_t kFarthest = 0x7fffffff;
+  const Tcb& block = ctx.tcb(index);
+  const SeqNum end = block.rcv.nxt - (block.has(kFinReceived) ? 1u : 0u);
+  const std::uint64_t received = ctx.totals[index].bytes_received;
+  return {end - static_cast<std::uint32_t>(std::min(received, kFarthest)), end};
+}
+
+/// The first run of octets in [left, right) that came before (RFC 2883 4): in order, or else behind
+/// a gap. What lies before the first octet of the connection never came.
+std::optional<wire::SackBlock> find_duplicate(Context& ctx, std::uint32_t index, SeqNum left,
+                                              SeqNum right) {
+  const wire::SackBlock in_order = in_order_octets(ctx, index);
   //= rfc2883#4.1
-  if (wire::seq_lt(left, block.rcv.nxt))
-    return wire::SackBlock{left, wire::seq_min(right, block.rcv.nxt)};
+  const wire::SackBlock old{wire::seq_max(left, in_order.left),
+                            wire::seq_min(right, in_order.right)};
+  if (wire::seq_lt(old.left, old.right)) return old;
+  const ReceiveRecord* const record = ctx.receive_record(ctx.tcb(index));
   if (record == nullptr) return std::nullopt;
   //= rfc2883#4.2
   std::optional<wire::SackBlock> found;
@@ -218,8 +233,7 @@ void acknowledge_soon(Context& ctx, std::uint32_t index) {
 bool note_duplicate(Context& ctx, std::uint32_t index, const Segment& segment) {
   Tcb& block = ctx.touch(index);
   if (!block.has(kSackOk) || segment.payload == 0) return false;
-  const auto duplicate = find_duplicate(block, ctx.receive_record(block), segment.seq(),
-                                        segment.seq() + segment.payload);
+  const auto duplicate = find_duplicate(ctx, index, segment.seq(), segment.seq() + segment.payload);
   if (!duplicate) return false;
   ReceiveRecord* const record = ctx.need_receive_record(block);
   if (record == nullptr) return true;  // it is not told; nothing else is lost

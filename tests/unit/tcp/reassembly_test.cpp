@@ -195,6 +195,23 @@ TEST_CASE("each duplicate of a burst has an ACK of its own", "[tcp][input][rfc28
   require_nothing_left(rig);
 }
 
+TEST_CASE("octets before the connection's first, and its FIN, are no duplicates",
+          "[tcp][input][rfc2883]") {
+  TcpRig rig;
+  TcpPeer peer(rig);
+  const ConnHandle connection = establish(rig, peer);
+  CHECK(blocks_after(rig, peer, -10, 10).empty());  // an old segment, or a stranger's
+  peer.send(kAck, 100);
+  read_octets(rig, connection);
+  static_cast<void>(rig.take_sent());
+  CHECK(blocks_after(rig, peer, -110, 20) == Blocks{{-100, -90}});
+  peer.send(kFin | kAck);
+  rig.run_for(Duration::from_ms(50));
+  static_cast<void>(rig.take_sent());
+  CHECK(blocks_after(rig, peer, -2, 2) == Blocks{{-2, -1}});
+  require_nothing_left(rig);
+}
+
 TEST_CASE("a peer that knows no SACK is told of no duplicate", "[tcp][input][rfc2883]") {
   TcpRig rig;
   TcpPeer peer(rig, {.sack = false});
