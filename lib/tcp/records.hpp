@@ -186,8 +186,8 @@ struct ReceiveRecord {
   std::uint32_t bytes = 0;
   std::uint8_t sack_count = 0;
   std::uint8_t duplicates = 0;  ///< The first so many of `sack` are D-SACK blocks, oldest first.
-  /// What the next ACKs say: one duplicate each (RFC 2883), then what lies behind gaps, newest first
-  /// (RFC 2018 4).
+  /// What the next ACKs say: one duplicate each (RFC 2883), then what lies behind gaps, newest
+  /// first (RFC 2018 4).
   wire::SackBlock sack[2 * wire::kMaxSackBlocks];
 
   /// Nothing to read, to keep or to say: the record may go.
