@@ -324,7 +324,7 @@ Duration liveness_bound(const WorldPlan& world) {
       slowest == ~std::uint64_t{0} ? 0 : 4 * octets * 8'000'000 / slowest));
   Duration rto_max;
   for (const HostPlan& host : world.hosts) rto_max = std::max(rto_max, host.stack.tcp.rto_max);
-  return std::max(calm + longest + on_the_wire + rto_max * 4, kPatience + s(60));
+  return calm + longest + on_the_wire + rto_max * 2;
 }
 
 WorldPlan draw_world(std::uint64_t seed) {

@@ -109,10 +109,10 @@ struct WorldPlan {
 /// Applications whose peer may be gone for good give up by themselves.
 inline constexpr Duration kPatience = Duration::from_s(1800);
 
-/// By when, from the world's begin, every connection has ended: the bound of liveness. After the
-/// last thing that may hinder it (faults healed, pauses and outages over) a connection needs what
-/// its applications wait, what its octets take at the rates and windows there are, and four times
-/// the longest RTO.
+/// By when, from the world's begin, every orderly connection is over: the bound of liveness. After
+/// the last thing that may hinder it (faults healed, pauses and outages over) a connection needs
+/// what its applications wait, what its octets take at the rates and windows there are, and four
+/// times the longest RTO.
 Duration liveness_bound(const WorldPlan& plan);
 
 /// Draws a world. The same seed gives the same world on every machine.

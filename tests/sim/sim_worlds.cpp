@@ -34,6 +34,8 @@ struct Totals {
   std::uint64_t repeated = 0;
   std::uint64_t octets = 0;
   Duration virtual_time;
+  std::int64_t closest_percent = 0;  ///< Of a bound of liveness.
+  std::uint64_t closest_seed = 0;
   telemetry::Metrics metrics;
   decltype(WorldResult::fates) fates{};
   decltype(WorldResult::reasons) reasons{};
@@ -90,6 +92,10 @@ bool run_world(std::uint64_t seed, const Settings& settings, Pools& pools, Total
   }
   add(totals.metrics, result.metrics);
   totals.octets += result.octets;
+  if (result.bound_used_percent > totals.closest_percent) {
+    totals.closest_percent = result.bound_used_percent;
+    totals.closest_seed = seed;
+  }
   totals.virtual_time = totals.virtual_time + result.lasted;
   for (std::size_t i = 0; i < result.fates.size(); ++i) totals.fates[i] += result.fates[i];
   for (std::size_t i = 0; i < result.reasons.size(); ++i) totals.reasons[i] += result.reasons[i];
@@ -106,6 +112,8 @@ void print_totals(const Totals& totals) {
     fmt::print("  {:<34} {:>12}\n", to_string(static_cast<CloseReason>(i)), totals.reasons[i]);
   fmt::print("{} octets delivered and checked, {} s of virtual time, {} worlds run twice\n",
              totals.octets, totals.virtual_time.s(), totals.repeated);
+  fmt::print("nearest to its bound of liveness: world {}, {} % of it\n", totals.closest_seed,
+             totals.closest_percent);
 }
 
 int run(const Settings& settings) {

@@ -116,7 +116,11 @@ class World::PullListener final : public ListenerHandler {
 
 World::World(const WorldPlan& plan, const RunOptions& options,
              std::array<std::unique_ptr<support::TestPools>, kHosts>& pools)
-    : plan_(plan), options_(options), pools_(pools), clock_(plan.begin) {
+    : plan_(plan),
+      options_(options),
+      pools_(pools),
+      liveness_(liveness_bound(plan)),
+      clock_(plan.begin) {
   drivers::SimLink::Options link;
   link.directions = plan.link;
   const std::uint64_t twist = options.canary == Canary::kTrace ? 1 : 0;
@@ -352,12 +356,25 @@ bool World::is_done(const Life& life) const {
   return !has_second || life.ends[1]->is_done();
 }
 
+/// An orderly connection must not need longer than the plan allows; others may wait in vain for a
+/// peer that is gone, until their patience ends.
+void World::check_liveness(const Life& life) {
+  if (!is_orderly(life)) return;
+  const Duration age = clock_.now() - plan_.begin;
+  result_.bound_used_percent =
+      std::max(result_.bound_used_percent, age.ms() * 100 / liveness_.ms());
+  if (age <= liveness_) return;
+  for (const auto& end : life.ends)
+    ledger_.fail("{}: not over after {} s, the bound of liveness", end->describe(), liveness_.s());
+}
+
 void World::look_around() {
   const bool is_late = clock_.now() - plan_.begin > kPatience;
   bool is_all_done = to_start_ == 0;
   for (std::size_t i = 0; i < lives_.size(); ++i) {  // start() makes it grow
     Life& life = lives_[i];
     if (life.is_over) continue;
+    check_liveness(life);
     if (is_done(life)) {
       life.is_over = true;
       const ConnectionPlan& plan = plan_.connections[life.plan];
@@ -393,7 +410,7 @@ void World::look_around() {
 }
 
 void World::run_connections() {
-  const Instant bound = plan_.begin + liveness_bound(plan_);
+  const Instant bound = plan_.begin + std::max(liveness_, kPatience + Duration::from_s(60));
   while (!is_finished_ && clock_.next_event() <= bound && clock_.events_run() < kMaxEvents &&
          ledger_.is_clean())
     clock_.step();

@@ -48,6 +48,7 @@ struct WorldResult {
   std::array<std::uint64_t, 16> reasons{};  ///< By CloseReason.
   std::uint64_t octets = 0;                 ///< Received by applications, checked.
   Duration lasted;                          ///< Virtual time.
+  std::int64_t bound_used_percent = 0;      ///< Of liveness_bound(), by the slowest orderly end.
 };
 
 class World final : public drivers::SimActor,
@@ -101,6 +102,7 @@ class World final : public drivers::SimActor,
   void connect(Life& life, unsigned end, unsigned host, Port remote);
   Application* passive_end(unsigned host, Stream stream);
   bool is_done(const Life& life) const;
+  void check_liveness(const Life& life);
   void look_around();
   void run_connections();
   void run_until_idle();
@@ -117,6 +119,7 @@ class World final : public drivers::SimActor,
   const WorldPlan& plan_;
   RunOptions options_;
   std::array<std::unique_ptr<support::TestPools>, kHosts>& pools_;
+  const Duration liveness_;  ///< By then, from the begin, orderly connections are over.
   Ledger ledger_;
   Auditor auditor_{ledger_};
   drivers::SimClock clock_;
