@@ -10,10 +10,16 @@
 namespace sluice::sim {
 namespace {
 
-constexpr std::uint32_t kHalf = 1u << 31;
+/// The SYN's place. Numbers before it have one too: a forgery or an old duplicate may arrive from
+/// there, and be reported.
+constexpr std::uint64_t kSyn = std::uint64_t{1} << 31;
 /// Longer frames have payload. A damaged one may count as arrived: that only makes the model
 /// milder.
 constexpr std::size_t kWorthASum = 128;
+
+std::uint64_t place_of(wire::SeqNum iss, wire::SeqNum at) {
+  return static_cast<std::uint64_t>(static_cast<std::int64_t>(kSyn) + wire::seq_offset(iss, at));
+}
 
 }  // namespace
 
@@ -113,9 +119,7 @@ void Auditor::on_sent(unsigned from, std::span<const std::byte> frame) {
     note_syn(self, other, *seen);
   }
   // A stranger's half-open entry, or the end of an old connection, has numbers of its own.
-  if (!self.has_syn ||
-      wire::seq_gt(seen->tcp.seq, self.iss + static_cast<std::uint32_t>(self.sent)))
-    return;
+  if (!self.has_syn || place_of(self.iss, seen->tcp.seq) > std::max(self.sent, kSyn)) return;
   check_span(self, *seen);
   if (!seen->tcp.has(wire::kAck) || !other.has_syn) return;
   // Who answers a SYN says so with its own. Until then it may speak of an older connection: a
@@ -127,19 +131,19 @@ void Auditor::on_sent(unsigned from, std::span<const std::byte> frame) {
 /// What the sender says it has: acknowledgement, SACK blocks, window.
 void Auditor::check_claims(Side& self, const Side& other, const Seen& seen) {
   const wire::TcpHeader& tcp = seen.tcp;
-  const std::uint64_t front = self.arrived.run_from(0);
-  const std::uint32_t ack = wire::seq_distance(other.iss, tcp.ack);
+  const std::uint64_t front = self.arrived.run_from(kSyn);
+  const std::uint64_t ack = place_of(other.iss, tcp.ack);
   ++acks_checked_;
-  if (ack >= kHalf || ack > front)
+  if (ack < kSyn || ack > front)
     ledger_.fail("port {} to {}: acknowledges octet {} of a stream of which {} have come",
-                 tcp.source.value, tcp.destination.value, ack, front);
+                 tcp.source.value, tcp.destination.value, ack - kSyn, front - kSyn);
   for (unsigned i = 0; i < tcp.options.sack_count; ++i) {
-    const std::uint32_t left = wire::seq_distance(other.iss, tcp.options.sack[i].left);
-    const std::uint32_t right = wire::seq_distance(other.iss, tcp.options.sack[i].right);
+    const std::uint64_t left = place_of(other.iss, tcp.options.sack[i].left);
+    const std::uint64_t right = place_of(other.iss, tcp.options.sack[i].right);
     ++blocks_checked_;
     if (left >= right || !self.arrived.holds({left, right}))
       ledger_.fail("port {} to {}: SACK says that {}..{} have come, which is not so",
-                   tcp.source.value, tcp.destination.value, left, right);
+                   tcp.source.value, tcp.destination.value, left - kSyn, right - kSyn);
   }
   // A SYN's window is not scaled, so it may be less than what was told since. Before its own SYN is
   // acknowledged a passive end is a half-open entry, which has no buffer behind its window.
@@ -151,7 +155,7 @@ void Auditor::check_claims(Side& self, const Side& other, const Seen& seen) {
   const std::uint64_t rounding = (std::uint64_t{1} << shift) - 1;  // RFC 7323 2.4
   if (!self.has_fin && edge + rounding < self.edge_told)
     ledger_.fail("port {} to {}: the right edge moves left, from {} to {}", tcp.source.value,
-                 tcp.destination.value, self.edge_told, edge);
+                 tcp.destination.value, self.edge_told - kSyn, edge - kSyn);
   self.edge_told = std::max(self.edge_told, edge);
 }
 
@@ -160,13 +164,11 @@ void Auditor::check_claims(Side& self, const Side& other, const Seen& seen) {
 /// a sender goes by is that of no single segment: the bound is the farthest ACK and the widest
 /// window.
 void Auditor::check_span(Side& self, const Seen& seen) {
-  const std::uint32_t left = wire::seq_distance(self.iss, seen.tcp.seq);
-  if (left >= kHalf) return;  // a keepalive's octet before the SYN, or an older connection's
-  const std::uint64_t right = std::uint64_t{left} + seen.length;
+  const std::uint64_t right = place_of(self.iss, seen.tcp.seq) + seen.length;
   const std::uint64_t edge = self.acked + self.window_heard;
   if (!seen.tcp.has(wire::kSyn) && seen.length > 0 && right > edge + 1)
     ledger_.fail("port {} to {}: sends up to octet {} into a window that ends at {}",
-                 seen.tcp.source.value, seen.tcp.destination.value, right, edge);
+                 seen.tcp.source.value, seen.tcp.destination.value, right - kSyn, edge - kSyn);
   self.sent = std::max(self.sent, right);
 }
 
@@ -179,22 +181,20 @@ void Auditor::on_arrived(unsigned to, std::span<const std::byte> frame) {
   const Side& other = found->second[1 - to];
   const wire::TcpHeader& tcp = seen->tcp;
   if (other.has_syn) {
-    const std::uint32_t left = wire::seq_distance(other.iss, tcp.seq);
-    if (left < kHalf) {
-      self.arrived.add({left, std::uint64_t{left} + seen->length});
-      self.has_fin |= tcp.has(wire::kFin);
-    }
-    if (tcp.has(wire::kSyn) && left == 0 && tcp.options.has_window_scale) {
+    const std::uint64_t left = place_of(other.iss, tcp.seq);
+    self.arrived.add({left, left + seen->length});
+    self.has_fin |= tcp.has(wire::kFin) && left >= kSyn;
+    if (tcp.has(wire::kSyn) && left == kSyn && tcp.options.has_window_scale) {
       self.heard_scale = true;
       self.other_scale =
           std::max(self.other_scale, std::min(tcp.options.window_scale, wire::kMaxWindowScale));
     }
   }
   if (!tcp.has(wire::kAck) || !self.has_syn) return;
-  const std::uint32_t ack = wire::seq_distance(self.iss, tcp.ack);
-  if (ack > self.sent) return;  // an older connection's, or a forgery
+  const std::uint64_t ack = place_of(self.iss, tcp.ack);
+  if (ack <= kSyn || ack > self.sent) return;  // an older connection's, or a forgery
   const unsigned shift = tcp.has(wire::kSyn) ? 0u : self.other_scale;
-  self.acked = std::max<std::uint64_t>(self.acked, ack);
+  self.acked = std::max(self.acked, ack);
   self.window_heard = std::max(self.window_heard, std::uint64_t{tcp.window} << shift);
 }
 
