@@ -46,12 +46,13 @@ void draw_features(Dice& dice, Weather weather, std::uint16_t port_mtu, LinkOpti
     link.policer = {.bits_per_second = dice.pick<std::uint64_t>({512'000, 5'000'000, 50'000'000}),
                     .burst_bytes = 1514 * dice.pick32({4, 16, 128})};
   if (link.bits_per_second != 0 && dice.one_in(3)) {
-    const std::uint32_t first = link.queue_bytes / dice.pick32({2, 4, 16});
+    const std::uint32_t first = std::max(link.queue_bytes / dice.pick32({2, 4, 16}), 2u * 1514);
     const bool is_step = dice.one_in(2);
     link.marking = {.first_bytes = first,
-                    .last_bytes = is_step ? first : std::min(3 * first, link.queue_bytes),
+                    .last_bytes = is_step ? first : std::max(first, link.queue_bytes),
                     .most_between = {1, dice.pick32({2, 10})},
-                    .drops_others = dice.one_in(3)};
+                    // A step that drops is a queue of that length: those exist already.
+                    .drops_others = dice.one_in(3) && !is_step};
   }
   if (dice.one_in(12)) {
     const std::uint32_t mtu = dice.pick32({1400, 1280, 1006, 576});
@@ -72,10 +73,12 @@ MischiefPlan draw_mischief(Dice& dice, Duration heal_at) {
 }
 
 LinkOptions healed(const LinkOptions& link) {
-  return {.delay = link.delay,
-          .bits_per_second = link.bits_per_second,
-          .queue_bytes = link.queue_bytes,
-          .marking = link.marking};
+  LinkOptions whole{.delay = link.delay,
+                    .bits_per_second = link.bits_per_second,
+                    .queue_bytes = link.queue_bytes,
+                    .marking = link.marking};
+  whole.marking.drops_others = false;
+  return whole;
 }
 
 bool is_gentle(const LinkOptions& link) {
