@@ -132,7 +132,8 @@ std::optional<stack::RouteConfig> parse_route(std::string_view text) {
   const std::size_t via = text.find(kVia);
   const auto destination = parse_prefix(text.substr(0, via));
   if (!destination) return std::nullopt;
-  if (via == std::string_view::npos) return stack::RouteConfig{*destination, Ipv4Addr{}, congestion};
+  if (via == std::string_view::npos)
+    return stack::RouteConfig{*destination, Ipv4Addr{}, congestion};
   const auto gateway = parse_ip(text.substr(via + kVia.size()));
   if (!gateway || gateway->is_v4() != destination->address.is_v4()) return std::nullopt;
   return stack::RouteConfig{*destination, *gateway, congestion};
@@ -380,7 +381,8 @@ void add_tcp_size_keys(std::vector<Key>& table) {
   table.insert(
       table.end(),
       {{"tcp.profile", "", kRestart,
-        "Sets a family of keys at once: wan (the defaults), datacenter (DCTCP, ECN, RTO from 10 ms), "
+        "Sets a family of keys at once: wan (the defaults), datacenter (DCTCP, ECN, RTO from 10 "
+        "ms), "
         "latency (no Nagle, ACKs at once, RTO from 50 ms), capacity (a million connections, small "
         "buffers). Keys that stand beside it, and flags, win.",
         profile_field()},
@@ -407,11 +409,12 @@ void add_tcp_size_keys(std::vector<Key>& table) {
         "At first, and the largest window then.",
         count(AT(stack.tcp.receive_buffer_bytes), 2048, 1 << 28)},
        {"tcp.receive_buffer_max_bytes", "octets per connection", kRestart,
-        "A receive buffer grows up to here while its sender fills it in a round trip. 0: it does not.",
+        "A receive buffer grows up to here while its sender fills it in a round trip. 0: it does "
+        "not.",
         count(AT(stack.tcp.receive_buffer_max_bytes), 0, 1 << 28)},
        {"tcp.receive_growth_bytes", "octets, total", kRestart,
         "What all receive buffers together may have grown by.",
-        count(AT(stack.tcp.receive_growth_bytes), 0, kMany)},
+        count(AT(stack.tcp.receive_growth_bytes), 0, 0xffffffffu)},
        {"tcp.send_buffer_bytes", "octets per connection", kRestart, "At first.",
         count(AT(stack.tcp.send_buffer_bytes), 2048, 1 << 30)},
        {"tcp.send_buffer_max_bytes", "octets per connection", kRestart,
@@ -459,11 +462,13 @@ void add_tcp_timer_keys(std::vector<Key>& table) {
        {"tcp.rto_max", "time", kRestart, "",
         duration(AT_MUTABLE(stack.tcp.rto_max), s(1), s(3600))},
        {"tcp.congestion", "", kRestart,
-        "Congestion control, unless listener, route or stream name another. dctcp is for networks that "
+        "Congestion control, unless listener, route or stream name another. dctcp is for networks "
+        "that "
         "mark early (RFC 8257); bbr is experimental.",
         choice<>(AT(stack.tcp.congestion), kAlgorithms, "newreno, cubic, dctcp or bbr")},
        {"tcp.ecn", "", kRestart,
-        "Explicit congestion notification (RFC 3168): accept answers peers that ask, offer asks, too.",
+        "Explicit congestion notification (RFC 3168): accept answers peers that ask, offer asks, "
+        "too.",
         choice<>(AT(stack.tcp.ecn), kEcnModes, "off, accept or offer")},
        {"tcp.pacing", "", Reload::kStream,
         "Spread segments over the round trip. bbr does so in any case.",

@@ -176,7 +176,7 @@ struct Context {
   ReceiveRecord* need_receive_record(Tcb& block);
   /// What recovery/ acts on.
   SendSide send_side(Tcb& block, SendRecord& record) {
-    return {block, record, runs.slab, config, metrics, now_us(), tick};
+    return {block, record, runs.slab, config, metrics, now, now_us(), tick};
   }
   /// Nothing is queued or in flight any more; an algorithm that lives on its history keeps it.
   void drop_idle_send_record(Tcb& block);
@@ -228,7 +228,8 @@ struct Context {
     return block.receive_pages == 0 ? config.receive_buffer_bytes : block.receive_pages * 4096u;
   }
   std::uint32_t send_buffer_of(const Tcb& block) const {
-    return std::max(config.send_buffer_bytes, std::min(config.send_buffer_max_bytes, 2 * block.cwnd));
+    return std::max(config.send_buffer_bytes,
+                    std::min(config.send_buffer_max_bytes, 2 * block.cwnd));
   }
 
   struct TcbTimerNodes {
@@ -280,7 +281,7 @@ struct Context {
   TokenBucket challenge_bucket;
 
   std::uint32_t reassembly_segments = 0;  ///< Packets behind gaps, all connections.
-  std::uint64_t receive_growth = 0;  ///< Octets that buffers have grown by, all connections.
+  std::uint64_t receive_growth = 0;       ///< Octets that buffers have grown by, all connections.
   std::uint32_t orphans = 0;
   std::uint32_t connections = 0;  ///< TCBs in the flow table.
   std::uint32_t ephemeral_counter = 0;

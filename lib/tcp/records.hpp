@@ -61,6 +61,7 @@ enum class LossTimer : std::uint8_t {
   kRto,      ///< Retransmission timeout, or a persist probe while kPersisting.
   kProbe,    ///< PTO: send a tail loss probe.
   kReorder,  ///< RACK: the reordering window of some segment is over.
+  kForget,   ///< Nothing is in flight: the record waited for late news of a retransmission.
 };
 
 enum SentRunFlag : std::uint8_t {
@@ -90,6 +91,10 @@ struct SentRun {
 
   bool has(std::uint8_t mask) const { return (flags & mask) != 0; }
   SeqNum end() const { return left + length; }
+  /// Octets in flight when its last segment had been sent.
+  std::uint32_t tx_in_flight_of_last() const {
+    return tx_in_flight + length - (length < segment_size ? length : segment_size);
+  }
   std::uint32_t segments() const { return (length + segment_size - 1) / segment_size; }
 };
 static_assert(std::is_trivially_copyable_v<SentRun> && sizeof(SentRun) == 40);
@@ -156,6 +161,7 @@ struct SendRecord {
   std::uint32_t delivered_at_us = 0;
   std::uint32_t first_sent_at_us = 0;
   std::uint32_t lost_total = 0;
+  std::uint32_t lost_told = 0;          ///< Of which the algorithm has been told.
   std::uint32_t app_limited_until = 0;  ///< `delivered` at which the bubble is past; 0: none.
 
   std::int64_t next_send_at_ns = 0;  ///< Pacing: not before.

@@ -239,9 +239,12 @@ CallResult Sockets::set_option(Socket& socket, const Call& call) {
 CallResult Sockets::set_engine_option(const std::string& name, std::int64_t number) {
   tcp::EngineConfig& engine = settings_.engine;
   if (name == "SO_SNDBUF") {
-    engine.send_buffer_bytes = static_cast<std::uint32_t>(number);  // not doubled
+    engine.send_buffer_bytes =
+        static_cast<std::uint32_t>(number);  // not doubled, and fixed from here on
+    engine.send_buffer_max_bytes = 0;
   } else if (name == "SO_RCVBUF") {
     engine.receive_buffer_bytes = static_cast<std::uint32_t>(number);
+    engine.receive_buffer_max_bytes = 0;
   } else if (name == "TCP_MAXSEG") {
     engine.max_mss = static_cast<std::uint16_t>(number);
   } else if (name == "TCP_NODELAY") {

@@ -350,7 +350,7 @@ std::uint32_t Bbr::ssthresh_after_loss(Tcb& block, CongestionState& state,
   return block.ssthresh;  // BBR has none
 }
 
-void Bbr::on_recovery_end(Tcb& block, CongestionState& state) const {
+void Bbr::on_recovery_end(Tcb& block, CongestionState& state, std::uint32_t) const {
   State& s = state.as<State>();
   if (!s.is_in_recovery) return;
   s.is_in_recovery = false;

@@ -116,7 +116,7 @@ class Bbr final : public Controller {
   void on_lost(Tcb& block, CongestionState& state, const LostSegment& segment) const override;
   std::uint32_t ssthresh_after_loss(Tcb& block, CongestionState& state,
                                     const CongestionEvent& event) const override;
-  void on_recovery_end(Tcb& block, CongestionState& state) const override;
+  void on_recovery_end(Tcb& block, CongestionState& state, std::uint32_t now_us) const override;
   void on_undo(Tcb& block, CongestionState& state) const override;
   void on_idle_restart(Tcb& block, CongestionState& state, std::uint32_t now_us) const override;
   std::uint64_t pacing_rate(const Tcb& block, const CongestionState& state) const override;

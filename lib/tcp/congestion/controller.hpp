@@ -87,7 +87,7 @@ class Controller {
   /// The retransmission timer expired; ssthresh is set, cwnd will be the loss window.
   virtual void on_timeout(Tcb&, CongestionState&) const {}
   /// Fast recovery or CWR is over; cwnd is ssthresh (or was restored).
-  virtual void on_recovery_end(Tcb&, CongestionState&) const {}
+  virtual void on_recovery_end(Tcb&, CongestionState&, std::uint32_t /*now_us*/) const {}
   /// The last congestion event was none: cwnd and ssthresh are restored already (RFC 3522, 5682).
   virtual void on_undo(Tcb&, CongestionState&) const {}
   /// Nothing was in flight for longer than an RTO: cwnd was reduced to the restart window.

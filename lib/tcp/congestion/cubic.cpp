@@ -45,7 +45,7 @@ std::uint32_t Cubic::time_to_plateau(std::uint32_t octets, std::uint32_t mss) {
   return cube_root((std::uint64_t{octets} << 30) / mss * 5 / 2);
 }
 
-void Cubic::begin_stage(const Tcb& block, State& cubic, const AckEvent& event) {
+void Cubic::begin_stage(const Tcb& block, State& cubic, std::uint32_t now_us) {
   Stage& stage = cubic.stage;
   if (stage.cwnd_prior == 0) stage.cwnd_prior = block.cwnd;  //= rfc9438#4.10  no loss so far
   if (cubic.is_after_timeout || stage.w_max <= block.cwnd) {
@@ -56,7 +56,7 @@ void Cubic::begin_stage(const Tcb& block, State& cubic, const AckEvent& event) {
     stage.k = time_to_plateau(stage.w_max - block.cwnd, block.snd_mss);
   }
   stage.w_est = block.cwnd;  //= rfc9438#4.8 SHLD-1
-  stage.epoch_us = event.now_us;
+  stage.epoch_us = now_us;
   stage.is_running = 1;
   cubic.growth_rest = cubic.w_est_rest = 0;
   cubic.curve_tick = 0;
@@ -128,7 +128,7 @@ void Cubic::on_ack(Tcb& block, CongestionState& state, const AckEvent& event) co
     }
     return;
   }
-  if (cubic.stage.is_running == 0) begin_stage(block, cubic, event);
+  if (cubic.stage.is_running == 0) begin_stage(block, cubic, event.now_us);
   //= rfc9438#4.2 MUST-1  neither time that the application left unused, nor idle time
   if (!event.is_window_limited) {
     cubic.stage.epoch_us += std::min(since_last_ack, event.now_us - cubic.stage.epoch_us);
@@ -168,10 +168,12 @@ void Cubic::on_timeout(Tcb&, CongestionState& state) const {
   cubic.ece_window = 0;
 }
 
-void Cubic::on_recovery_end(Tcb& block, CongestionState& state) const {
+void Cubic::on_recovery_end(Tcb& block, CongestionState& state, std::uint32_t now_us) const {
   State& cubic = state.as<State>();
   if (cubic.ece_window != 0) block.cwnd = std::min(block.cwnd, cubic.ece_window);
   cubic.ece_window = 0;
+  //= rfc9438#4.2  t counts from here, not from the first ACK of the stage
+  if (cubic.stage.is_running == 0) begin_stage(block, cubic, now_us);
 }
 
 void Cubic::on_undo(Tcb& block, CongestionState& state) const {

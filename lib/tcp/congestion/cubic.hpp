@@ -50,7 +50,7 @@ class Cubic final : public Controller {
   std::uint32_t ssthresh_after_loss(Tcb& block, CongestionState& state,
                                     const CongestionEvent& event) const override;
   void on_timeout(Tcb& block, CongestionState& state) const override;
-  void on_recovery_end(Tcb& block, CongestionState& state) const override;
+  void on_recovery_end(Tcb& block, CongestionState& state, std::uint32_t now_us) const override;
   void on_undo(Tcb& block, CongestionState& state) const override;
 
   /// W_cubic - W_max in octets, `t - K` being `distance` of 1/1024 s; saturates at 256 s.
@@ -59,7 +59,7 @@ class Cubic final : public Controller {
   static std::uint32_t time_to_plateau(std::uint32_t octets, std::uint32_t mss);
 
  private:
-  static void begin_stage(const Tcb& block, State& cubic, const AckEvent& event);
+  static void begin_stage(const Tcb& block, State& cubic, std::uint32_t now_us);
   static void update_curve(const Tcb& block, State& cubic, std::uint32_t now_us);
   static void grow(Tcb& block, State& cubic, const AckEvent& event);
 };

@@ -59,6 +59,7 @@ void settle_pacing(Context& ctx, Tcb& block) {
   if (block.has(kPacedSet)) return;
   block.clear(kPaced);
   if (ctx.config.pacing || controller_of(block).traits().is_paced) block.set(kPaced);
+  if (SendRecord* const record = ctx.send_record(block)) record->next_send_at_ns = 0;
 }
 
 void use_algorithm(Context& ctx, Tcb& block, Algorithm algorithm) {

@@ -80,8 +80,7 @@ void count_lost(Context& ctx, std::uint32_t index, std::uint32_t octets) {
 /// Room in the send buffer again: the application that met a short write is told.
 void tell_of_room(Context& ctx, std::uint32_t index, const SendRecord& record) {
   Tcb& block = ctx.tcb(index);
-  if (!block.has(kSendBlocked) || record.queue.bytes() > ctx.send_buffer_of(block) / 3 * 2)
-    return;
+  if (!block.has(kSendBlocked) || record.queue.bytes() > ctx.send_buffer_of(block) / 3 * 2) return;
   block.clear(kSendBlocked);
   ctx.notify(index, app::kWritable);
 }
@@ -142,7 +141,7 @@ void take_ack(Context& ctx, std::uint32_t index, const Segment& segment) {
     update_send_window(block, segment,
                        static_cast<std::uint32_t>(segment.header.window) << block.snd_wscale());
   if (SendRecord* const record = ctx.send_record(block);
-      record != nullptr && flight_size(block) > 0) {
+      record != nullptr && (flight_size(block) > 0 || record->timer == LossTimer::kForget)) {
     take_ack_in_flight(ctx, index, *record, segment, window_before);
   } else if (has_advanced) {
     advance_una(ctx, index, segment.ack());  // of a FIN alone
@@ -152,7 +151,7 @@ void take_ack(Context& ctx, std::uint32_t index, const Segment& segment) {
     //= rfc6298#5.2
     ctx.disarm(block, kTimerRetransmit);
     block.clear(kPersisting);
-    ctx.drop_idle_send_record(block);
+    if (!keep_record_for_late_news(ctx, index)) ctx.drop_idle_send_record(block);
   }
   // Alive, if unwilling. A connection that nobody owns any more does not wait for it without end.
   if (block.snd.wnd == 0 && !block.has(kOrphan)) block.unacked_since = ctx.tick;

@@ -345,7 +345,7 @@ bool send_again(Context& ctx, std::uint32_t index, Burst& burst) {
     is_head_sent |= at == record->first_run;
   }
   //= rfc6298#5.3  the head's retransmission is what is timed now
-  if (is_head_sent || !ctx.is_armed(block, kTimerRetransmit)) restart_rto(ctx, index);
+  if (is_head_sent || !is_loss_timer_running(ctx, block)) restart_rto(ctx, index);
   return true;
 }
 
@@ -357,7 +357,7 @@ std::uint32_t next_payload(Context& ctx, Tcb& block, std::uint32_t unsent) {
   const std::uint32_t flight = flight_size(block);
   const std::uint32_t limit = segment_limit(ctx, block);
   //= rfc3042#2  limited transmit: what was SACKed (or told by duplicate ACKs) is no longer in the
-  //pipe
+  // pipe
   const std::uint32_t pipe = record->pipe(flight);
   const std::uint32_t by_congestion = block.cwnd > pipe ? block.cwnd - pipe : 0;
   const std::uint32_t by_peer = block.snd.wnd > flight ? block.snd.wnd - flight : 0;
@@ -405,7 +405,7 @@ bool send_new(Context& ctx, std::uint32_t index, Burst& burst, std::size_t turn_
     unsent -= plan.payload;
   }
   if (unsent > 0) {
-    if (flight_size(block) == 0 && !ctx.is_armed(block, kTimerRetransmit)) {
+    if (flight_size(block) == 0 && !is_loss_timer_running(ctx, block)) {
       //= rfc9293#3.8.6.1 MUST-35, SHLD-29  only the peer's window can hold us with nothing in
       // flight
       block.set(kPersisting);

@@ -18,8 +18,6 @@ std::uint64_t pacing_rate(const Tcb& block, const SendRecord& record) {
 
 bool is_held_by_pacing(Context& ctx, std::uint32_t index, SendRecord& record) {
   if (record.next_send_at_ns <= ctx.now.ns()) return false;
-  const Tcb& block = ctx.tcb(index);
-  if (!block.has(kPaced)) return false;
   record.pacing_at = tick_after(ctx.now, Duration::from_ns(record.next_send_at_ns - ctx.now.ns()));
   ctx.arm(index, kTimerPacing, record.pacing_at);
   return true;

@@ -9,8 +9,9 @@ namespace sluice::tcp {
 /// Octets a second at which to send now; 0: not paced.
 std::uint64_t pacing_rate(const Tcb& block, const SendRecord& record);
 
-/// The next segment must wait: the pacing timer is armed for it. The wheel's tick is 1 ms, so up to
-/// a millisecond's worth goes out at once.
+/// The next segment must wait, for pacing or because marks have driven cwnd to its least: the
+/// pacing timer is armed for it. The wheel's tick is 1 ms, so up to a millisecond's worth goes out
+/// at once.
 bool is_held_by_pacing(Context& ctx, std::uint32_t index, SendRecord& record);
 /// `length` octets went out.
 void note_paced(Context& ctx, Tcb& block, SendRecord& record, std::uint32_t length);

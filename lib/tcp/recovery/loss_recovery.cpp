@@ -1,12 +1,14 @@
 #include "tcp/recovery/loss_recovery.hpp"
 
 #include <algorithm>
+#include <utility>
 
 #include "tcp/congestion/controller.hpp"
 #include "tcp/recovery/prr.hpp"
 #include "tcp/recovery/rack.hpp"
 #include "tcp/recovery/rate_sample.hpp"
 #include "tcp/recovery/rexmit_queue.hpp"
+#include "tcp/recovery/rtt.hpp"
 #include "tcp/recovery/sack_scoreboard.hpp"
 #include "tcp/recovery/tail_probe.hpp"
 #include "tcp/recovery/undo.hpp"
@@ -65,6 +67,11 @@ void enter_recovery(SendSide& side, const AckOutcome& out) {
 //= rfc3168#6.1.2  once for each window of data
 void enter_reducing(SendSide& side, const AckOutcome& out) {
   side.metrics.count(Counter::kEcnReductions);
+  if (side.block.cwnd <= side.block.snd_mss) {
+    //= rfc3168#6.1.2  the window cannot shrink any more: one segment for each RTO
+    //= rfc9438#4.6 MUST-5
+    side.record.next_send_at_ns = (side.now + retransmission_timeout(side.block, side.config)).ns();
+  }
   side.record.has_undo = false;
   begin_reduction(side, out, CongestionCause::kEce);
   set_recover(side.record, side.block, RecoveryPhase::kReducing);
@@ -83,7 +90,7 @@ void end_reduction(SendSide& side) {
   if (!algorithm(side).traits().owns_window)
     block.cwnd = std::max<std::uint32_t>(block.ssthresh, block.snd_mss);
   rack_note_recovery_end(side);
-  algorithm(side).on_recovery_end(block, side.record.congestion);
+  algorithm(side).on_recovery_end(block, side.record.congestion, side.now_us);
   open(side);
 }
 
@@ -261,21 +268,22 @@ void tell_algorithm(SendSide& side, const AckOutcome& out, bool was_reducing) {
   const bool is_limited = block.cwnd < block.ssthresh
                               ? 2 * std::uint64_t{out.flight_before} >= block.cwnd
                               : out.flight_before + block.snd_mss > block.cwnd;
-  control.on_ack(block, record.congestion,
-                 {.acked_bytes = out.acked,
-                  .delivered_bytes = out.delivered,
-                  .lost_bytes = out.newly_lost,
-                  .flight_before = out.flight_before,
-                  .pipe_before = out.pipe_before,
-                  .pipe = side.pipe(),
-                  .rtt_us = out.rtt_us,
-                  .now_us = side.now_us,
-                  .delivered_total = record.delivered,
-                  .is_window_limited = is_limited,
-                  .has_ece = out.has_ece,
-                  .is_recovering = is_recovering || was_reducing,
-                  .is_paced = block.has(kPaced),
-                  .rate = out.rate});
+  control.on_ack(
+      block, record.congestion,
+      {.acked_bytes = out.acked,
+       .delivered_bytes = out.delivered,
+       .lost_bytes = record.lost_total - std::exchange(record.lost_told, record.lost_total),
+       .flight_before = out.flight_before,
+       .pipe_before = out.pipe_before,
+       .pipe = side.pipe(),
+       .rtt_us = out.rtt_us,
+       .now_us = side.now_us,
+       .delivered_total = record.delivered,
+       .is_window_limited = is_limited,
+       .has_ece = out.has_ece,
+       .is_recovering = is_recovering || was_reducing,
+       .is_paced = block.has(kPaced),
+       .rate = out.rate});
 }
 
 }  // namespace

@@ -187,12 +187,13 @@ void declare_lost(SendSide& side, SentRun& run) {
   SendRecord& record = side.record;
   record.lost_total += run.length;
   RexmitQueue(side).mark_lost(run);
-  controller_of(side.block).on_lost(side.block, record.congestion,
-                                    {.length = run.length,
-                                     .tx_in_flight = run.tx_in_flight,
-                                     .lost = record.lost_total - run.lost_total,
-                                     .now_us = side.now_us,
-                                     .is_app_limited = run.has(kRunAppLimited)});
+  controller_of(side.block)
+      .on_lost(side.block, record.congestion,
+               {.length = run.length,
+                .tx_in_flight = run.tx_in_flight_of_last(),
+                .lost = record.lost_total - run.lost_total,
+                .now_us = side.now_us,
+                .is_app_limited = run.has(kRunAppLimited)});
 }
 
 void take_acknowledged(SendSide& side, AckOutcome& out) {
@@ -234,8 +235,7 @@ void note_delivered(SendSide& side, const SentRun& run, AckOutcome& out) {
   out.rate.prior_delivered = run.delivered;
   out.rate.is_app_limited = run.has(kRunAppLimited);
   out.rate.is_retransmitted = run.has(kRunResent);
-  out.rate.tx_in_flight =
-      run.tx_in_flight + run.length - std::min(run.length, std::uint32_t{run.segment_size});
+  out.rate.tx_in_flight = run.tx_in_flight_of_last();
   out.rate.lost = run.lost_total;  // finish_rate_sample() takes the difference
   const std::uint32_t send_interval = run.sent_at_us - run.first_sent_at_us;
   const std::uint32_t ack_interval = side.now_us - run.delivered_at_us;

@@ -19,7 +19,8 @@ struct SendSide {
   Slab<SentRun>& runs;
   const EngineConfig& config;
   telemetry::Metrics& metrics;
-  std::uint32_t now_us;  ///< Modulo 2^32.
+  Instant now;
+  std::uint32_t now_us;  ///< The same, modulo 2^32.
   Tick tick;
 
   /// SND.NXT - SND.UNA.

@@ -59,7 +59,7 @@ void restart_loss_timer(Context& ctx, std::uint32_t index, SendSide& side, const
 void note_sent_for_loss_timer(Context& ctx, std::uint32_t index) {
   Tcb& block = ctx.tcb(index);
   SendRecord* const record = ctx.send_record(block);
-  const bool is_running = ctx.is_armed(block, kTimerRetransmit) && !block.has(kPersisting);
+  const bool is_running = is_loss_timer_running(ctx, block) && !block.has(kPersisting);
   block.clear(kPersisting);
   //= rfc6298#5.1
   if (record == nullptr) {
@@ -70,6 +70,25 @@ void note_sent_for_loss_timer(Context& ctx, std::uint32_t index) {
   if (is_running && record->timer == LossTimer::kReorder) return;
   SendSide side = ctx.send_side(block, *record);
   arm_rto_or_probe(ctx, index, side);
+}
+
+bool is_loss_timer_running(Context& ctx, const Tcb& block) {
+  if (!ctx.is_armed(block, kTimerRetransmit)) return false;
+  return block.send_record == kNoIndex ||
+         ctx.sends.slab[block.send_record].timer != LossTimer::kForget;
+}
+
+bool keep_record_for_late_news(Context& ctx, std::uint32_t index) {
+  Tcb& block = ctx.tcb(index);
+  SendRecord* const record = ctx.send_record(block);
+  if (record == nullptr || !block.has(kSackOk)) return false;
+  //= rfc8985#7.4.2
+  const bool is_probe_open = record->has_tail_probe && record->is_tail_probe_resent;
+  const bool is_undo_open = record->has_undo && record->undo_resendings > 0;
+  if (!is_probe_open && !is_undo_open) return false;
+  record->timer = LossTimer::kForget;
+  ctx.arm(index, kTimerRetransmit, ctx.tick + ticks_in(retransmission_timeout(block, ctx.config)));
+  return true;
 }
 
 void restart_rto(Context& ctx, std::uint32_t index) {

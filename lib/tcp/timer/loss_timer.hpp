@@ -16,6 +16,11 @@ void note_sent_for_loss_timer(Context& ctx, std::uint32_t index);
 /// RTO (or, while persisting, the next window probe) from now, with the present backoff, and no
 /// later than the user timeout.
 void restart_rto(Context& ctx, std::uint32_t index);
+/// The loss timer runs for octets in flight (or a shut window), not just to forget a record.
+bool is_loss_timer_running(Context& ctx, const Tcb& block);
+/// All is acknowledged. If a D-SACK may still tell that a retransmission was needless, or the next
+/// ACK that a tail loss probe repaired a loss, the record stays for an RTO. True if it does.
+bool keep_record_for_late_news(Context& ctx, std::uint32_t index);
 /// RACK waits for a segment to come late.
 void arm_reorder_timer(Context& ctx, std::uint32_t index, SendRecord& record,
                        std::uint32_t wait_us);

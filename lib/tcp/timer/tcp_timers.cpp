@@ -97,7 +97,7 @@ void on_retransmit_timeout(Context& ctx, std::uint32_t index) {
   Tcb& block = ctx.touch(index);
   if (!is_synchronized(block.state)) return on_handshake_timeout(ctx, index);
   if (block.has(kPersisting)) return on_persist_timeout(ctx, index);
-  if (flight_size(block) == 0) return;
+  if (flight_size(block) == 0) return ctx.drop_idle_send_record(block);  // no news came
   if (is_user_timeout_over(ctx, block)) {
     //= rfc9293#3.8.3 MUST-20
     count_timer(ctx, block, TimerKind::kUserTimeout);

@@ -134,11 +134,12 @@ TEST_CASE("conns shows every kind of row with the columns of netstat", "[ctl][co
 
 TEST_CASE("conns -i adds a line with RTT, windows, counters and all timers", "[ctl][conns]") {
   const DeadInstance instance("info");
-  CHECK_THAT(instance.conns({"-i", "--state", "established"}).out,
-             Contains("conn:4.9 passive ts sack wscale:7,9 rtt:0.512/0.250ms minrtt:0.400ms "
-                      "rto:204.000ms backoff:2 mss:1448 cwnd:14480 snd_wnd:29200 rcv_wnd:65535 "
-                      "unacked:700 retrans:2 bytes_acked:999 bytes_received:49 age:12.00s "
-                      "lastrcv:50ms timer:(retransmit,180ms,2) timer:(keepalive,7199s,0)"));
+  CHECK_THAT(
+      instance.conns({"-i", "--state", "established"}).out,
+      Contains("conn:4.9 passive ts sack newreno wscale:7,9 rtt:0.512/0.250ms minrtt:0.400ms "
+               "rto:204.000ms backoff:2 mss:1448 cwnd:14480 snd_wnd:29200 rcv_wnd:65535 "
+               "unacked:700 retrans:2 bytes_acked:999 bytes_received:49 age:12.00s "
+               "lastrcv:50ms timer:(retransmit,180ms,2) timer:(keepalive,7199s,0)"));
 }
 
 TEST_CASE("conns filters by state, address, port and listeners", "[ctl][conns]") {

@@ -61,7 +61,7 @@ struct Flow {
       controller.on_timeout(block, state);
     } else {
       block.cwnd = block.ssthresh;
-      controller.on_recovery_end(block, state);
+      controller.on_recovery_end(block, state, now_us);
     }
   }
 };
@@ -302,7 +302,7 @@ class Link {
     if (is_recovering_) {
       if (wire::seq_geq(una, recover_)) {
         is_recovering_ = false;
-        flow.controller.on_recovery_end(block, flow.state);
+        flow.controller.on_recovery_end(block, flow.state, std::uint32_t(now_));
       }
     } else if (event.lost_bytes != 0 || event.has_ece) {
       begin_recovery(event.lost_bytes != 0 ? CongestionCause::kLoss : CongestionCause::kEce,

@@ -170,7 +170,7 @@ TEST_CASE("no event, however absurd, makes a window of less than a segment or mo
         }
         break;
       case 1:
-        under_test.on_recovery_end(block, flow.state);
+        under_test.on_recovery_end(block, flow.state, now_us);
         break;
       case 2:
         under_test.on_undo(block, flow.state);
