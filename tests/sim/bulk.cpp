@@ -8,6 +8,7 @@
 
 #include "drivers/sim/sim_link.hpp"
 #include "sluice/sluice.hpp"
+#include "tcp/congestion/controller.hpp"
 #include "tests/sim/content.hpp"
 #include "tests/sim/host.hpp"
 #include "wire/byte_order.hpp"
@@ -24,12 +25,17 @@ constexpr std::uint32_t kBufferBytes = 5 << 20;
 constexpr std::size_t kChunk = 65'536;
 constexpr Duration kBetweenStarts = Duration::from_ms(50);
 
-/// The one place that knows how the engine is told.
-void choose(const BulkPlan& plan, tcp::EngineConfig&) {
+/// All flows of a plan have one algorithm: the host's.
+void choose(const BulkPlan& plan, tcp::EngineConfig& tcp) {
+  const Algorithm& first = plan.flows.at(0).algorithm;
   for (const BulkFlow& flow : plan.flows)
-    if (flow.algorithm.name != "newreno")
-      throw std::runtime_error(
-          fmt::format("the engine has no congestion control {}", flow.algorithm.name));
+    if (flow.algorithm.name != first.name)
+      throw std::runtime_error("bulk: the flows of one host have one algorithm");
+  const auto algorithm = tcp::algorithm_of(first.name);
+  if (!algorithm)
+    throw std::runtime_error(fmt::format("the engine has no congestion control {}", first.name));
+  tcp.congestion = *algorithm;
+  tcp.ecn = first.wants_marks ? tcp::EcnMode::kOffer : tcp::EcnMode::kOff;
 }
 
 /// Sends for ever.
@@ -110,7 +116,8 @@ HostPlan host_plan(const BulkPlan& plan, unsigned index) {
   host.stack.interfaces = {interface};
   host.stack.max_neighbors = host.stack.max_routes = 16;
   tcp::EngineConfig& tcp = host.stack.tcp;
-  tcp.max_connections = tcp.max_half_open = tcp.max_accept_queue = tcp.max_in_flight = 64;
+  tcp.max_connections = tcp.max_half_open = tcp.max_accept_queue = 64;
+  tcp.max_in_flight = 2048;  // four runs of the scoreboard each: a full buffer's loss needs as many
   tcp.max_time_wait = 64;
   tcp.max_listeners = 4;
   tcp.recorder_events = 0;

@@ -24,8 +24,10 @@ struct Algorithm {
   bool wants_marks = false;  ///< The queue marks CE from a step on.
 };
 
-/// Those that the engine has: a column of every table each.
-inline constexpr std::array kAlgorithms = {Algorithm{"newreno"}};
+/// Those that the engine has: a part of every table each.
+inline constexpr std::array kAlgorithms = {Algorithm{"newreno"}, Algorithm{"cubic"},
+                                           Algorithm{.name = "dctcp", .wants_marks = true},
+                                           Algorithm{"bbr"}};
 
 struct BulkFlow {
   Algorithm algorithm = kAlgorithms[0];
