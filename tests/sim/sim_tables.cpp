@@ -37,11 +37,10 @@ std::string goodput_table(Pools& pools) {
   std::string out =
       "Goodput in kbit/s of one bulk transfer over a path of 20,000 kbit/s (19,128 of payload),\n"
       "MSS 1448. RTT in ms, without queueing; buffer of the bottleneck in bandwidth x RTT, three\n"
-      "frames at least; losses of data frames, each alone, ACKs are not lost. Measured for 100 "
+      "frames at least; losses of data frames, each alone, ACKs are not lost. Measured for 40 "
       "RTT,\n"
-      "3 s at least, after 20 RTT, 1 s at least. For dctcp the queue marks CE from a sixth of "
-      "bandwidth\n"
-      "x RTT on, two frames at least.\n";
+      "2 s at least, after 20 RTT, 1 s at least. For dctcp the queue marks CE from a sixth of\n"
+      "bandwidth x RTT on, two frames at least.\n";
   for (const Algorithm& algorithm : kAlgorithms) {
     out += fmt::format("\n{:<8}{:>6}{:>8} |", algorithm.name, "RTT", "buffer");
     for (const auto loss : kLosses) out += fmt::format("{:>9}", percent(loss));
@@ -55,7 +54,7 @@ std::string goodput_table(Pools& pools) {
                               .loss = loss,
                               .flows = {{.algorithm = algorithm}},
                               .warm_up = ms(std::max<std::int64_t>(20 * round_trip, 1000)),
-                              .measured = ms(std::max<std::int64_t>(50 * round_trip, 3000))};
+                              .measured = ms(std::max<std::int64_t>(40 * round_trip, 2000))};
           out += fmt::format("{:>9}", run_bulk(plan, pools)[0]);
         }
         out += "\n";
@@ -88,12 +87,12 @@ BulkPlan fairness_plan(std::vector<BulkFlow> flows) {
           .buffer_percent = 100,
           .flows = std::move(flows),
           .warm_up = ms(5'000),
-          .measured = ms(15'000)};
+          .measured = ms(10'000)};
 }
 
 std::string fairness_table(Pools& pools) {
   std::string out =
-      "Flows that share 10,000 kbit/s for 15 s, after 5 s; buffer 1 x bandwidth x 40 ms. RTT 40 "
+      "Flows that share 10,000 kbit/s for 10 s, after 5 s; buffer 1 x bandwidth x 40 ms. RTT 40 "
       "ms\n"
       "each, or unlike: 40 ms for the even flows and 120 ms for the odd. Jain's index is 1 when "
       "all\n"
