@@ -445,9 +445,11 @@ void Stranger::forge(const FlowId& id, Flow& flow, unsigned to) {
   const bool has_timestamps = tcp.options.has_timestamps;
   switch (rng_.below(13)) {
     case 0: {  // in the window, but next to nowhere that RCV.NXT will ever be
+      // Not into a window that looks shut: an octet that probes it may be taken, if that is a lie.
       const std::uint32_t window = std::uint32_t{flow.sides[to].last.window};
+      if (window <= 3) return;
       tcp.flags = wire::kRst;
-      tcp.seq += window > 3 ? window / 2 + 1 : 1;
+      tcp.seq += window / 2 + 1;
       break;
     }
     case 1:
