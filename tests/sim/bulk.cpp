@@ -8,7 +8,6 @@
 
 #include "drivers/sim/sim_link.hpp"
 #include "sluice/sluice.hpp"
-#include "tcp/congestion/controller.hpp"
 #include "tests/sim/content.hpp"
 #include "tests/sim/host.hpp"
 #include "wire/byte_order.hpp"
@@ -24,19 +23,6 @@ constexpr std::uint16_t kFirstPort = 20'000;  // flow i connects from kFirstPort
 constexpr std::uint32_t kBufferBytes = 5 << 20;
 constexpr std::size_t kChunk = 65'536;
 constexpr Duration kBetweenStarts = Duration::from_ms(50);
-
-/// All flows of a plan have one algorithm: the host's.
-void choose(const BulkPlan& plan, tcp::EngineConfig& tcp) {
-  const Algorithm& first = plan.flows.at(0).algorithm;
-  for (const BulkFlow& flow : plan.flows)
-    if (flow.algorithm.name != first.name)
-      throw std::runtime_error("bulk: the flows of one host have one algorithm");
-  const auto algorithm = tcp::algorithm_of(first.name);
-  if (!algorithm)
-    throw std::runtime_error(fmt::format("the engine has no congestion control {}", first.name));
-  tcp.congestion = *algorithm;
-  tcp.ecn = first.wants_marks ? tcp::EcnMode::kOffer : tcp::EcnMode::kOff;
-}
 
 /// Sends for ever.
 class Source final : public StreamHandler {
@@ -107,7 +93,7 @@ class FlowDelay final : public drivers::LinkFilter {
   drivers::SimLink* link_ = nullptr;
 };
 
-HostPlan host_plan(const BulkPlan& plan, unsigned index) {
+HostPlan host_plan(std::size_t flows, unsigned index) {
   HostPlan host;
   stack::InterfaceConfig interface;
   interface.name = "sim0";
@@ -122,9 +108,8 @@ HostPlan host_plan(const BulkPlan& plan, unsigned index) {
   tcp.max_listeners = 4;
   tcp.recorder_events = 0;
   tcp.receive_buffer_bytes = tcp.send_buffer_bytes =
-      kBufferBytes / static_cast<std::uint32_t>(plan.flows.size());
+      kBufferBytes / static_cast<std::uint32_t>(flows);
   tcp.reassembly_segments = tcp.reassembly_worker_segments = 16'384;
-  choose(plan, tcp);
   host.port.tx_ipv4_checksum = host.port.tx_tcp_checksum = host.port.rx_checksum = true;
   host.port.tx_multi_segment = host.port.tx_indirect = true;
   host.rx_ring = host.tx_ring = 4096;
@@ -161,7 +146,8 @@ std::vector<std::uint64_t> run_bulk(
   const Instant begin = clock.now();
   Ledger ledger;
   FlowDelay delays(plan);
-  const std::array<HostPlan, kHosts> plans = {host_plan(plan, 0), host_plan(plan, 1)};
+  const std::array<HostPlan, kHosts> plans = {host_plan(plan.flows.size(), 0),
+                                              host_plan(plan.flows.size(), 1)};
   drivers::SimLink::Options options = link_options(plan);
   options.filter = &delays;
   for (unsigned host = 0; host < kHosts; ++host)
@@ -190,8 +176,10 @@ std::vector<std::uint64_t> run_bulk(
     clock.run_until(begin + kBetweenStarts * static_cast<std::int64_t>(flow));
     hosts[kSender]->enter(clock.now());
     const Port from{static_cast<std::uint16_t>(kFirstPort + flow)};
-    if (!hosts[kSender]->worker().connect(
-            {.remote = {Plan::kHost[kReceiver], kListenPort}, .local_port = from}, &sources[flow]))
+    if (!hosts[kSender]->worker().connect({.remote = {Plan::kHost[kReceiver], kListenPort},
+                                           .local_port = from,
+                                           .congestion = plan.flows[flow].algorithm.name},
+                                          &sources[flow]))
       throw std::runtime_error("bulk: cannot connect");
     hosts[kSender]->wake();
   }

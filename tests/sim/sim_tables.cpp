@@ -82,7 +82,7 @@ std::string fairness_row(std::string_view what, const BulkPlan& plan, Pools& poo
 }
 
 BulkPlan fairness_plan(std::vector<BulkFlow> flows) {
-  return {.bits_per_second = 10'000'000,
+  return {.bits_per_second = 6'000'000,
           .round_trip = ms(40),
           .buffer_percent = 100,
           .flows = std::move(flows),
@@ -92,7 +92,7 @@ BulkPlan fairness_plan(std::vector<BulkFlow> flows) {
 
 std::string fairness_table(Pools& pools) {
   std::string out =
-      "Flows that share 10,000 kbit/s for 10 s, after 5 s; buffer 1 x bandwidth x 40 ms. RTT 40 "
+      "Flows that share 6,000 kbit/s for 10 s, after 5 s; buffer 1 x bandwidth x 40 ms. RTT 40 "
       "ms\n"
       "each, or unlike: 40 ms for the even flows and 120 ms for the odd. Jain's index is 1 when "
       "all\n"
@@ -108,6 +108,16 @@ std::string fairness_table(Pools& pools) {
         out +=
             fairness_row(fmt::format("{}, RTT {}", algorithm.name, is_unlike ? "unlike" : "same"),
                          fairness_plan(std::move(flows)), pools);
+      }
+  for (std::size_t a = 0; a < kAlgorithms.size(); ++a)
+    for (std::size_t b = a + 1; b < kAlgorithms.size(); ++b)
+      for (const std::size_t count : {2u, 4u, 8u}) {
+        std::vector<BulkFlow> flows(count);
+        for (std::size_t i = 0; i < count; ++i)
+          flows[i].algorithm = kAlgorithms[i % 2 == 0 ? a : b];
+        out += fairness_row(
+            fmt::format("{} (even), {} (odd)", kAlgorithms[a].name, kAlgorithms[b].name),
+            fairness_plan(std::move(flows)), pools);
       }
   return out;
 }
