@@ -24,7 +24,6 @@ struct Exception {
 constexpr Exception kExceptions[] = {
     {"Misdelivered", "only a runtime with several workers hands frames over"},
     {"MisdeliveredFull", "only a runtime with several workers hands frames over"},
-    {"Pacing timer", "no world has an algorithm that paces"},
     {"FIN-WAIT-1 -> TIME-WAIT",
      "the fifth step enters FIN-WAIT-2 before the eighth sees the FIN of the same segment"},
 };

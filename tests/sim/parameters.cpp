@@ -46,6 +46,14 @@ void draw_tcp(Dice& dice, tcp::EngineConfig& tcp) {
   tcp.delayed_ack = dice.pick({ms(40), ms(40), ms(10), ms(100)});
   tcp.quick_acks = static_cast<std::uint8_t>(dice.pick<std::uint64_t>({16, 16, 0, 1}));
   tcp.nodelay = dice.one_in(2);
+  tcp.congestion =
+      dice.pick({tcp::Algorithm::kCubic, tcp::Algorithm::kCubic, tcp::Algorithm::kNewReno,
+                 tcp::Algorithm::kDctcp, tcp::Algorithm::kBbr});
+  tcp.ecn = dice.pick({tcp::EcnMode::kOff, tcp::EcnMode::kAccept, tcp::EcnMode::kOffer});
+  tcp.pacing = dice.one_in(4);
+  tcp.receive_buffer_max_bytes = dice.one_in(2) ? 1 << 20 : 0;
+  tcp.receive_growth_bytes = dice.one_in(4) ? 65536 : 64 << 20;
+  tcp.send_buffer_max_bytes = dice.one_in(2) ? 1 << 20 : 0;
   tcp.time_wait = dice.pick({s(1), s(4), s(60)});
   tcp.fin_wait_2 = dice.pick({s(60), s(2)});
   if (dice.one_in(6)) tcp.reset_limit = {1, 1};
