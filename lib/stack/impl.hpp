@@ -61,6 +61,7 @@ struct Stack::Impl {
   Impl(Stack& stack, const StackConfig& config, const StackDeps& deps, Instant now);
   ~Impl();
 
+  void count_spare_buffers();
   void dispatch();
   void dispatch_listeners();
   void dispatch_stream(std::uint32_t index);

@@ -65,11 +65,16 @@ unsigned Stack::attach(const packet::PortCapabilities& capabilities, const MacAd
   return impl_->egress.attach(capabilities, mac, interface_index);
 }
 
+void Stack::Impl::count_spare_buffers() {
+  const std::uint32_t free = rte_mempool_avail_count(pools.receive);
+  const std::uint32_t low = config.receive_low_watermark_pkts;
+  engine.context().spare_buffers = free > low ? free - low : 0;
+}
+
 void Stack::receive(unsigned port, std::span<rte_mbuf* const> frames, Instant now) {
   Impl& my = *impl_;
   // Asking a mempool costs a sum over its caches: once a burst, not once a packet.
-  my.engine.context().is_low_on_buffers =
-      rte_mempool_avail_count(my.pools.receive) < my.config.receive_low_watermark_pkts;
+  my.count_spare_buffers();
   while (!frames.empty()) {
     const auto chunk = frames.first(std::min(frames.size(), Impl::kBurst));
     frames = frames.subspan(chunk.size());
@@ -87,11 +92,9 @@ void Stack::advance(Instant now) {
   Impl& my = *impl_;
   tcp::Context& ctx = my.engine.context();
   // While nothing arrives, only this sees that buffers came back: send() would refuse for ever.
-  if (ctx.is_low_on_buffers)
-    ctx.is_low_on_buffers =
-        rte_mempool_avail_count(my.pools.receive) < my.config.receive_low_watermark_pkts;
+  if (ctx.is_low_on_buffers()) my.count_spare_buffers();
   const auto feed = [&] {
-    if (ctx.is_starving && !ctx.is_low_on_buffers && !ctx.sends.slab.is_full())
+    if (ctx.is_starving && !ctx.is_low_on_buffers() && !ctx.sends.slab.is_full())
       tcp::feed_starving(ctx);
   };
   my.egress.advance(now);

@@ -223,6 +223,7 @@ struct Context {
         metrics.transitions[static_cast<std::size_t>(from)][static_cast<std::size_t>(to)], 1);
   }
 
+  bool is_low_on_buffers() const { return spare_buffers == 0; }
   /// Octets that a connection may have received and not freed.
   std::uint32_t receive_buffer_of(const Tcb& block) const {
     return block.receive_pages == 0 ? config.receive_buffer_bytes : block.receive_pages * 4096u;
@@ -287,7 +288,9 @@ struct Context {
   std::uint32_t ephemeral_counter = 0;
   bool is_draining = false;
   bool is_starving = false;        ///< A send() found no buffer or record; see feed_starving().
-  bool is_low_on_buffers = false;  ///< Set by the stack once per burst.
+  /// Receive mbufs above the low watermark when the burst began: what send() may take of them. Or one
+  /// callback could queue so much that nothing can be received any more, no ACK and no ARP reply.
+  std::uint32_t spare_buffers = 0xffffffffu;
 
  private:
   void touch_first(std::uint32_t index);

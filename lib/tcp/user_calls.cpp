@@ -74,9 +74,10 @@ std::uint32_t append_copy(Context& ctx, SendRecord& record, std::span<const std:
       taken += static_cast<std::uint32_t>(piece.size());
       continue;
     }
-    if (ctx.is_low_on_buffers) break;
+    if (ctx.is_low_on_buffers()) break;
     packet::PacketPtr packet(rte_pktmbuf_alloc(ctx.pools.receive));
     if (!packet) break;
+    --ctx.spare_buffers;
     const std::size_t count =
         std::min<std::size_t>(rte_pktmbuf_tailroom(packet.get()), octets.size() - taken);
     std::memcpy(rte_pktmbuf_mtod(packet.get(), std::byte*), octets.data() + taken, count);

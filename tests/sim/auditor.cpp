@@ -145,10 +145,9 @@ void Auditor::check_claims(Side& self, const Side& other, const Seen& seen) {
       ledger_.fail("port {} to {}: SACK says that {}..{} have come, which is not so",
                    tcp.source.value, tcp.destination.value, left - kSyn, right - kSyn);
   }
-  // A SYN's window is not scaled, so it may be less than what was told since. A passive end that
-  // has acknowledged no octet may still be a half-open entry, which has no buffer to tell of.
+  // A SYN's window is not scaled, so it may be less than what was told since.
   //= rfc9293#3.8.6 SHLD-14 test
-  if (tcp.has(wire::kSyn) || (!self.is_opener && ack == kSyn + 1)) return;
+  if (tcp.has(wire::kSyn)) return;
   const bool is_scaled = self.has_scale && self.heard_scale;
   const unsigned shift = is_scaled ? self.scale : 0u;
   const std::uint64_t edge = ack + (std::uint64_t{tcp.window} << shift);

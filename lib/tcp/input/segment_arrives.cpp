@@ -190,7 +190,7 @@ Outcome process_text(Context& ctx, std::uint32_t index, Segment& segment, bool& 
     ctx.close(index, CloseReason::kAborted);
     return Outcome::kDataAfterClose;
   }
-  if (ctx.is_low_on_buffers && segment.payload > 0) return Outcome::kPayloadShed;
+  if (ctx.is_low_on_buffers() && segment.payload > 0) return Outcome::kPayloadShed;
   const TextResult result = take_text(ctx, index, segment);
   is_fin_next = result.is_fin_next;
   return result.outcome;

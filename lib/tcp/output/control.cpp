@@ -198,6 +198,9 @@ void send_half_open_ack(Context& ctx, std::uint32_t half_open_index) {
   TcpHeader header = half_open_header(ctx, entry, flow);
   header.flags = wire::kAck;
   header.seq = entry.iss + 1;
+  //= rfc7323#2.2  only a SYN's window is not scaled
+  if (entry.peer_wscale != 0xff)
+    header.window = static_cast<std::uint16_t>(header.window >> window_scale_for(ctx.config));
   push(ctx, flow, header);
   record_half_open(ctx, entry, flow, header, false);
 }

@@ -65,7 +65,7 @@ void grow_receive_buffer(Context& ctx, std::uint32_t index) {
   block.space_at = now;
   block.space_from = pages;
   // Room for two round trips' worth: a sender in slow start doubles its window in each.
-  if (!is_measured || rate < size / 2 || ctx.is_low_on_buffers) return;
+  if (!is_measured || rate < size / 2 || ctx.is_low_on_buffers()) return;
   const std::uint32_t wanted = std::min(most, std::max(2 * rate, size + size / 2)) / kPage;
   const std::uint32_t larger = std::min(wanted, 0xffffu);
   if (larger * kPage <= size ||

@@ -53,8 +53,8 @@ class RexmitQueue {
   void unmark_lost(SentRun& run);
   void unmark_sacked(SentRun& run);
 
-  static constexpr std::uint32_t kRunsPerConnection =
-      4;  ///< Slab's size, by connections in flight.
+  /// Slab's size, by connections in flight.
+  static constexpr std::uint32_t kRunsPerConnection = 16;
 
  private:
   std::uint32_t take_extra();
