@@ -3,6 +3,8 @@
 // The records of a worker's connections, as they lie in the state region: no pointers, links are
 // indices, times are 32-bit ticks. `sluicectl` reads them from another process.
 
+#include <algorithm>
+#include <bit>
 #include <cstddef>
 #include <cstdint>
 #include <type_traits>
@@ -38,10 +40,12 @@ struct CompactKey {
 
 /// A large number in 16 bits: 11 of mantissa, 5 of exponent; exact to 0.1 %, rounded down.
 constexpr std::uint16_t pack_float16(std::uint64_t rate) {
-  unsigned exponent = 0;
-  while ((rate >> exponent) > 0x7ff && exponent < 31) ++exponent;
-  const std::uint64_t mantissa = (rate >> exponent) > 0x7ff ? 0x7ff : rate >> exponent;
-  return static_cast<std::uint16_t>(exponent << 11 | mantissa);
+  constexpr int kMantissaBits = 11, kMaxExponent = 31;
+  const int exponent =
+      std::clamp(static_cast<int>(std::bit_width(rate)) - kMantissaBits, 0, kMaxExponent);
+  const std::uint64_t mantissa = std::min<std::uint64_t>(rate >> exponent, 0x7ff);
+  return static_cast<std::uint16_t>(static_cast<std::uint64_t>(exponent) << kMantissaBits |
+                                    mantissa);
 }
 constexpr std::uint64_t unpack_float16(std::uint16_t packed) {
   return std::uint64_t{packed & 0x7ffu} << (packed >> 11);
@@ -79,14 +83,15 @@ enum TcbFlag : std::uint32_t {
   kClosedDelivered = 1u << 27,  ///< The application has heard the end; the slot may go.
   kWaitsAccept = 1u << 28,      ///< On its listener's accept queue.
   kDetached = 1u << 29,  ///< Out of the flow table: TIME-WAIT or CLOSED, kept for its reader.
-  kPaced = 1u << 30,  ///< By the stream's wish, else by its algorithm's or the config's.
+  kPaced = 1u << 30,     ///< By the stream's wish, else by its algorithm's or the config's.
   kPacedSet = 1u << 31,  ///< The stream, not the algorithm, decides kPaced.
 };
 
 /// Tcb::ecn (RFC 3168, 8257).
 enum EcnFlag : std::uint8_t {
-  kEcnOk = 1u << 0,       ///< Both sides agreed.
-  kEcnEcho = 1u << 1,     ///< Receiver: ECE in every ACK, until the peer's CWR (DCTCP: an unmarked segment).
+  kEcnOk = 1u << 0,  ///< Both sides agreed.
+  kEcnEcho =
+      1u << 1,  ///< Receiver: ECE in every ACK, until the peer's CWR (DCTCP: an unmarked segment).
   kEcnSendCwr = 1u << 2,  ///< Sender: CWR with the next new octets.
   kEcnOffered = 1u << 3,  ///< Our SYN asked for it.
 };
@@ -124,7 +129,8 @@ struct alignas(64) Tcb {
     SeqNum adv;       ///< Right edge of the window as last advertised.
     SeqNum last_ack;  ///< SEG.ACK of the last segment sent (RFC 7323's Last.ACK.sent).
   } rcv;
-  std::uint32_t ts_recent;  ///< Void when nothing has come for 24 days (TcbTotals::last_received_at).
+  std::uint32_t
+      ts_recent;  ///< Void when nothing has come for 24 days (TcbTotals::last_received_at).
   std::uint16_t delivery_rate;  ///< As pack_float16() has it: the last sample.
   std::uint16_t pacing_rate;    ///< The same; 0: not paced.
   struct {
@@ -174,7 +180,8 @@ struct alignas(64) Tcb {
   PathHint path;
   std::uint32_t min_rtt_us;
   std::uint16_t user_timeout;  ///< Milliseconds as pack_float16() has them; 0: the config's.
-  std::uint16_t space_at;  ///< Receive autotuning: when this round trip began (low half of a Tick)...
+  std::uint16_t
+      space_at;  ///< Receive autotuning: when this round trip began (low half of a Tick)...
   std::uint8_t close_reason;         ///< sluice::CloseReason, once CLOSED.
   std::uint8_t duplicate_acks_due;   ///< Duplicate ACKs to send: one for each segment behind a gap.
   std::uint8_t challenges_left;      ///< Challenge ACKs left in challenge_second.
@@ -182,9 +189,9 @@ struct alignas(64) Tcb {
   std::uint8_t reorder_window_mult;  ///< RACK.reo_wnd_mult, quarters of min_rtt; 0 stands for 1.
   std::uint8_t reorder_window_persist;  ///< Recoveries until it is 1 again.
   std::uint16_t min_rtt_at;             ///< When min_rtt_us was measured: tick / 1024.
-  std::uint8_t traffic_class;  ///< DSCP in the upper six bits, as in the IP header.
-  std::uint8_t soft_error;     ///< sluice::SoftError that ICMP last reported, 0: none.
-  std::uint16_t space_from;    ///< ... and what had been read then: 4 KiB units, modulo 2^16.
+  std::uint8_t traffic_class;           ///< DSCP in the upper six bits, as in the IP header.
+  std::uint8_t soft_error;              ///< sluice::SoftError that ICMP last reported, 0: none.
+  std::uint16_t space_from;  ///< ... and what had been read then: 4 KiB units, modulo 2^16.
 
   bool has(std::uint32_t mask) const { return (flags & mask) != 0; }
   void set(std::uint32_t mask) { flags |= mask; }
@@ -287,7 +294,8 @@ struct ListenerRecord {
   std::uint8_t is_open;
   std::uint8_t is_paused;
   std::uint8_t is_traced;
-  std::uint8_t congestion;  ///< tcp::Algorithm of its connections; 0xff: what the route or the config says.
+  std::uint8_t
+      congestion;  ///< tcp::Algorithm of its connections; 0xff: what the route or the config says.
   std::uint32_t syn_backlog;
   std::uint32_t accept_backlog;
   std::uint32_t half_open;      ///< Entries now.
