@@ -18,7 +18,7 @@ inline constexpr std::uint32_t kInitialSsthresh = 0x7fffffff;  ///< No congestio
 /// What an ACK did, after the scoreboard, SND.UNA and the loss detector have taken it. Octets are
 /// sequence space; times are microseconds modulo 2^32.
 struct AckEvent {
-  std::uint32_t acked_bytes = 0;      ///< SND.UNA moved by.
+  std::uint32_t acked_bytes = 0;      ///< SND.UNA moved by, without what SACKs had told before.
   std::uint32_t delivered_bytes = 0;  ///< Acknowledged or SACKed for the first time.
   std::uint32_t lost_bytes = 0;       ///< Found lost by this ACK, or by a timer since the last.
   std::uint32_t flight_before = 0;    ///< SND.NXT - SND.UNA before it came.

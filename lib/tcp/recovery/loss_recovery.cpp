@@ -270,7 +270,7 @@ void tell_algorithm(SendSide& side, const AckOutcome& out, bool was_reducing) {
                               : out.flight_before + block.snd_mss > block.cwnd;
   control.on_ack(
       block, record.congestion,
-      {.acked_bytes = out.acked,
+      {.acked_bytes = std::min(out.acked, out.delivered),
        .delivered_bytes = out.delivered,
        .lost_bytes = record.lost_total - std::exchange(record.lost_told, record.lost_total),
        .flight_before = out.flight_before,
