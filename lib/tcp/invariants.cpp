@@ -13,7 +13,7 @@ void check_rexmit_queue(Context& ctx, Tcb& block, SendRecord& record) {
   SendSide side = ctx.send_side(block, record);
   RexmitQueue queue(side);
   SeqNum at = block.snd.una;
-  std::uint32_t sacked = 0, lost = 0, to_resend = 0, resent = 0, last = kNoIndex;
+  std::uint32_t sacked = 0, lost = 0, to_resend = 0, resent = 0, count = 0, last = kNoIndex;
   queue.for_each([&](std::uint32_t index) {
     const SentRun& run = queue[index];
     SLUICE_ASSERT(run.left == at && run.length > 0);
@@ -24,7 +24,9 @@ void check_rexmit_queue(Context& ctx, Tcb& block, SendRecord& record) {
     if (run.has(kRunLost) && !run.has(kRunResent)) to_resend += run.length;
     if (run.has(kRunResent)) resent += run.length;
     last = index;
+    ++count;
   });
+  SLUICE_ASSERT(count == record.run_count && count <= RexmitQueue::kMostRuns);
   SLUICE_ASSERT(at == block.snd.nxt && last == record.last_run);
   SLUICE_ASSERT(lost == record.lost && to_resend == record.to_resend && resent == record.resent);
   SLUICE_ASSERT(block.has(kSackOk) ? sacked == record.sacked

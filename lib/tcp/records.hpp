@@ -112,6 +112,7 @@ struct SendRecord {
   // The scoreboard (recovery/rexmit_queue). Octets of sequence space.
   std::uint32_t first_run = kNoIndex;
   std::uint32_t last_run = kNoIndex;
+  std::uint32_t run_count = 0;
   std::uint32_t sacked = 0;     ///< Without SACK: what duplicate ACKs say has left the network.
   std::uint32_t lost = 0;       ///< Declared lost, whether sent again or not.
   std::uint32_t to_resend = 0;  ///< Declared lost and not on its way again.

@@ -10,7 +10,8 @@ namespace sluice::tcp {
 std::uint32_t RexmitQueue::take_extra() {
   // As many runs as there may be connections in flight stay free for those that have none.
   const std::uint32_t reserve = runs_.capacity() / kRunsPerConnection;
-  if (runs_.capacity() - runs_.used() <= reserve) return kNoIndex;
+  if (record_.run_count >= kMostRuns || runs_.capacity() - runs_.used() <= reserve) return kNoIndex;
+  ++record_.run_count;
   return runs_.allocate();
 }
 
@@ -43,6 +44,7 @@ void RexmitQueue::append(const SentRun& sent) {
   }
   const std::uint32_t index = runs_.allocate();
   SLUICE_ASSERT(index != kNoIndex);
+  record_.run_count = 1;
   runs_[index] = sent;
   runs_[index].next = kNoIndex;
   record_.first_run = record_.last_run = index;
@@ -91,6 +93,7 @@ void RexmitQueue::drop_front(std::uint32_t length) {
     if (run.length > 0) return;
     const std::uint32_t next = run.next;
     runs_.release(record_.first_run);
+    --record_.run_count;
     record_.first_run = next;
     if (next == kNoIndex) record_.last_run = kNoIndex;
   }
@@ -112,6 +115,7 @@ void RexmitQueue::merge_sacked() {
     run.next = other.next;
     if (record_.last_run == next) record_.last_run = index;
     runs_.release(next);
+    --record_.run_count;
   }
 }
 
@@ -122,6 +126,7 @@ void RexmitQueue::clear() {
     runs_.release(index);
   }
   record_.last_run = kNoIndex;
+  record_.run_count = 0;
   record_.sacked = record_.lost = record_.to_resend = record_.resent = 0;
 }
 

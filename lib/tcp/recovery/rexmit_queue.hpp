@@ -53,6 +53,8 @@ class RexmitQueue {
   void unmark_lost(SentRun& run);
   void unmark_sacked(SentRun& run);
 
+  /// Of one connection. Each ACK may have to walk over them (CVE-2019-11478).
+  static constexpr std::uint32_t kMostRuns = 1024;
   /// Slab's size, by connections in flight.
   static constexpr std::uint32_t kRunsPerConnection = 16;
 

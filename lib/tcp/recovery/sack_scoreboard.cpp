@@ -55,15 +55,26 @@ std::uint32_t mark_range(SendSide& side, std::uint32_t index, SeqNum left, SeqNu
       index = run.next;
       continue;
     }
-    if (wire::seq_lt(run.left, left)) {
-      if (!queue.split(index, left)) {  // too fragmented: the peer will acknowledge it in time
-        index = run.next;
-        continue;
-      }
+    // Whole segments only, as they were sent: a peer cannot have us keep a note for every octet.
+    const std::uint32_t size = run.segment_size;
+    const bool begins_here = wire::seq_lt(run.left, left);
+    const bool ends_here = wire::seq_lt(right, run.end());
+    const std::uint32_t begin =
+        begins_here ? (wire::seq_distance(run.left, left) + size - 1) / size * size : 0;
+    const std::uint32_t end =
+        ends_here ? wire::seq_distance(run.left, right) / size * size : run.length;
+    // Too fragmented for another run: the peer will acknowledge it in time.
+    const bool is_told_apart = begin < end && (begin == 0 || queue.split(index, run.left + begin));
+    if (!is_told_apart) {
+      if (ends_here) return index;
       index = run.next;
       continue;
     }
-    if (wire::seq_gt(run.end(), right) && !queue.split(index, right)) return index;
+    if (begin > 0) {
+      index = run.next;  // the rest, which begins with a segment of the block
+      continue;
+    }
+    if (ends_here && !queue.split(index, run.left + end)) return index;
     note_delivered(side, run, out);
     out.newly_sacked += run.length;
     queue.mark_sacked(run);

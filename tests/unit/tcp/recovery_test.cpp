@@ -151,4 +151,55 @@ TEST_CASE("after a timeout everything is sent again in slow start, from one segm
   require_nothing_left(rig);
 }
 
+TEST_CASE("SACKs of single octets leave no more runs than there are segments, and a bound",
+          "[tcp][recovery][rfc2018]") {
+  // CVE-2019-11478: a peer made each segment a queue of its own, and every ACK a walk over them.
+  EngineConfig config = TcpRig::small_config();
+  config.nodelay = true;
+  config.initial_window_segments = 64;
+  TcpRig rig(config);
+  TcpPeer peer(rig, {.window = 65535, .mss = 512});
+  const ConnHandle connection = establish(rig, peer);
+  const wire::SeqNum una = peer.una;
+  send_octets(rig, connection, pattern(40 * 500));
+  REQUIRE(data_of(peer.read()).size() == 40);
+  peer.una = una;
+  Tcb& block = *find_tcb(rig.ctx(), connection);
+  const SendRecord& record = *rig.ctx().send_record(block);
+  REQUIRE(record.run_count == 1);
+  for (std::uint32_t octet = 501; octet < 20'000; octet += 2) {
+    PeerSegment ack = peer.segment(wire::kAck);
+    ack.options.sack_count = 1;
+    ack.options.sack[0] = {una + octet, una + octet + 1};
+    peer.give(ack);
+  }
+  CHECK(record.run_count == 1);  // no block held a whole segment
+  CHECK(record.sacked == 0);
+  for (std::uint32_t segment = 1; segment < 39; segment += 2) {
+    PeerSegment ack = peer.segment(wire::kAck);
+    ack.options.sack_count = 1;
+    ack.options.sack[0] = {una + segment * 500 - 10, una + segment * 500 + 510};
+    peer.give(ack);
+    CHECK(record.run_count <= 40);
+  }
+  CHECK(record.sacked == 19 * 500);
+  require_nothing_left(rig);
+}
+
+TEST_CASE("one burst of send() leaves the buffers that receiving needs", "[tcp][api]") {
+  EngineConfig config = TcpRig::small_config();
+  config.send_buffer_bytes = 1 << 20;
+  TcpRig rig(config);
+  TcpPeer peer(rig);
+  const ConnHandle connection = establish(rig, peer);
+  rig.ctx().spare_buffers = 3;
+  const auto taken = send(rig.ctx(), connection, std::span<const std::byte>(pattern(100'000)));
+  REQUIRE(taken.has_value());
+  CHECK(*taken > 0);
+  CHECK(*taken <= 3 * 2048);
+  CHECK(rig.ctx().is_low_on_buffers());
+  rig.ctx().spare_buffers = 100;
+  require_nothing_left(rig);
+}
+
 }  // namespace sluice::tcp
