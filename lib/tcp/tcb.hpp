@@ -136,6 +136,7 @@ struct alignas(64) Tcb {
   struct {
     SeqNum una;
     SeqNum nxt;
+    //= rfc9293#3.1 MUST-1, REC-1
     std::uint32_t wnd;  ///< Octets.
   } snd;
   std::uint32_t send_record;  ///< Slab index of tcp::SendRecord; kNoIndex while nothing is queued.

@@ -20,10 +20,11 @@ Agreement agree(const EngineConfig& config, const wire::TcpOptions& options,
   //= rfc9293#3.7.1 MUST-15, MUST-16
   constexpr std::uint16_t kLeastMss = 64;  // a peer that says less wants us to drown in headers
   if (options.has_mss) agreement.peer_mss = std::max(options.mss, kLeastMss);
-  //= rfc7323#2.3  above 14 means 14
+  //= rfc7323#2.3 MUST-8, MUST-2
   if (config.window_scaling && options.has_window_scale)
     agreement.peer_wscale = std::min(options.window_scale, wire::kMaxWindowScale);
   agreement.timestamps = config.timestamps && options.has_timestamps;
+  //= rfc2018#4 MUST-1
   agreement.sack = config.sack && options.has_sack_permitted;
   return agreement;
 }
@@ -31,6 +32,7 @@ Agreement agree(const EngineConfig& config, const wire::TcpOptions& options,
 std::uint16_t effective_send_mss(const EngineConfig& config, const FlowKey& flow,
                                  const Agreement& agreement) {
   const unsigned headers = (flow.is_v4() ? 20u : 40u) + 20u;
+  //= rfc9293#3.7.1 MUST-16
   unsigned mss = std::min<unsigned>(agreement.peer_mss, agreement.path_mtu - headers);
   if (config.max_mss != 0) mss = std::min<unsigned>(mss, config.max_mss);
   if (agreement.timestamps) mss -= 12;
@@ -38,8 +40,10 @@ std::uint16_t effective_send_mss(const EngineConfig& config, const FlowKey& flow
 }
 
 void apply_agreement(Context& ctx, Tcb& block, const Agreement& agreement) {
+  //= rfc7323#3.2 SHLD-3
   if (agreement.timestamps) block.set(kTimestampsOk);
   if (agreement.sack) block.set(kSackOk);
+  //= rfc7323#2.3 MUST-3, MUST-4
   block.window_scales = 0;
   if (agreement.peer_wscale != 0xff) {
     block.set(kWindowScaleOk);
@@ -72,11 +76,11 @@ void use_algorithm(Context& ctx, Tcb& block, Algorithm algorithm) {
 }
 
 void start_sending(Context& ctx, Tcb& block, bool had_loss) {
-  //= rfc5681#3.1  after a lost SYN or SYN-ACK one segment, else RFC 6928's ten
+  //= rfc5681#3.1 MUST-3, MUST-4  after a lost SYN or SYN-ACK one segment, else RFC 6928's ten
   block.cwnd = initial_window(block.snd_mss, had_loss ? 1 : ctx.config.initial_window_segments);
   if (had_loss) {
     block.cwnd = block.snd_mss;
-    //= rfc6298#5.7
+    //= rfc6298#5.7 MUST-1
     if (block.srtt_us8 == 0) block.rto_us = std::max(block.rto_us, 3'000'000u);
   }
   use_algorithm(ctx, block, static_cast<Algorithm>(block.congestion));
@@ -103,6 +107,7 @@ void become_established(Context& ctx, std::uint32_t index, const Segment& segmen
   block.backoff = 0;
   ctx.disarm(block, kTimerRetransmit);
   block.clear(kRetransmitNow);
+  //= rfc7323#2.2 MUST-3
   const bool is_scaled = !segment.has(wire::kSyn);  // RFC 7323 2.2: the window of a SYN never is
   set_send_window(block, segment,
                   static_cast<std::uint32_t>(segment.header.window)

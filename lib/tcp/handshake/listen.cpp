@@ -60,9 +60,11 @@ std::uint32_t make_connection(Context& ctx, std::uint32_t half_open_index, const
   block.rcv.last_ack = block.rcv.nxt;
   block.ts_recent = entry.ts_recent;
   block.ts_offset = timestamp_offset(ctx.keys.timestamps, segment.flow);
+  //= rfc7323#2.3 MUST-5
   block.snd.una = block.snd.nxt = entry.iss + 1;
   set_send_window(block, segment,
                   static_cast<std::uint32_t>(segment.header.window) << block.snd_wscale());
+  //= rfc7323#3.2 MUST-3  the echo counts in an ACK only  rfc6298#3 MUST-2
   if (entry.retransmits == 0) {
     const std::uint32_t rtt_us = std::max(ctx.now_us() - entry.sent_at_us, 1u);
     on_rtt_sample(block, ctx.config, Duration::from_us(rtt_us));
@@ -131,7 +133,7 @@ Outcome half_open_verdict(Context& ctx, std::uint32_t index, Segment& segment,
       send_half_open_ack(ctx, index);
       return Outcome::kRstChallenged;
     }
-    //= rfc9293#3.10.7.4  a passive open returns to LISTEN, and nobody is told
+    //= rfc9293#3.5 MUST-11  a passive open returns to LISTEN, and nobody is told
     ctx.drop_half_open(index);
     return Outcome::kHandshakeReset;
   }

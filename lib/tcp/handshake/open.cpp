@@ -42,6 +42,7 @@ Result<ConnHandle, Error> open(Context& ctx, const OpenRequest& request) {
     return fail(path.error() == PathError::kNoRoute ? Error::kUnreachable
                                                     : Error::kInvalidArgument);
   }
+  //= rfc9293#3.9.1.1 MUST-43, MUST-44
   FlowKey flow{path->source, request.remote.address, request.local_port, request.remote.port};
   if (flow.local_port.value == 0) {
     const auto port = choose_port(ctx, flow);
@@ -54,6 +55,7 @@ Result<ConnHandle, Error> open(Context& ctx, const OpenRequest& request) {
   if (index == kNoIndex) return fail(Error::kTooManyConnections);
 
   Tcb& block = ctx.tcb(index);
+  //= rfc9293#3.5 MUST-11
   block.set(kActiveOpen | kAccepted | (request.is_traced ? kTraced : 0u) |
             (ctx.config.keepalive ? kKeepaliveOn : 0u));
   block.congestion = static_cast<std::uint8_t>(
@@ -102,6 +104,7 @@ Outcome syn_sent_arrives(Context& ctx, std::uint32_t index, Segment& segment, bo
     const auto path = ctx.paths.path_to(flow.remote, flow.local);
     return path ? path->mtu : std::uint16_t{1500};
   }();
+  //= rfc7323#2.2 MUST-2  the scale is read in SYNs only
   apply_agreement(ctx, block, agree(ctx.config, segment.header.options, path_mtu));
   block.rcv.nxt = segment.seq() + 1;
   block.rcv.adv = block.rcv.nxt + std::min<std::uint32_t>(ctx.receive_buffer_of(block), 65535);
@@ -112,7 +115,7 @@ Outcome syn_sent_arrives(Context& ctx, std::uint32_t index, Segment& segment, bo
                          segment.has(wire::kEce) && !segment.has(wire::kCwr);
   block.ecn = is_agreed ? kEcnOk : 0;
   if (!segment.has(wire::kAck)) {
-    //= rfc9293#3.10.7.3  simultaneous open: <SEQ=ISS><ACK=RCV.NXT><CTL=SYN,ACK>
+    //= rfc9293#3.5 MUST-10  simultaneous open: <SEQ=ISS><ACK=RCV.NXT><CTL=SYN,ACK>
     set_send_window(block, segment, segment.header.window);
     ctx.transition(index, State::kSynReceived);
     block.set(kRetransmitNow);

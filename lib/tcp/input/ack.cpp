@@ -139,6 +139,7 @@ void take_ack(Context& ctx, std::uint32_t index, const Segment& segment) {
   const bool has_advanced = wire::seq_gt(segment.ack(), block.snd.una);
   if (wire::seq_geq(segment.ack(), block.snd.una))
     update_send_window(block, segment,
+                       //= rfc7323#2.3 MUST-5
                        static_cast<std::uint32_t>(segment.header.window) << block.snd_wscale());
   if (SendRecord* const record = ctx.send_record(block);
       record != nullptr && (flight_size(block) > 0 || record->timer == LossTimer::kForget)) {
@@ -148,7 +149,7 @@ void take_ack(Context& ctx, std::uint32_t index, const Segment& segment) {
     restart_rto(ctx, index);
   }
   if (flight_size(block) == 0 && (has_advanced || !block.has(kPersisting))) {
-    //= rfc6298#5.2
+    //= rfc6298#5.2 SHLD-1
     ctx.disarm(block, kTimerRetransmit);
     block.clear(kPersisting);
     if (!keep_record_for_late_news(ctx, index)) ctx.drop_idle_send_record(block);

@@ -152,6 +152,7 @@ std::optional<wire::SackBlock> find_duplicate(Context& ctx, std::uint32_t index,
 }
 
 /// Keeps a packet behind a gap. The list is ordered; a packet that another covers whole is dropped.
+//= rfc9293#3.10.7.4 SHLD-31
 Outcome keep_out_of_order(Context& ctx, ReceiveRecord& record, Text text) {
   const SeqNum left = text.seq, right = text.seq + text.length;
   rte_mbuf** link = &record.first_packet;
@@ -215,7 +216,7 @@ void decide_ack(Context& ctx, std::uint32_t index, const Advance& advance) {
   // that is soon answered, with the ACK on it.
   const bool is_quick = block.quick_acks > 0 && advance.length >= block.rcv_mss;
   if (is_quick) --block.quick_acks;
-  //= rfc9293#3.8.6.3 SHLD-19
+  //= rfc9293#3.8.6.3 SHLD-19  rfc5681#4.2 SHLD-2, SHLD-5  rfc5681#3.2 SHLD-2
   if (advance.is_special || unacked >= 2u * block.rcv_mss || is_quick)
     return acknowledge_now(ctx, index);
   acknowledge_soon(ctx, index);
@@ -226,7 +227,7 @@ void decide_ack(Context& ctx, std::uint32_t index, const Advance& advance) {
 void acknowledge_soon(Context& ctx, std::uint32_t index) {
   Tcb& block = ctx.touch(index);
   if (block.has(kAckNow) || ctx.is_armed(block, kTimerDelayedAck)) return;
-  //= rfc9293#3.8.6.3 MUST-40
+  //= rfc9293#3.8.6.3 SHLD-18, MUST-40
   ctx.arm(index, kTimerDelayedAck, ctx.tick + ticks_in(ctx.config.delayed_ack));
 }
 
@@ -293,7 +294,7 @@ TextResult take_text(Context& ctx, std::uint32_t index, Segment& segment) {
       std::max<std::uint32_t>(block.rcv_mss, std::min(text.length, 65535u)));
   if (text.seq != block.rcv.nxt) {
     result.outcome = keep_out_of_order(ctx, *record, std::move(text));
-    //= rfc5681#4.2  an ACK at once for each segment behind a gap
+    //= rfc5681#4.2 SHLD-3, SHLD-4, MUST-3  rfc5681#3.2 SHLD-1  rfc2018#4 SHLD-3
     if (block.duplicate_acks_due < 32) ++block.duplicate_acks_due;
     ctx.want_output(index);
     if (record->is_idle()) ctx.drop_receive_record(block);

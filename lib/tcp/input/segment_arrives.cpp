@@ -48,13 +48,14 @@ void strip_simultaneous_syn(const Tcb& block, Segment& segment) {
 
 Verdict check_timestamps(Context& ctx, std::uint32_t index, const Segment& segment) {
   Tcb& block = ctx.tcb(index);
+  //= rfc7323#5.2 MUST-1  rfc7323#3.2 MUST-6
   if (!block.has(kTimestampsOk) || segment.has(wire::kRst)) return {};
   if (!segment.header.options.has_timestamps) {
     if (segment.has(wire::kSyn)) return {};  // a peer that came up anew is challenged, not dropped
     //= rfc7323#3.2
     return Outcome::kNoTimestamp;
   }
-  //= rfc7323#5.3  R1
+  //= rfc7323#5.3 MUST-1  R1: an ACK, for it may be a half-open connection
   if (is_paws_rejected(segment.header.options.ts_val, block.ts_recent, ctx.totals[index].last_received_at,
                        ctx.tick))
     return refuse(ctx, index, segment, Outcome::kPawsRejected);
@@ -63,6 +64,7 @@ Verdict check_timestamps(Context& ctx, std::uint32_t index, const Segment& segme
 
 Verdict check_sequence(Context& ctx, std::uint32_t index, Segment& segment) {
   Tcb& block = ctx.tcb(index);
+  //= rfc7323#5.3 MUST-2
   if (Verdict verdict = check_timestamps(ctx, index, segment)) return verdict;
   switch (
       check_acceptability(segment.seq(), segment.length(), block.rcv.nxt, receive_window(block))) {
@@ -82,7 +84,7 @@ Verdict check_sequence(Context& ctx, std::uint32_t index, Segment& segment) {
       if (segment.has(wire::kSyn)) break;
       return refuse(ctx, index, segment, Outcome::kOutsideWindow);
   }
-  //= rfc7323#4.3  only a segment that begins at or below Last.ACK.sent
+  //= rfc7323#4.3 SHLD-1, SHLD-2, MUST-1  rfc7323#3.2 MUST-2  at or below Last.ACK.sent only
   if (segment.has(wire::kRst)) return {};  // which may be a stranger's: nothing is learnt from it
   if (block.has(kTimestampsOk) && segment.header.options.has_timestamps &&
       !segment.has(wire::kSyn) && wire::seq_leq(segment.seq(), block.rcv.last_ack)) {
@@ -96,11 +98,12 @@ Verdict check_sequence(Context& ctx, std::uint32_t index, Segment& segment) {
 Verdict check_reset(Context& ctx, std::uint32_t index, const Segment& segment) {
   if (!segment.has(wire::kRst)) return {};
   Tcb& block = ctx.tcb(index);
-  //= rfc5961#3.2  exactly RCV.NXT resets, elsewhere in the window it is only a question
+  //= rfc5961#3.2 SHLD-1, MUST-2, MUST-3  elsewhere in the window it is only a question
   if (segment.seq() != block.rcv.nxt) {
     challenge(ctx, index);
     return Outcome::kRstChallenged;
   }
+  //= rfc5961#3.2 MUST-1  rfc9293#3.5.3 SHLD-2  rfc9293#3.6 MUST-12  rfc9293#3.5 MUST-11
   const bool was_opening = block.state == State::kSynReceived;
   if (was_opening) ctx.metrics.count(Counter::kConnectRefused);
   ctx.close(index, was_opening ? CloseReason::kRefused : CloseReason::kReset);
@@ -109,7 +112,7 @@ Verdict check_reset(Context& ctx, std::uint32_t index, const Segment& segment) {
 
 Verdict check_syn(Context& ctx, std::uint32_t index, const Segment& segment) {
   if (!segment.has(wire::kSyn)) return {};
-  //= rfc5961#4.2  rfc9293#3.10.7.4 MAY-12: whatever its sequence number
+  //= rfc5961#4.2 SHLD-1, MUST-1, MUST-2  whatever its sequence number
   challenge(ctx, index);
   return Outcome::kSynChallenged;
 }
@@ -125,11 +128,13 @@ Verdict check_ack(Context& ctx, std::uint32_t index, Segment& segment) {
     }
     become_established(ctx, index, segment);
   }
+  //= rfc5961#5.2 MUST-1, MUST-2
   if (wire::seq_gt(ack, block.snd.nxt)) {
     challenge(ctx, index);
     return Outcome::kAckBeyondSent;
   }
   //= rfc5961#5.2
+  //= rfc9293#3.10.7.4 MAY-12
   if (wire::seq_lt(ack, block.snd.una - block.snd_max_wnd)) {
     challenge(ctx, index);
     return Outcome::kAckTooOld;
@@ -169,7 +174,7 @@ void check_urgent(Context& ctx, std::uint32_t index, const Segment& segment) {
   if (!segment.has(wire::kUrg) || segment.header.urgent_pointer == 0 ||
       !may_receive_data(block.state))
     return;
-  //= rfc9293#3.10.7.4 MUST-31, MUST-32
+  //= rfc9293#3.8.5 MUST-30, MUST-31, MUST-32, MUST-62
   const SeqNum up = segment.seq() + segment.header.urgent_pointer;
   if (block.has(kUrgentPending) && wire::seq_leq(up, block.rcv_up)) return;
   if (!block.has(kUrgentPending) && wire::seq_leq(up, block.rcv.nxt)) return;
@@ -185,7 +190,7 @@ Outcome process_text(Context& ctx, std::uint32_t index, Segment& segment, bool& 
   if (segment.length() == 0 || !may_receive_data(block.state)) return Outcome::kSegmentProcessed;
   if (block.has(kOrphan) && segment.payload > 0 &&
       wire::seq_gt(segment.seq() + segment.payload, block.rcv.nxt)) {
-    //= rfc1122#4.2.2.13  data that nobody will read is answered by RST
+    //= rfc9293#3.6.1 SHLD-3  data that nobody will read is answered by RST
     send_reset(ctx, index, segment);
     ctx.close(index, CloseReason::kAborted);
     return Outcome::kDataAfterClose;
@@ -240,6 +245,7 @@ Outcome segment_arrives(Context& ctx, std::uint32_t index, Segment& segment) {
   // third: security and precedence, historic (RFC 9293 A.1)
   if (Verdict verdict = check_syn(ctx, index, segment)) return *verdict;  // fourth
   if (Verdict verdict = check_ack(ctx, index, segment)) return *verdict;  // fifth
+  //= rfc9293#3.4 MUST-66
   check_urgent(ctx, index, segment);                                      // sixth
   bool is_fin_next = false;
   const Outcome outcome = process_text(ctx, index, segment, is_fin_next);  // seventh
@@ -260,7 +266,7 @@ Outcome time_wait_verdict(Context& ctx, FlowRef ref, Entry& entry, const Segment
       static_cast<std::int32_t>(segment.header.options.ts_val - entry.ts_recent);
   const bool is_old = has_timestamps && age < 0;
   if (segment.has(wire::kSyn)) {
-    //= rfc6191#2  rfc9293#3.6.1 MAY-2
+    //= rfc6191#2  rfc9293#3.6.1 SHLD-4, MAY-2
     const bool is_newer =
         has_timestamps && age != 0 ? age > 0 : wire::seq_gt(segment.seq(), entry.rcv_nxt);
     if (!segment.has(wire::kAck | wire::kFin) && is_newer) {

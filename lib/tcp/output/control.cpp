@@ -77,12 +77,12 @@ packet::PacketPtr make_header_packet(Context& ctx, const TcpHeader& header) {
 void fill_header(Context& ctx, Tcb& block, TcpHeader& header) {
   header.source = Port{block.key.local_port};
   header.destination = Port{block.key.remote_port};
-  //= rfc7323#3.2  once agreed, in every segment but a RST, and in a RST too (SHOULD)
+  //= rfc7323#3.2 MUST-1, MUST-4, SHLD-2  once agreed, in every segment
   if (block.has(kTimestampsOk)) add_timestamps(ctx, header, block.ts_offset, block.ts_recent);
   if (block.has(kSackOk) && block.receive_record != kNoIndex &&
       !header.has(wire::kSyn | wire::kRst)) {
     ReceiveRecord& record = ctx.receives.slab[block.receive_record];
-    //= rfc2018#4
+    //= rfc2018#4 SHLD-1, MUST-1, SHLD-2, SHLD-4, SHLD-5
     write_sack_report(record, block.has(kTimestampsOk) ? 3 : 4, header.options);
     if (record.is_idle()) ctx.drop_receive_record(block);
   }
@@ -175,10 +175,13 @@ void send_syn_ack(Context& ctx, std::uint32_t half_open_index) {
   header.seq = entry.iss;
   header.options.has_mss = true;
   const unsigned overhead = (flow.is_v4() ? 20u : 40u) + 20u;
+  //= rfc9293#3.7.1 MUST-14, MUST-67, SHLD-5
   header.options.mss = static_cast<std::uint16_t>(entry.path_mtu - overhead);
   if (ctx.config.max_mss != 0)
     header.options.mss = std::min(header.options.mss, ctx.config.max_mss);
+  //= rfc2018#2 MUST-1
   header.options.has_sack_permitted = (entry.flags & kHalfOpenSack) != 0;
+  //= rfc7323#2.3 SHLD-1, MUST-1  rfc7323#2.2 MUST-1
   if (entry.peer_wscale != 0xff) {
     header.options.has_window_scale = true;
     header.options.window_scale = window_scale_for(ctx.config);
@@ -240,7 +243,7 @@ namespace {
 
 /// One of the connection's five ACKs of this second.
 bool take_from_budget(Context& ctx, Tcb& block) {
-  //= rfc5961#7
+  //= rfc5961#7 SHLD-2
   constexpr std::uint8_t kPerSecond = 5;
   const auto second = static_cast<std::uint8_t>(ctx.tick / 1000);
   if (block.challenge_second != second) {

@@ -49,18 +49,23 @@ std::uint8_t mark_ecn(Tcb& block, const Planned& plan, TcpHeader& header) {
   return kEct0;
 }
 
+//= rfc9293#3.2 MUST-65  rfc2018#2 MUST-1
 void add_syn_options(Context& ctx, const Tcb& block, TcpHeader& header) {
   header.options.has_mss = true;
+  //= rfc9293#3.7.1 MUST-14, MUST-67, SHLD-5
   header.options.mss = block.rcv_mss;
   const bool is_answer = block.state == State::kSynReceived;
   header.options.has_timestamps = is_answer ? block.has(kTimestampsOk) : ctx.config.timestamps;
   if (header.options.has_timestamps) {
     header.options.ts_val = ctx.tick + block.ts_offset;
+    //= rfc7323#3.2 SHLD-1
     header.options.ts_ecr = is_answer ? block.ts_recent : 0;
   }
   header.options.has_sack_permitted = is_answer ? block.has(kSackOk) : ctx.config.sack;
   header.options.has_window_scale =
+      //= rfc7323#2.2 SHLD-1, MUST-1  rfc7323#2.3 SHLD-1
       is_answer ? block.has(kWindowScaleOk) : ctx.config.window_scaling;
+  //= rfc7323#2.3 MUST-1
   header.options.window_scale = window_scale_for(ctx.config);
 }
 
@@ -85,6 +90,7 @@ bool emit(Context& ctx, std::uint32_t index, const Planned& plan, Burst& burst) 
   std::uint32_t window;
   if (plan.flags & wire::kSyn) {
     add_syn_options(ctx, block, header);
+    //= rfc7323#2.2 MUST-3
     window = std::min<std::uint32_t>(ctx.receive_buffer_of(block), 65535);
     block.rcv.adv = block.rcv.nxt + window;
     header.window = static_cast<std::uint16_t>(window);
@@ -100,6 +106,7 @@ bool emit(Context& ctx, std::uint32_t index, const Planned& plan, Burst& burst) 
     ctx.metrics.count(Counter::kTxNoBuffer);
     return false;
   }
+  //= rfc9293#3.9.1.1 MUST-45
   const FlowKey flow = ctx.flow_of(block);
   burst.out[burst.used++] = {.packet = std::move(packet),
                              .source = flow.local,
@@ -268,7 +275,7 @@ bool send_probe(Context& ctx, std::uint32_t index, Burst& burst) {
     }
     ctx.metrics.count(Counter::kWindowProbes);
   } else {
-    //= rfc9293#3.8.4  a segment below the window, without octets
+    //= rfc9293#3.8.4 SHLD-12  a segment below the window, without octets
     if (!emit(ctx, index, {.seq = block.snd.nxt - 1}, burst)) return false;
     ctx.metrics.count(Counter::kKeepaliveProbes);
   }
@@ -360,20 +367,24 @@ std::uint32_t next_payload(Context& ctx, Tcb& block, std::uint32_t unsent) {
   // pipe
   const std::uint32_t pipe = record->pipe(flight);
   const std::uint32_t by_congestion = block.cwnd > pipe ? block.cwnd - pipe : 0;
+  //= rfc9293#3.8.6 MUST-34, SHLD-15  rfc7323#2.4 MUST-1, MUST-3
   const std::uint32_t by_peer = block.snd.wnd > flight ? block.snd.wnd - flight : 0;
   const std::uint32_t usable = std::min(by_congestion, by_peer);
   const std::uint32_t length = std::min({unsent, usable, limit});
+  //= rfc9293#3.9.1.2 SHLD-28
   if (length == 0 || length == limit) return length;
   //= rfc9293#3.8.6.2.1 MUST-38
   if (length == unsent) {
     const bool nagle = !(block.has(kNodelaySet) ? block.has(kNodelay) : ctx.config.nodelay);
     //= rfc9293#3.7.4 SHLD-7, MUST-17
+    //= rfc9293#3.9.1.2 MUST-60  an ACK releases it
     return nagle && flight > 0 && !block.has(kFinQueued) ? 0 : length;
   }
   if (by_peer <= by_congestion && length >= block.snd_max_wnd / 2) return length;
   return 0;
 }
 
+//= rfc5681#4.1 SHLD-1
 /// After idling longer than an RTO the old cwnd says nothing about the path (RFC 5681 4.1).
 void restart_after_idle(Context& ctx, Tcb& block) {
   if (flight_size(block) > 0) return;
@@ -390,10 +401,12 @@ bool send_new(Context& ctx, std::uint32_t index, Burst& burst, std::size_t turn_
   std::uint32_t unsent = unsent_bytes(ctx, block);
   if (unsent > 0) restart_after_idle(ctx, block);
   while (unsent > 0) {
+    //= rfc5681#3.2 SHLD-5
     Planned plan{.seq = block.snd.nxt, .payload = next_payload(ctx, block, unsent)};
     if (plan.payload == 0) break;
     if (is_held_by_pacing(ctx, index, *ctx.send_record(block))) return true;
     if (burst.is_full() || burst.used >= turn_end) return false;
+    //= rfc9293#3.9.1.2 MUST-61
     if (plan.payload == unsent) {
       plan.flags |= wire::kPsh;
       if (block.has(kFinQueued)) plan.flags |= wire::kFin;

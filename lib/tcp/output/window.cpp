@@ -35,7 +35,9 @@ std::uint16_t advertise_window(Context& ctx, Tcb& block) {
   const bool is_covered = std::uint64_t{block.receive_charged} + rounded_up <=
                           std::uint64_t{ctx.receive_buffer_of(block)} + grain;
   window = std::min(std::max(window, is_covered ? rounded_up : current / grain * grain), most);
+  //= rfc7323#2.4 MUST-2, SHLD-1
   block.rcv.adv = block.rcv.nxt + std::max(window, current);  // what was promised stays acceptable
+  //= rfc7323#2.3 MUST-6
   return static_cast<std::uint16_t>(window >> block.rcv_wscale());
 }
 
@@ -79,6 +81,7 @@ void grow_receive_buffer(Context& ctx, std::uint32_t index) {
 std::uint8_t window_scale_for(const EngineConfig& config) {
   const std::uint32_t most = std::max(config.receive_buffer_bytes, config.receive_buffer_max_bytes);
   std::uint8_t scale = 0;
+  //= rfc7323#2.3 MUST-7
   while (scale < wire::kMaxWindowScale && (most >> scale) > 65535) ++scale;
   return scale;
 }

@@ -343,7 +343,7 @@ void recover_on_timeout(SendSide& side) {
   }
   if (!is_sack(side)) record.sacked = 0;
   rack_mark_timed_out(side);
-  //= rfc5681#3.1  ssthresh is set at the first timeout of a segment, then held constant
+  //= rfc5681#3.1 MUST-8  ssthresh is set at the first timeout of a segment, then held constant
   if (is_new_recovery || is_recover_acked(side) ||
       (record.phase == RecoveryPhase::kTimeout && block.backoff == 0)) {
     remember_for_undo(side);

@@ -29,7 +29,7 @@ void on_handshake_timeout(Context& ctx, std::uint32_t index) {
   const std::uint8_t retries =
       block.state == State::kSynSent ? ctx.config.syn_retries : ctx.config.syn_ack_retries;
   if (block.backoff >= retries) {
-    //= rfc9293#3.8.3 MUST-23
+    //= rfc9293#3.8.3 MUST-22
     ctx.metrics.count(Counter::kConnectTimedOut);
     ctx.close(index, CloseReason::kTimedOut);
     return;
@@ -122,7 +122,7 @@ void on_retransmit_timeout(Context& ctx, std::uint32_t index) {
   }
   block.backoff = std::min<std::uint8_t>(static_cast<std::uint8_t>(block.backoff + 1), kMaxBackoff);
   ctx.want_output(index);
-  //= rfc6298#5.5, 5.6
+  //= rfc6298#5.5 MUST-1  rfc6298#5.6 SHLD-1  rfc6298#5 MUST-1
   restart_rto(ctx, index);
 }
 
@@ -144,6 +144,7 @@ void on_keepalive(Context& ctx, std::uint32_t index) {
     return;
   }
   count_timer(ctx, block, TimerKind::kKeepalive);
+  //= rfc9293#3.8.4 MUST-29
   if (block.keepalive_probes >= ctx.config.keepalive_count) {
     ctx.metrics.count(Counter::kKeepaliveTimeouts);
     send_reset(ctx, index);

@@ -22,6 +22,9 @@ std::vector<SentSegment> data_of(const std::vector<SentSegment>& segments) {
 
 }  // namespace
 
+//= rfc6298#2.2 MUST-1 test
+//= rfc6298#2.3 MUST-1, MUST-2, MUST-3, SHLD-1 test
+//= rfc6298#1 MUST-1 test
 TEST_CASE("SRTT, RTTVAR and RTO follow RFC 6298's formulas", "[tcp][recovery][rfc6298]") {
   EngineConfig config;
   Tcb block{};
@@ -105,6 +108,8 @@ TEST_CASE("without SACK, fast retransmit, partial and full ACKs go as RFC 6582 w
   require_nothing_left(rig);
 }
 
+//= rfc5681#3 MUST-1 test
+//= rfc2018#5.1 MUST-1 test
 TEST_CASE("the first two duplicate ACKs let one new segment out each", "[tcp][recovery][rfc3042]") {
   EngineConfig config = TcpRig::small_config();
   config.nodelay = true;
@@ -124,6 +129,8 @@ TEST_CASE("the first two duplicate ACKs let one new segment out each", "[tcp][re
   require_nothing_left(rig);
 }
 
+//= rfc5681#3.1 MUST-1, MUST-8, MUST-9 test
+//= rfc9293#3.8.2 MUST-19 test
 TEST_CASE("after a timeout everything is sent again in slow start, from one segment",
           "[tcp][recovery][rfc5681]") {
   EngineConfig config = TcpRig::small_config();
