@@ -194,7 +194,7 @@ Result<void, Error> Stream::set_pacing(std::optional<bool> pacing) {
 Result<void, Error> Stream::set_dscp(std::uint8_t dscp) {
   if (dscp > 63) return fail(Error::kInvalidArgument);
   return change(stack_, handle_, [&](Context&, Tcb& block) {
-    //= rfc9293#3.9.1.8 MUST-48
+    //= rfc9293#3.9.1.9 MUST-48, SHLD-21
     block.traffic_class = static_cast<std::uint8_t>(dscp << 2);
   });
 }

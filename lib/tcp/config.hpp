@@ -42,6 +42,7 @@ struct EngineConfig {
   std::uint32_t copy_break_bytes = 256;              ///< Smaller payloads are copied together.
 
   // Handshake.
+  //= rfc9293#3.8.3 MUST-23  7 give the three minutes; the default is the 63 s of other servers
   std::uint8_t syn_retries = 5;  ///< After 1, 2, 4, 8, 16 s; timed out 32 s after the last.
   std::uint8_t syn_ack_retries = 5;
   Duration half_open_lifetime = Duration::from_s(63);

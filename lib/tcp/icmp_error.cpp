@@ -73,7 +73,7 @@ bool icmp_error_arrives(Context& ctx, const IcmpError& error) {
   const bool is_ours =
       error.kind == IcmpErrorKind::kNoNeighbor || error.kind == IcmpErrorKind::kNoRoute;
   if (!is_in_flight && !is_ours) return false;
-  //= rfc9293#3.9.2.2 MUST-47  the application may ask what was reported
+  //= rfc9293#3.9.1.8 MUST-47, SHLD-20, SHLD-25  told to who asks (StreamInfo), no call is made
   const SoftError soft = soft_error_of(error.kind);
   if (soft != SoftError::kNone) ctx.touch(ref.index()).soft_error = static_cast<std::uint8_t>(soft);
   switch (error.kind) {

@@ -77,6 +77,7 @@ enum SentRunFlag : std::uint8_t {
 struct SentRun {
   SeqNum left;
   std::uint32_t length = 0;        ///< Of sequence space: octets, and FIN.
+  //= rfc8985#4 MUST-3
   std::uint32_t sent_at_us = 0;    ///< The latest sending.
   std::uint16_t segment_size = 1;  ///< Of all its segments but the last. Never 0.
   std::uint8_t flags = 0;          ///< SentRunFlag
@@ -110,6 +111,7 @@ struct SendRecord {
   rte_mbuf* cursor = nullptr;  ///< Borrowed: an mbuf of the queue, to begin a search at.
 
   // The scoreboard (recovery/rexmit_queue). Octets of sequence space.
+  //= rfc8985#4 MUST-2
   std::uint32_t first_run = kNoIndex;
   std::uint32_t last_run = kNoIndex;
   std::uint32_t run_count = 0;

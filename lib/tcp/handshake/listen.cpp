@@ -60,8 +60,8 @@ std::uint32_t make_connection(Context& ctx, std::uint32_t half_open_index, const
   block.rcv.last_ack = block.rcv.nxt;
   block.ts_recent = entry.ts_recent;
   block.ts_offset = timestamp_offset(ctx.keys.timestamps, segment.flow);
-  //= rfc7323#2.3 MUST-5
   block.snd.una = block.snd.nxt = entry.iss + 1;
+  //= rfc7323#2.3 MUST-5
   set_send_window(block, segment,
                   static_cast<std::uint32_t>(segment.header.window) << block.snd_wscale());
   //= rfc7323#3.2 MUST-3  the echo counts in an ACK only  rfc6298#3 MUST-2

@@ -42,14 +42,16 @@ void take_rtt_samples(Context& ctx, SendSide& side, const AckOutcome& out) {
   Tcb& block = side.block;
   SendRecord& record = side.record;
   if (out.rtt_us != 0) note_min_rtt(block, out.rtt_us, ctx.tick);
-  //= rfc6298#3  never a sample from octets that were sent twice (Karn)
+  //= rfc6298#3 MUST-1, MUST-2  never a sample from octets that were sent twice (Karn)
   std::uint32_t sample = out.rtt_oldest_us;
   if (sample == 0 && out.has_advanced() && block.has(kTimestampsOk) && out.has_timestamp) {
     //= rfc7323#4.1  RTTM: the echo tells which sending this ACK answers
     const std::uint32_t age = ctx.tick - (out.ts_ecr - block.ts_offset);
     if (age < 60'000) sample = std::max(age, 1u) * 1'000;
   }
-  //= rfc6298#4  one sample for each round trip, or the variance would be averaged away
+  if (sample != 0) block.is_probe_unmeasured = false;
+  //= rfc6298#3 MUST-3  rfc7323#4.2 SHLD-1
+  // One sample for each round trip: with more the variance would be averaged away (RFC 6298 4).
   const bool is_new_round =
       !record.has_timed_round || wire::seq_gt(out.ack, record.timed_round_end);
   if (sample == 0 || !is_new_round) return;
@@ -138,8 +140,7 @@ void take_ack(Context& ctx, std::uint32_t index, const Segment& segment) {
   const std::uint32_t window_before = block.snd.wnd;
   const bool has_advanced = wire::seq_gt(segment.ack(), block.snd.una);
   if (wire::seq_geq(segment.ack(), block.snd.una))
-    update_send_window(block, segment,
-                       //= rfc7323#2.3 MUST-5
+    update_send_window(block, segment,  //= rfc7323#2.3 MUST-5
                        static_cast<std::uint32_t>(segment.header.window) << block.snd_wscale());
   if (SendRecord* const record = ctx.send_record(block);
       record != nullptr && (flight_size(block) > 0 || record->timer == LossTimer::kForget)) {

@@ -24,7 +24,7 @@ void report_run(ReceiveRecord& record, const wire::SackBlock& block) {
   forget_if(record, [&](const wire::SackBlock& old) {
     return wire::seq_geq(old.left, block.left) && wire::seq_leq(old.right, block.right);
   });
-  //= rfc2018#4  the block with the newest segment first
+  //= rfc2018#4 MUST-2, SHLD-6  the block with the newest segment first
   const std::ptrdiff_t runs = end_of(record) - runs_of(record);
   if (runs < static_cast<std::ptrdiff_t>(wire::kMaxSackBlocks)) ++record.sack_count;
   std::move_backward(runs_of(record), end_of(record) - 1, end_of(record));

@@ -52,7 +52,7 @@ Verdict check_timestamps(Context& ctx, std::uint32_t index, const Segment& segme
   if (!block.has(kTimestampsOk) || segment.has(wire::kRst)) return {};
   if (!segment.header.options.has_timestamps) {
     if (segment.has(wire::kSyn)) return {};  // a peer that came up anew is challenged, not dropped
-    //= rfc7323#3.2
+    //= rfc7323#3.2 SHLD-4, MUST-5
     return Outcome::kNoTimestamp;
   }
   //= rfc7323#5.3 MUST-1  R1: an ACK, for it may be a half-open connection
@@ -84,8 +84,9 @@ Verdict check_sequence(Context& ctx, std::uint32_t index, Segment& segment) {
       if (segment.has(wire::kSyn)) break;
       return refuse(ctx, index, segment, Outcome::kOutsideWindow);
   }
-  //= rfc7323#4.3 SHLD-1, SHLD-2, MUST-1  rfc7323#3.2 MUST-2  at or below Last.ACK.sent only
+  //= rfc7323#5.2 MUST-2
   if (segment.has(wire::kRst)) return {};  // which may be a stranger's: nothing is learnt from it
+  //= rfc7323#4.3 SHLD-1, SHLD-2, MUST-1  rfc7323#3.2 MUST-2  at or below Last.ACK.sent only
   if (block.has(kTimestampsOk) && segment.header.options.has_timestamps &&
       !segment.has(wire::kSyn) && wire::seq_leq(segment.seq(), block.rcv.last_ack)) {
     block.ts_recent = segment.header.options.ts_val;
@@ -133,8 +134,7 @@ Verdict check_ack(Context& ctx, std::uint32_t index, Segment& segment) {
     challenge(ctx, index);
     return Outcome::kAckBeyondSent;
   }
-  //= rfc5961#5.2
-  //= rfc9293#3.10.7.4 MAY-12
+  //= rfc5961#5.2 MUST-1, MUST-2  rfc9293#3.10.7.4 MAY-12
   if (wire::seq_lt(ack, block.snd.una - block.snd_max_wnd)) {
     challenge(ctx, index);
     return Outcome::kAckTooOld;

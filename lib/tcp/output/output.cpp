@@ -39,6 +39,7 @@ std::uint8_t mark_ecn(Tcb& block, const Planned& plan, TcpHeader& header) {
   constexpr std::uint8_t kEct0 = 2;
   if (!(block.ecn & kEcnOk) || (plan.flags & wire::kSyn)) return 0;
   if (block.ecn & kEcnEcho) header.flags |= wire::kEce;
+  //= rfc9293#3.8.2 SHLD-8
   //= rfc3168#6.1.4, 6.1.5, 6.1.6  new octets only: no pure ACK, retransmission or window probe
   if (plan.payload == 0 || plan.freshness == Freshness::kAgain || plan.is_window_probe) return 0;
   //= rfc3168#6.1.2
@@ -62,8 +63,8 @@ void add_syn_options(Context& ctx, const Tcb& block, TcpHeader& header) {
     header.options.ts_ecr = is_answer ? block.ts_recent : 0;
   }
   header.options.has_sack_permitted = is_answer ? block.has(kSackOk) : ctx.config.sack;
+  //= rfc7323#2.2 SHLD-1, MUST-1  rfc7323#2.3 SHLD-1
   header.options.has_window_scale =
-      //= rfc7323#2.2 SHLD-1, MUST-1  rfc7323#2.3 SHLD-1
       is_answer ? block.has(kWindowScaleOk) : ctx.config.window_scaling;
   //= rfc7323#2.3 MUST-1
   header.options.window_scale = window_scale_for(ctx.config);
@@ -298,12 +299,13 @@ bool send_tail_probe(Context& ctx, std::uint32_t index, SendSide& side, Burst& b
   const std::uint32_t payload =
       std::min({segment_limit(ctx, block), unsent_bytes(ctx, block), window});
   if (payload > 0) {
-    //= rfc8985#7.3  whatever cwnd says
+    //= rfc8985#7.3 SHLD-1, MUST-4  whatever cwnd says
     const Planned plan{.seq = block.snd.nxt, .payload = payload, .flags = wire::kPsh};
     if (!emit(ctx, index, plan, burst)) return false;
     note_first_sending(ctx, index, plan);
     note_tail_probe(side, false);
   } else {
+    //= rfc8985#7.3 SHLD-2, MUST-4
     RexmitQueue queue(side);
     const SentRun& run = queue.last();
     const std::uint32_t rest = run.length % run.segment_size;
@@ -316,6 +318,7 @@ bool send_tail_probe(Context& ctx, std::uint32_t index, SendSide& side, Burst& b
     note_tail_probe(side, true);
   }
   record.is_probe_due = false;
+  //= rfc8985#7.3 MUST-5
   restart_rto(ctx, index);
   return true;
 }
@@ -339,12 +342,14 @@ bool send_again(Context& ctx, std::uint32_t index, Burst& burst) {
   if (record->to_resend == 0 || record->is_frto_sending_new) return true;
   RexmitQueue queue(side);
   bool is_head_sent = false;
+  //= rfc6298#5.4 SHLD-1  rfc9293#3.8.6 SHLD-16  the earliest first
   for (std::uint32_t at = record->first_run; at != kNoIndex && record->to_resend > 0;
        at = queue[at].next) {
     const SentRun& run = queue[at];
     if (!run.has(kRunLost) || run.has(kRunResent)) continue;
     const std::uint32_t length = std::min<std::uint32_t>(run.length, block.snd_mss);
     const std::uint32_t pipe = side.pipe();
+    //= rfc8985#9.3 MUST-1  rfc5681#3 MUST-1
     if (pipe > 0 && pipe + length > block.cwnd) break;
     if (is_held_by_pacing(ctx, index, *record)) break;
     if (!resend_from_run(ctx, index, side, at, burst)) return false;
@@ -363,8 +368,10 @@ std::uint32_t next_payload(Context& ctx, Tcb& block, std::uint32_t unsent) {
   if (record->to_resend > 0 && !record->is_frto_sending_new) return 0;
   const std::uint32_t flight = flight_size(block);
   const std::uint32_t limit = segment_limit(ctx, block);
-  //= rfc3042#2  limited transmit: what was SACKed (or told by duplicate ACKs) is no longer in the
-  // pipe
+  //= rfc5681#3 MUST-1  rfc5681#3.2 SHLD-4, MUST-1, MUST-2
+  //= rfc3042#2
+  // Limited transmit: what was SACKed (without SACK: told by duplicate ACKs) is no longer in the
+  // pipe, and cwnd stays.
   const std::uint32_t pipe = record->pipe(flight);
   const std::uint32_t by_congestion = block.cwnd > pipe ? block.cwnd - pipe : 0;
   //= rfc9293#3.8.6 MUST-34, SHLD-15  rfc7323#2.4 MUST-1, MUST-3

@@ -35,8 +35,9 @@ bool is_recover_acked(const SendSide& side) {
 /// ssthresh comes down, and PRR begins to bring cwnd down with it.
 void begin_reduction(SendSide& side, const AckOutcome& out, CongestionCause cause) {
   Tcb& block = side.block;
-  //= rfc5681#3.2  step 2: what limited transmit sent beyond cwnd does not count
+  //= rfc5681#3.2 MUST-4  what limited transmit sent beyond cwnd does not count
   const std::uint32_t flight = std::min(out.flight_before, block.cwnd);
+  //= rfc5681#3.2 MUST-3  rfc5681#4.3 MUST-1  rfc2018#5.1 MUST-1  by the algorithm's own factor
   block.ssthresh = algorithm(side).ssthresh_after_loss(
       block, side.record.congestion, {.cause = cause, .flight = flight, .now_us = side.now_us});
   //= rfc3168#6.1.2
@@ -50,6 +51,9 @@ void set_recover(SendRecord& record, const Tcb& block, RecoveryPhase phase) {
   record.has_recover = true;
 }
 
+/// Losses of one window are one event, those of the next a second. A retransmission that is lost
+/// again is left to PRR, as RFC 8985 9.3 allows.
+//= rfc5681#4.3 MUST-5
 void enter_recovery(SendSide& side, const AckOutcome& out) {
   SendRecord& record = side.record;
   side.metrics.count(Counter::kFastRetransmits);
@@ -87,6 +91,7 @@ void open(SendSide& side) {
 /// Fast recovery or CWR is over: cwnd has come down to ssthresh.
 void end_reduction(SendSide& side) {
   Tcb& block = side.block;
+  //= rfc5681#3.2 MUST-7  rfc5681#4.3 MUST-3, MUST-4  at ssthresh congestion avoidance begins
   if (!algorithm(side).traits().owns_window)
     block.cwnd = std::max<std::uint32_t>(block.ssthresh, block.snd_mss);
   rack_note_recovery_end(side);
@@ -143,6 +148,7 @@ void detect_loss_without_sack(SendSide& side, const AckOutcome& out) {
   const bool is_third = record.phase != RecoveryPhase::kFastRecovery && out.is_duplicate &&
                         record.duplicate_acks == kDuplicateThreshold &&
                         !record.has_recover;  //= rfc6582#3.2  step 2
+  //= rfc5681#3.2 SHLD-3
   if (is_partial || is_third) mark_head_lost(side);
 }
 
@@ -150,6 +156,7 @@ void detect_loss_without_sack(SendSide& side, const AckOutcome& out) {
 std::uint32_t detect_loss(SendSide& side, AckOutcome& out) {
   const std::uint32_t before = side.record.lost_total;
   std::uint32_t wait = 0;
+  //= rfc8985#4 MUST-1  rfc8985#9.2 MUST-1  RACK alone where SACK was agreed  rfc5681#4.3 SHLD-1
   if (is_sack(side)) {
     wait = rack_detect_loss(side);
   } else {
@@ -291,7 +298,7 @@ void tell_algorithm(SendSide& side, const AckOutcome& out, bool was_reducing) {
 std::uint32_t recover_on_ack(SendSide& side, AckOutcome& out) {
   if (!is_sack(side)) take_duplicate_acks(side, out);
   if (judge_tail_probe(side, out)) {
-    //= rfc8985#7.4.2  the probe repaired a loss that nothing else has shown
+    //= rfc8985#7.4.2 MUST-1, SHLD-1  the probe repaired a loss that nothing else has shown
     remember_for_undo(side);
     side.record.has_undo = false;
     begin_reduction(side, out, CongestionCause::kLoss);
@@ -333,7 +340,7 @@ void recover_on_timeout(SendSide& side) {
       record.phase == RecoveryPhase::kOpen || record.phase == RecoveryPhase::kReducing;
   AckOutcome out;
   out.flight_before = side.flight();
-  //= rfc2018#8  what the peer SACKed it may have dropped
+  //= rfc2018#5 MUST-1  what the peer SACKed it may have dropped
   const bool is_reneging =
       !RexmitQueue(side).is_empty() && RexmitQueue(side).first().has(kRunSacked);
   if (is_reneging) {
@@ -350,7 +357,7 @@ void recover_on_timeout(SendSide& side) {
     begin_reduction(side, out, CongestionCause::kTimeout);
   }
   algorithm(side).on_timeout(block, record.congestion);
-  //= rfc5681#3.1  the loss window: one segment beside what is still believed to be in flight
+  //= rfc5681#3.1 MUST-9  one segment, beside what was sent too lately to be lost (RFC 8985 6.3)
   block.cwnd = side.pipe() + block.snd_mss;
   //= rfc5682#3.1  step 1: not when the timer fires in the middle of a repair
   record.has_frto = is_new_recovery || block.backoff > 0;
@@ -380,7 +387,8 @@ void resend_larger_than(SendSide& side, std::uint32_t segment_size) {
     queue.mark_lost(run);
     run.segment_size = static_cast<std::uint16_t>(segment_size);
   });
-  //= rfc1191#6.4  cwnd does not change
+  //= rfc1191#6.4
+  //= rfc5681#3.1 SHLD-1 exception: cwnd counts octets, and the path took as many before; RFC 1191 6.4 leaves it
   repair_without_blame(side);
 }
 

@@ -17,6 +17,7 @@ void prr_begin(SendSide& side, const AckOutcome& out) {
 
 void prr_on_ack(SendSide& side, const AckOutcome& out) {
   if (out.delivered == 0) return;
+  //= rfc8985#9.3 SHLD-1  rfc5681#4.3 MUST-2
   Tcb& block = side.block;
   SendRecord& record = side.record;
   const std::int64_t mss = block.snd_mss, pipe = side.pipe(), ssthresh = block.ssthresh;

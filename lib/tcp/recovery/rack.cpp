@@ -64,6 +64,7 @@ void rack_widen_window(SendSide& side) {
   constexpr std::uint8_t kPersist = 16;
   SendRecord& record = side.record;
   side.block.reorder_window_persist = kPersist;
+  //= rfc8985#3.3.2 SHLD-3  rfc8985#4 SHLD-1
   //= rfc8985#6.2  step 4: RACK.dsack_round
   if (record.has_dsack_round && wire::seq_lt(side.block.snd.una, record.dsack_round)) return;
   record.has_dsack_round = true;
@@ -79,13 +80,14 @@ void rack_note_recovery_end(SendSide& side) {
 }
 
 std::uint32_t reorder_window_us(const Tcb& block) {
+  //= rfc8985#3.3.2 SHLD-2, MUST-1, SHLD-4  a quarter of min_rtt at first, SRTT at most
   const std::uint64_t window =
       std::uint64_t{block.min_rtt_us / 4} * std::max<std::uint8_t>(block.reorder_window_mult, 1);
   return static_cast<std::uint32_t>(std::min<std::uint64_t>(window, block.srtt_us8 / 8));
 }
 
 std::uint32_t rack_reorder_window_us(SendSide& side) {
-  //= rfc8985#6.2  step 4: without reordering no time is given away once loss is likely
+  //= rfc8985#3.3.2 SHLD-1  without reordering no time is given away once loss is likely
   const bool is_likely = is_recovering(side.record) || is_threshold_reached(side);
   return is_likely && !side.block.has(kReorderingSeen) ? 0 : reorder_window_us(side.block);
 }
@@ -97,6 +99,7 @@ std::uint32_t rack_detect_loss(SendSide& side) {
   const std::uint32_t patience = record.rack_rtt_us + rack_reorder_window_us(side);
   std::uint32_t wait = 0;
   RexmitQueue queue(side);
+  //= rfc5681#4.3 SHLD-1
   //= rfc8985#6.2  step 5
   queue.for_each([&](std::uint32_t index) {
     SentRun& run = queue[index];

@@ -31,7 +31,7 @@ void on_rtt_sample(Tcb& block, const EngineConfig& config, Duration rtt) {
 }
 
 void note_min_rtt(Tcb& block, std::uint32_t rtt_us, Tick now) {
-  //= rfc8985#6.2  step 1: a windowed minimum, for paths change
+  //= rfc8985#6.2 SHLD-1  a windowed minimum, for paths change
   constexpr std::uint16_t kWindow = 300;  // in units of 1.024 s
   const auto at = static_cast<std::uint16_t>(now >> 10);
   const auto age = static_cast<std::uint16_t>(at - block.min_rtt_at);

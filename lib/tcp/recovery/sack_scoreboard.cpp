@@ -95,7 +95,8 @@ void take_sack_blocks(SendSide& side, std::span<const wire::SackBlock> blocks, A
   std::array<wire::SackBlock, wire::kMaxSackBlocks> sorted;
   std::size_t count = 0;
   for (const wire::SackBlock& sack : blocks) {
-    //= rfc2018#5  blocks above SND.UNA that we sent; others are old or a mistake
+    //= rfc2018#5 SHLD-1  rfc8985#4 MUST-2
+    // Blocks above SND.UNA that we sent; others are old or a mistake.
     const bool is_valid = wire::seq_lt(sack.left, sack.right) &&
                           wire::seq_gt(sack.left, block.snd.una) &&
                           wire::seq_leq(sack.right, block.snd.nxt);

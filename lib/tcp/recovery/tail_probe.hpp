@@ -10,9 +10,10 @@
 
 namespace sluice::tcp {
 
-/// A probe is to be armed instead of the RTO: nothing is known to be lost, none is out.
+/// A probe is to be armed instead of the RTO: nothing is known to be lost, none is out, and a round
+/// trip was measured since the last one, for probes must not keep SRTT from following the path.
 bool may_probe_tail(const SendSide& side);
-/// PTO, from the last sending or acknowledgment.
+/// PTO, from the last sending or acknowledgment, once a round trip was measured.
 std::uint32_t probe_timeout_us(const SendSide& side);
 /// A probe went out. Before it: SND.NXT may be beyond for new octets.
 void note_tail_probe(SendSide& side, bool is_resent);

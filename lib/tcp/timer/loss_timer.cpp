@@ -9,7 +9,9 @@
 namespace sluice::tcp {
 namespace {
 
-/// The timer goes off at `deadline`, or at the RTO if that comes first.
+/// The timer goes off at `deadline`, or at the RTO if that comes first. There is one, so that each
+/// takes the place of the others.
+//= rfc8985#8 SHLD-1
 void arm_as(Context& ctx, std::uint32_t index, SendRecord& record, LossTimer timer, Tick deadline) {
   const bool is_rto_first = tick_before(record.rto_at, deadline);
   record.timer = is_rto_first && timer != LossTimer::kProbe ? LossTimer::kRto : timer;
@@ -18,7 +20,7 @@ void arm_as(Context& ctx, std::uint32_t index, SendRecord& record, LossTimer tim
 
 void arm_rto_or_probe(Context& ctx, std::uint32_t index, SendSide& side) {
   if (may_probe_tail(side)) {
-    //= rfc8985#7.2  no later than the RTO
+    //= rfc8985#7.2 SHLD-1, SHLD-3  no later than the RTO
     arm_as(ctx, index, side.record, LossTimer::kProbe,
            tick_after(ctx.now, Duration::from_us(probe_timeout_us(side))));
   } else {
@@ -38,14 +40,15 @@ void restart_loss_timer(Context& ctx, std::uint32_t index, SendSide& side, const
                         std::uint32_t reorder_wait_us) {
   Tcb& block = side.block;
   SendRecord& record = side.record;
-  if (flight_size(block) == 0) return ctx.disarm(block, kTimerRetransmit);  //= rfc6298#5.2
+  if (flight_size(block) == 0) return ctx.disarm(block, kTimerRetransmit);  //= rfc6298#5.2 SHLD-1
   const bool has_progress = out.has_advanced();
-  if (has_progress) record.rto_at = rto_deadline(ctx, block);  //= rfc6298#5.3
+  if (has_progress) record.rto_at = rto_deadline(ctx, block);  //= rfc6298#5.3 SHLD-1
   if (out.is_reneging) {
     // What is missing there is not on its way. A little patience: the ACK may have been a late one.
     const Tick soon = ctx.tick + std::max(10u, block.srtt_us8 / 16 / 1000);
     if (tick_before(soon, record.rto_at)) record.rto_at = soon;
   }
+  //= rfc8985#6.2 SHLD-2
   if (reorder_wait_us > 0) return arm_reorder_timer(ctx, index, record, reorder_wait_us);
   const bool is_overtaken = record.timer == LossTimer::kReorder ||
                             (record.timer == LossTimer::kProbe && !may_probe_tail(side));
@@ -61,7 +64,7 @@ void note_sent_for_loss_timer(Context& ctx, std::uint32_t index) {
   SendRecord* const record = ctx.send_record(block);
   const bool is_running = is_loss_timer_running(ctx, block) && !block.has(kPersisting);
   block.clear(kPersisting);
-  //= rfc6298#5.1
+  //= rfc6298#5.1 SHLD-1
   if (record == nullptr) {
     if (!is_running) restart_rto(ctx, index);
     return;

@@ -60,7 +60,8 @@ void on_probe_timeout(Context& ctx, std::uint32_t index, SendRecord& record) {
   count_timer(ctx, ctx.tcb(index), TimerKind::kTailProbe);
   record.is_probe_due = true;
   ctx.want_output(index);
-  restart_rto(ctx, index);  //= rfc8985#7.3  whether or not the probe gets out
+  //= rfc8985#7.3 MUST-3, MUST-5  whether or not the probe gets out
+  restart_rto(ctx, index);
 }
 
 void on_reorder_timeout(Context& ctx, std::uint32_t index, SendRecord& record) {
