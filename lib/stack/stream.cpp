@@ -251,9 +251,7 @@ Result<StreamInfo, Error> Stream::info() const {
   info.reordering_window = Duration::from_us(tcp::reorder_window_us(block));
   info.has_reordering = block.has(tcp::kReorderingSeen);
   info.has_ecn = (block.ecn & tcp::kEcnOk) != 0;
-  //= rfc9293#3.8.5 MUST-33
-  if (block.has(tcp::kUrgentPending) && wire::seq_gt(block.rcv_up, block.rcv.nxt))
-    info.urgent_bytes = wire::seq_distance(block.rcv.nxt, block.rcv_up);
+  info.urgent_bytes = tcp::urgent_bytes(*ctx, block);
   info.soft_error = static_cast<SoftError>(block.soft_error);
   return info;
 }

@@ -164,6 +164,14 @@ struct Context {
 
   /// Octets wait, or the end of the stream that nobody was told yet.
   bool has_unread(const Tcb& block) const;
+  /// Of the octets that came in order, the first that the application has not taken; where the next
+  /// one will lie if there is none.
+  SeqNum first_unread(const Tcb& block) const {
+    const std::uint32_t fin = block.has(kFinReceived) ? 1 : 0;
+    const std::uint32_t unread =
+        block.receive_record == kNoIndex ? 0 : receives.slab[block.receive_record].ready.bytes();
+    return block.rcv.nxt - fin - unread;
+  }
 
   // --- records made on demand; null if the slab is full ---
   SendRecord* send_record(Tcb& block) {

@@ -158,6 +158,7 @@ struct SendRecord {
   std::uint32_t prr_delivered = 0;
   std::uint32_t prr_out = 0;
   std::uint32_t recover_flight = 0;  ///< RecoverFS
+  std::uint32_t prr_goal = 0;        ///< Where cwnd comes down to: ssthresh, or less for a mark.
 
   // Delivery rate. Octets modulo 2^32 since the record was made.
   std::uint32_t delivered = 0;

@@ -73,7 +73,7 @@ enum TcbFlag : std::uint32_t {
   kPersisting = 1u << 17,     ///< The retransmit deadline is a persist deadline.
   kActiveOpen = 1u << 18,
   kAccepted = 1u << 19,        ///< The application has it.
-  kUrgentPending = 1u << 20,   ///< rcv.up is ahead of what was delivered.
+  kUrgentPending = 1u << 20,   ///< rcv_up was ahead of what the application had read.
   kRetransmitNow = 1u << 21,   ///< Output starts with the segment at SND.UNA.
   kSendBlocked = 1u << 22,     ///< A short write happened: tell the application when there is room.
   kEndDelivered = 1u << 23,    ///< The application has seen the end of the stream.

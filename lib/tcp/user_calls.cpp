@@ -182,10 +182,11 @@ Result<packet::PacketChain, Error> receive(Context& ctx, ConnHandle handle) {
   Tcb& block = ctx.touch(handle.index);
   ReceiveRecord* const record = ctx.receive_record(block);
   if (record != nullptr && !record->ready.is_empty()) {
+    // Not when the octets before it are taken: they may come back (unreceive).
+    if (block.has(kUrgentPending) && wire::seq_leq(block.rcv_up, ctx.first_unread(block)))
+      block.clear(kUrgentPending);
     packet::PacketChain octets = std::move(record->ready);
     if (record->is_idle()) ctx.drop_receive_record(block);
-    if (block.has(kUrgentPending) && wire::seq_leq(block.rcv_up, block.rcv.nxt))
-      block.clear(kUrgentPending);
     finish_reading(ctx, handle.index);
     return octets;
   }
@@ -216,6 +217,15 @@ void unreceive(Context& ctx, ConnHandle handle, packet::PacketChain chain) {
   }
   chain.append(std::move(record->ready));
   record->ready = std::move(chain);
+}
+
+std::uint32_t urgent_bytes(const Context& ctx, const Tcb& block) {
+  if (!block.has(kUrgentPending)) return 0;
+  //= rfc9293#3.8.5 MUST-33
+  const SeqNum first = ctx.first_unread(block);
+  const SeqNum end = block.has(kFinReceived) ? wire::seq_min(block.rcv_up, block.rcv.nxt - 1)
+                                             : block.rcv_up;  // nothing comes behind a FIN
+  return wire::seq_gt(end, first) ? wire::seq_distance(first, end) : 0;
 }
 
 void credit(Context& ctx, ConnHandle handle, std::uint32_t bytes) {

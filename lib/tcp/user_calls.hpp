@@ -24,6 +24,9 @@ Result<std::size_t, Error> send(Context& ctx, ConnHandle handle, packet::PacketC
 Result<packet::PacketChain, Error> receive(Context& ctx, ConnHandle handle);
 /// Puts octets that receive() gave back to the front of the queue.
 void unreceive(Context& ctx, ConnHandle handle, packet::PacketChain chain);
+/// Octets from the first that receive() has not given up to the urgent pointer, come or still to
+/// come; 0: nothing urgent is left.
+std::uint32_t urgent_bytes(const Context& ctx, const Tcb& block);
 /// `bytes` of what receive() gave were freed: the window may open.
 void credit(Context& ctx, ConnHandle handle, std::uint32_t bytes);
 

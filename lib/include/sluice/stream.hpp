@@ -46,7 +46,7 @@ struct StreamInfo {
   Duration reordering_window;  ///< How much later than others a segment may come before it is lost.
   bool has_reordering = false;          ///< Segments of ours arrived out of order here before.
   bool has_ecn = false;                 ///< Agreed with the peer.
-  std::uint32_t urgent_bytes = 0;       ///< Up to the urgent pointer; 0: nothing urgent is left.
+  std::uint32_t urgent_bytes = 0;       ///< Unread, up to the urgent pointer; 0: none.
   SoftError soft_error = SoftError::kNone;
 };
 

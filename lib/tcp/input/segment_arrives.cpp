@@ -177,7 +177,7 @@ void check_urgent(Context& ctx, std::uint32_t index, const Segment& segment) {
   //= rfc9293#3.8.5 MUST-30, MUST-31, MUST-32, MUST-62
   const SeqNum up = segment.seq() + segment.header.urgent_pointer;
   if (block.has(kUrgentPending) && wire::seq_leq(up, block.rcv_up)) return;
-  if (!block.has(kUrgentPending) && wire::seq_leq(up, block.rcv.nxt)) return;
+  if (wire::seq_leq(up, ctx.first_unread(block))) return;
   block.rcv_up = up;
   block.set(kUrgentPending);
   ctx.metrics.count(Counter::kUrgentReceived);
@@ -207,8 +207,6 @@ void process_fin(Context& ctx, std::uint32_t index) {
   discard_out_of_order(ctx, block);
   if (wire::seq_gt(block.rcv.nxt, block.rcv.adv)) block.rcv.adv = block.rcv.nxt;
   block.set(kFinReceived);
-  if (block.has(kUrgentPending) && wire::seq_leq(block.rcv_up, block.rcv.nxt))
-    block.clear(kUrgentPending);
   ctx.notify(index, app::kReadable);
   switch (block.state) {
     case State::kEstablished:

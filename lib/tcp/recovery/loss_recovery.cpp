@@ -71,13 +71,16 @@ void enter_recovery(SendSide& side, const AckOutcome& out) {
 //= rfc3168#6.1.2  once for each window of data
 void enter_reducing(SendSide& side, const AckOutcome& out) {
   side.metrics.count(Counter::kEcnReductions);
-  if (side.block.cwnd <= side.block.snd_mss) {
+  const std::uint32_t cwnd = side.block.cwnd;
+  if (cwnd <= side.block.snd_mss) {
     //= rfc3168#6.1.2  the window cannot shrink any more: one segment for each RTO
     //= rfc9438#4.6 MUST-5
     side.record.next_send_at_ns = (side.now + retransmission_timeout(side.block, side.config)).ns();
   }
   side.record.has_undo = false;
   begin_reduction(side, out, CongestionCause::kEce);
+  //= rfc9438#4.6 MUST-4  ssthresh is two segments at least; a window of one does not grow to it
+  side.record.prr_goal = std::min(side.record.prr_goal, cwnd);
   set_recover(side.record, side.block, RecoveryPhase::kReducing);
 }
 
@@ -148,7 +151,7 @@ void detect_loss_without_sack(SendSide& side, const AckOutcome& out) {
   const bool is_third = record.phase != RecoveryPhase::kFastRecovery && out.is_duplicate &&
                         record.duplicate_acks == kDuplicateThreshold &&
                         !record.has_recover;  //= rfc6582#3.2  step 2
-  //= rfc5681#3.2 SHLD-3
+  //= rfc5681#3.2 SHLD-3, MUST-5
   if (is_partial || is_third) mark_head_lost(side);
 }
 
@@ -388,7 +391,8 @@ void resend_larger_than(SendSide& side, std::uint32_t segment_size) {
     run.segment_size = static_cast<std::uint16_t>(segment_size);
   });
   //= rfc1191#6.4
-  //= rfc5681#3.1 SHLD-1 exception: cwnd counts octets, and the path took as many before; RFC 1191 6.4 leaves it
+  //= rfc5681#3.1 SHLD-1 exception: cwnd counts octets, and the path took as many before; RFC
+  //1191 6.4 leaves it
   repair_without_blame(side);
 }
 

@@ -10,8 +10,7 @@ bool may_probe_tail(const SendSide& side) {
   const bool is_measured = side.block.srtt_us8 != 0 && !side.block.is_probe_unmeasured;
   if (record.has_tail_probe || !is_measured) return false;
   //= rfc8985#7.2 SHLD-1  rfc8985#4 MUST-1
-  return side.block.has(kSackOk) && record.sacked == 0 &&
-         record.lost == 0 &&
+  return side.block.has(kSackOk) && record.sacked == 0 && record.lost == 0 &&
          (record.phase == RecoveryPhase::kOpen || record.phase == RecoveryPhase::kReducing);
 }
 

@@ -51,6 +51,25 @@ TEST_CASE("a SYN is sent at t = 0, 1, 3, 7, 15 and 31 s, and the connect times o
   require_nothing_left(rig);
 }
 
+//= rfc9293#3.8.3 MUST-23 test
+TEST_CASE("with seven retransmissions a SYN is given three minutes and more", "[tcp][handshake]") {
+  EngineConfig config = TcpRig::small_config();
+  config.syn_retries = 7;
+  TcpRig rig(config);
+  const Instant start = rig.now();
+  const ConnHandle connection = open_to_server(rig);
+  rig.run_for(Duration::from_s(180));
+  CHECK(times_of(rig.take_sent(), start) ==
+        std::vector<std::int64_t>{0, 1000, 3000, 7000, 15000, 31000, 63000, 127000});
+  CHECK(find_tcb(rig.ctx(), connection) != nullptr);
+  CHECK(rig.take_told().empty());
+  rig.run_for(Duration::from_s(128));
+  const auto told = rig.take_told();
+  REQUIRE(told.size() == 1);
+  CHECK(told[0].reason == CloseReason::kTimedOut);
+  require_nothing_left(rig);
+}
+
 TEST_CASE("a SYN-ACK is sent at t = 0, 1, 3, 7, 15 and 31 s, and the entry goes at 63 s",
           "[tcp][handshake]") {
   TcpRig rig;

@@ -335,6 +335,27 @@ TEST_CASE("PAWS comes before the window, answers with an ACK, and leaves RST alo
   require_nothing_left(rig);
 }
 
+//= rfc7323#5.2 MUST-2 test
+TEST_CASE("nothing is learnt from a RST's timestamp", "[tcp][input][rfc7323]") {
+  TcpRig rig;
+  TcpPeer peer(rig);
+  const ConnHandle connection = establish(rig, peer);
+  const std::uint32_t ts_recent = find_tcb(rig.ctx(), connection)->ts_recent;
+  for (const std::uint32_t offset : {1u, 100u, 8000u}) {
+    PeerSegment reset = peer.segment(kRst | kAck);
+    reset.seq += offset;  // in the window, and not RCV.NXT
+    reset.options.ts_val = peer.ts_now() + 1'000'000;
+    peer.give(reset);
+    CHECK(find_tcb(rig.ctx(), connection)->ts_recent == ts_recent);
+  }
+  CHECK(rig.metrics().of(Outcome::kRstChallenged) == 3);
+  for (const SentSegment& challenge : rig.take_sent())
+    CHECK(challenge.header.options.ts_ecr == ts_recent);
+  peer.send(kAck, 10);  // which PAWS would reject
+  CHECK(read_octets(rig, connection) == pattern(10));
+  require_nothing_left(rig);
+}
+
 //= rfc7323#5.5 MUST-1 test
 TEST_CASE("a timestamp that is 24 days old rejects nothing", "[tcp][input][rfc7323]") {
   constexpr Tick kDay = 24u * 3600 * 1000;
