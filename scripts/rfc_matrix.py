@@ -8,7 +8,8 @@ rfc_matrix.py --markdown the whole matrix, requirement by requirement
 
 A citation is a comment: `//= rfc9293#3.8.6.1 MUST-36`, in tests `//= rfc9293#3.8.6.1 MUST-36 test`. Ids are separated by commas,
 prose follows after two blanks, several citations may share a line. `exception: reason` after the ids says why a SHOULD
-is not obeyed. A citation without an id points at a section and counts for nothing here.
+is not obeyed. A citation without an id points at a section and counts for nothing here. Conversations (tests/script/**/*.pkt)
+are tests: their citations stand in comments at the top.
 """
 
 import argparse
