@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "tests/fuzz/engine_world.hpp"
+#include "tests/fuzz/input.hpp"
 #include "tests/support/eal.hpp"
 #include "tests/support/packet_builder.hpp"
 #include "wire/checksum.hpp"
@@ -20,36 +21,10 @@ using namespace sluice;  // NOLINT
 
 namespace {
 
+using fuzz::Input;
 using fuzz::World;
 using support::Octets;
 using wire::SeqNum;
-
-/// The program. Reading beyond its end gives zeroes.
-class Input {
- public:
-  explicit Input(std::span<const std::uint8_t> octets) : octets_(octets) {}
-  bool is_empty() const { return octets_.empty(); }
-  std::uint8_t u8() {
-    if (octets_.empty()) return 0;
-    const std::uint8_t value = octets_.front();
-    octets_ = octets_.subspan(1);
-    return value;
-  }
-  std::span<const std::uint8_t> take(std::size_t count) {
-    const auto taken = octets_.first(std::min(count, octets_.size()));
-    octets_ = octets_.subspan(taken.size());
-    return taken;
-  }
-  template <std::size_t kCount>
-  std::array<std::uint8_t, kCount> array() {
-    std::array<std::uint8_t, kCount> values{};
-    for (std::uint8_t& value : values) value = u8();
-    return values;
-  }
-
- private:
-  std::span<const std::uint8_t> octets_;
-};
 
 /// What a segment is aimed at, and the sequence numbers that matter there.
 struct Target {
