@@ -28,8 +28,8 @@ void on_handshake_timeout(Context& ctx, std::uint32_t index) {
   count_timer(ctx, block, TimerKind::kConnect);
   const std::uint8_t retries =
       block.state == State::kSynSent ? ctx.config.syn_retries : ctx.config.syn_ack_retries;
-  if (block.backoff >= retries) {
-    //= rfc9293#3.8.3 MUST-22
+  if (block.backoff >= retries || is_user_timeout_over(ctx, block)) {
+    //= rfc9293#3.8.3 MUST-22, MUST-21
     ctx.metrics.count(Counter::kConnectTimedOut);
     ctx.close(index, CloseReason::kTimedOut);
     return;

@@ -70,6 +70,24 @@ TEST_CASE("with seven retransmissions a SYN is given three minutes and more", "[
   require_nothing_left(rig);
 }
 
+//= rfc9293#3.8.3 MUST-21 test
+TEST_CASE("a connect whose user timeout is over gives up, and does not send SYNs faster",
+          "[tcp][handshake]") {
+  TcpRig rig;
+  const Instant start = rig.now();
+  const ConnHandle connection = open_to_server(rig);
+  find_tcb(rig.ctx(), connection)->user_timeout = pack_float16(2500);
+  rig.run_for(Duration::from_ms(2490));
+  CHECK(find_tcb(rig.ctx(), connection) != nullptr);
+  rig.run_for(Duration::from_ms(20));
+  CHECK(times_of(rig.take_sent(), start) == std::vector<std::int64_t>{0, 1000});
+  CHECK(find_tcb(rig.ctx(), connection) == nullptr);
+  const auto told = rig.take_told();
+  REQUIRE(told.size() == 1);
+  CHECK(told[0].reason == CloseReason::kTimedOut);
+  require_nothing_left(rig);
+}
+
 TEST_CASE("a SYN-ACK is sent at t = 0, 1, 3, 7, 15 and 31 s, and the entry goes at 63 s",
           "[tcp][handshake]") {
   TcpRig rig;
