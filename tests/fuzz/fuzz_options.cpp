@@ -235,7 +235,9 @@ class Conversation {
   Conversation(Input& input, const tcp::EngineConfig& config)
       : input_(input), rig_(config), is_active_(input.u8() & 1) {
     constexpr std::array<std::uint32_t, 4> kStarts = {1000, 0xfffffff0u, 0x7ffffff0u, 0};
-    seq_ = SeqNum(kStarts[input.u8() & 3]);
+    const std::uint8_t start = input.u8();
+    seq_ = SeqNum(kStarts[start & 3]);
+    has_ecn_ = (start & 4) != 0;
   }
 
   void run() {
@@ -262,11 +264,13 @@ class Conversation {
   Input& input_;
   support::TcpRig rig_;
   bool is_active_;
+  bool has_ecn_ = false;  ///< The peer's SYN says so.
   tcp::FlowKey flow_{Ipv4Addr::from_octets(10, 0, 0, 2), Ipv4Addr::from_octets(10, 0, 0, 1),
                      Port{80}, Port{40000}};
   SeqNum seq_, una_;    ///< The peer's next octet, and what it acknowledges.
   TcpOptions offered_;  ///< What its SYN was understood to say.
   bool has_timestamps_ = false, has_sack_ = false, has_scale_ = false;  ///< Both agree.
+  unsigned most_octets_ = 0;  ///< Of options and payload in a segment of the engine.
   std::uint32_t ts_val_ = 0, ts_ecr_ = 0;
   std::vector<SackBlock> said_;   ///< Blocks that were valid when the peer sent them.
   std::vector<SackBlock> given_;  ///< Octets that the engine has been given.
@@ -298,7 +302,7 @@ bool Conversation::open() {
     const auto made = tcp::listen(ctx, {.address = {}, .port = flow_.local_port});
     SLUICE_ASSERT(made);
     listener = *made;
-    give(wire::kSyn, {}, list);
+    give(has_ecn_ ? wire::kSyn | wire::kEce | wire::kCwr : wire::kSyn, {}, list);
   }
   const auto sent = rig_.take_sent();
   SLUICE_ASSERT(sent.size() == 1 && sent[0].has(wire::kSyn) &&
@@ -316,7 +320,7 @@ bool Conversation::open() {
   una_ = sent[0].end();
   ts_ecr_ = answer.ts_val;
   ts_val_ = offered_.ts_val;
-  if (is_active_) give(wire::kSyn | wire::kAck, una_, list);
+  if (is_active_) give(wire::kSyn | wire::kAck | (has_ecn_ ? wire::kEce : 0), una_, list);
   seq_ += 1;
   if (!is_active_) {
     give(wire::kAck, una_, own_options({}));
@@ -339,9 +343,10 @@ void Conversation::check_agreement() {
   const unsigned scale = std::min<unsigned>(offered_.window_scale, wire::kMaxWindowScale);
   SLUICE_ASSERT(opened.snd_wscale() == (has_scale_ ? scale : 0));
   const unsigned peer_mss = offered_.has_mss ? std::max<unsigned>(offered_.mss, 64) : 536;
-  unsigned mss = std::min<unsigned>(peer_mss, rig_.path().mtu - 40u);
-  if (rig_.ctx().config.max_mss != 0) mss = std::min<unsigned>(mss, rig_.ctx().config.max_mss);
-  SLUICE_ASSERT(opened.snd_mss == mss - (has_timestamps_ ? 12u : 0u));
+  most_octets_ = std::min<unsigned>(peer_mss, rig_.path().mtu - 40u);
+  if (rig_.ctx().config.max_mss != 0)
+    most_octets_ = std::min<unsigned>(most_octets_, rig_.ctx().config.max_mss);
+  SLUICE_ASSERT(opened.snd_mss == most_octets_ - (has_timestamps_ ? 12u : 0u));
 }
 
 /// The peer's usual options, and blocks.
@@ -452,8 +457,9 @@ void Conversation::judge() {
     SLUICE_ASSERT(!options.has_mss && !options.has_window_scale && !options.has_sack_permitted);
     SLUICE_ASSERT(options.has_timestamps == has_timestamps_ || segment.has(wire::kRst));
     SLUICE_ASSERT(options.sack_count == 0 || has_sack_);
-    SLUICE_ASSERT(segment.payload.size() + segment.options.size() <=
-                  unsigned{now.snd_mss} + wire::kTcpMaxOptions);
+    //= rfc9293#3.7.1 MUST-16 test  options take their room from the payload
+    SLUICE_ASSERT(segment.payload.empty() ||
+                  segment.payload.size() + segment.options.size() <= most_octets_);
     for (std::size_t i = 0; i < options.sack_count; ++i) {
       SLUICE_ASSERT(wire::seq_lt(options.sack[i].left, options.sack[i].right));
       SLUICE_ASSERT(is_covered(options.sack[i].left, options.sack[i].right, given_));
