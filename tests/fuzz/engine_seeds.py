@@ -12,8 +12,12 @@ FIN, SYN, RST, PSH, ACK, URG = 1, 2, 4, 8, 16, 32
 S = 0x80  # settle
 def conf(a=0, b=0, c=0, d=0): return bytes([a, b, c, d])
 def script(*v): return bytes((list(v) * 8)[:8])
-def seg(flags, target=0, fresh=None, edge=0, sd=None, ad=None, size=0, kind=0, raw=b'', cut=None, settle=True):
-    o = [0 | (S if settle else 0)]
+def seg(flags, target=0, fresh=None, edge=0, sd=None, ad=None, size=0, kind=0, raw=b'', cut=None, settle=True, ecn=0, to=None, blocks=None):
+    o = [0 | (S if settle else 0) | ecn << 4]
+    if to is not None: edge |= 0x80
+    if blocks is not None:
+        kind |= 0x40
+        raw = [len(blocks) - 1] + [octet for block in blocks for octet in block]
     if fresh is not None: o += [4, fresh]
     else: o += [target]
     e = edge
@@ -21,6 +25,7 @@ def seg(flags, target=0, fresh=None, edge=0, sd=None, ad=None, size=0, kind=0, r
     o += [flags, e | (0x40 if cut is not None else 0)]
     if (e & 3): o += [sd if sd is not None else 8]
     if (e & 12) in (4, 8): o += [ad if ad is not None else 8]
+    if to is not None: o += [to]
     o += [size, kind] + list(raw)
     if cut is not None: o += list(cut)
     return bytes(o)
@@ -42,6 +47,14 @@ def shake(fresh=0, kind=OPT):
 def data(i=0, size=2, kind=16, **k): return seg(ACK | PSH, target=tcb(i), size=size, kind=kind, **k)
 def ack(i=0, kind=16, **k): return seg(ACK, target=tcb(i), kind=kind, **k)
 def fin(i=0, kind=16, **k): return seg(FIN | ACK, target=tcb(i), kind=kind, **k)
+def run(left, length=1): return [left | (length - 1) << 4]   # a block, in segments behind SND.UNA
+def twice(below): return [0x80, below]                       # a duplicate that lies so far below it
+def cut(left, length, by): return [0x80 | left | (length - 1) << 4, 0x80 | (by + 8)]
+def sack(*blocks, i=0, to=0, **k): return ack(i, to=to, blocks=blocks, **k)
+def big(n=2): return call(0, 1, 127) * n                     # much to send
+NEWRENO, DCTCP, BBR, OFFER_ECN, PACED, GROWING = 4, 8, 12, 16, 32, 64  # third octet of conf
+ECT0, CE = 2, 3
+FLOOD = conf(0x10) + script(1)
 C = script(0)
 E = script(5)       # echo
 seeds = {
@@ -96,6 +109,27 @@ seeds = {
  'raw': conf() + C + bytes([7 | S, 20]) + bytes(range(20)),
  'nagle': conf() + script(0) + shake() + call(0, 0, 10) + call(0, 0, 10) + call(0, 9, 1) + ack() + call(0, 0, 10),
  'timers': conf() + script(15) + shake() + call(0, 12, 50) + data() + time(5) + time(6),
+ 'sack-recovery': FLOOD + shake() + big() + sack(run(1)) + sack(run(1, 2)) + sack(run(1, 3)) + ack(to=4) + sack(run(2)) + ack(),
+ 'sack-holes': FLOOD + shake() + big() + sack(run(1), run(3), run(5)) + time(5) + sack(run(1, 5)) + ack(to=2) + time(6) + ack(),
+ 'sack-cut': FLOOD + shake() + big() + sack(cut(1, 2, 3), cut(4, 1, -5)) + sack(cut(2, 2, 1)) + ack(to=3) + ack(),
+ 'sack-late': FLOOD + shake() + big() + sack(run(2)) + time(3) + ack(to=1) + ack(to=3) + big(1) + sack(run(1)) + ack(to=2),
+ 'dsack': FLOOD + shake() + big() + sack(run(1, 3)) + ack(to=4) + sack(twice(4)) + sack(twice(3), run(1)) + ack(),
+ 'undo': FLOOD + shake() + big() + sack(run(1, 4)) + time(3) + sack(twice(1), run(1, 5), to=1) + sack(twice(1), to=6) + ack(kind=16 | 0x80),
+ 'undo-eifel': FLOOD + shake() + big() + sack(run(1, 4)) + time(3) + ack(to=2, kind=16 | 0x80) + ack(),
+ 'reneging': FLOOD + shake() + big() + sack(run(1, 3)) + ack(to=1) + ack(to=1) + time(6) + time(7) + ack(to=3) + ack(),
+ 'timeout-after-sack': FLOOD + shake() + big() + sack(run(2, 2)) + time(7) + time(8) + sack(run(2, 2)) + ack(to=2) + ack(),
+ 'tail-probe': FLOOD + shake() + call(0, 1, 60) + ack(to=1) + time(6) + sack(run(0)) + time(6) + sack(twice(1)) + ack(),
+ 'reordering-window': FLOOD + shake() + big() + sack(run(1)) + time(2) + ack(to=2) + sack(run(2)) + time(4) + ack(),
+ 'ece': FLOOD + seg(SYN | 0xc0, fresh=0, kind=OPT) + seg(ACK, target=half(), kind=16) + big() + seg(ACK | 0x40, target=tcb(0), kind=16, to=2) + ack(to=3) + ack() + big(1),
+ 'ce-received': FLOOD + seg(SYN | 0xc0, fresh=0, kind=OPT) + seg(ACK, target=half(), kind=16) + data(ecn=CE) + data(ecn=ECT0) + seg(ACK | 0x80, target=tcb(0), size=2, kind=16, ecn=ECT0),
+ 'dctcp': conf(0x10, 0, DCTCP | OFFER_ECN) + script(1) + seg(SYN | 0xc0, fresh=0, kind=OPT) + seg(ACK, target=half(), kind=16) + (big(1) + seg(ACK | 0x40, target=tcb(0), kind=16, to=2) + data(ecn=CE) + ack()) * 4,
+ 'ecn-offered': conf(0x10, 0, OFFER_ECN) + script(1) + connect(0) + seg(SYN | ACK | 0x40, target=tcb(0), kind=OPT) + big() + seg(ACK | 0x40, target=tcb(0), kind=16, to=2) + ack(),
+ 'newreno': conf(0x90, 0, NEWRENO) + script(1) + shake(kind=0) + big() + ack(kind=0, edge=12) * 4 + ack(kind=0, to=2) + ack(kind=0),
+ 'bbr': conf(0x10, 0, BBR | GROWING) + script(1) + shake() + (big(1) + time(3) + ack(to=4) + time(3) + ack()) * 8,
+ 'bbr-lossy': conf(0x10, 0, BBR) + script(1) + shake() + (big(1) + time(3) + sack(run(1, 2)) + time(3) + ack()) * 6,
+ 'paced': conf(0x10, 0, PACED) + script(1) + shake() + (big(1) + time(3) + ack(to=2)) * 6,
+ 'cubic': FLOOD + shake() + (big(1) + time(3) + ack() + big(1) + sack(run(1, 3)) + time(4) + ack()) * 4,
+ 'small-segments': conf(0x10, 0x10) + script(1) + shake() + big(1) + sack(run(1), run(3), run(5)) + sack(run(7), run(9), run(11)) + sack(run(13), run(2), run(4)) + ack(to=6) + time(5) + ack(),
  'listener-closes': conf() + C + shake(fresh=4) + seg(SYN, fresh=5, kind=OPT) + lcall(1, 4) + lcall(1, 6) + shake(fresh=6) + lcall(0, 4) + lcall(0, 5),
 }
 

@@ -69,6 +69,13 @@ stack::StackConfig make_config(std::span<const std::uint8_t, World::kConfigOctet
   tcp.syn_retries = tcp.syn_ack_retries = 2;
   tcp.user_timeout = Duration::from_s(30);
   tcp.fin_wait_2 = Duration::from_s(5);
+  constexpr std::array kAlgorithms = {tcp::Algorithm::kCubic, tcp::Algorithm::kNewReno,
+                                      tcp::Algorithm::kDctcp, tcp::Algorithm::kBbr};
+  tcp.congestion = kAlgorithms[bits[2] >> 2 & 3];
+  tcp.ecn = is_set(2, 4) ? tcp::EcnMode::kOffer : tcp::EcnMode::kAccept;
+  tcp.pacing = is_set(2, 5);
+  tcp.send_buffer_max_bytes = is_set(2, 6) ? 1u << 17 : 0;
+  tcp.receive_buffer_max_bytes = is_set(2, 6) ? 1u << 18 : 0;
   return config;
 }
 
@@ -248,7 +255,7 @@ void World::check() {
     if (block.has(tcp::kOrphan)) ++orphans;
     // What we hold of a peer's octets stays within what it was offered, to a grain of the window.
     SLUICE_ASSERT(block.receive_charged <=
-                  ctx.config.receive_buffer_bytes + (2u << block.rcv_wscale()));
+                  ctx.receive_buffer_of(block) + (2u << block.rcv_wscale()));
     const tcp::FlowKey flow = ctx.flow_of(block);
     SLUICE_ASSERT(ctx.find_flow(flow, ctx.hash_of(flow)) ==
                   tcp::FlowRef(tcp::FlowRef::kConnection, index));

@@ -31,6 +31,8 @@ struct Target {
   tcp::FlowKey flow;
   SeqNum rcv_nxt, rcv_adv, una, nxt;
   std::uint32_t ts_recent = 0;
+  std::uint32_t ts_offset = 0;  ///< Of our clock, as the peer has seen it.
+  std::uint32_t mss = 100;
 };
 
 Target fresh_target(std::uint8_t choice) {
@@ -57,8 +59,8 @@ Target choose_target(World& world, Input& input) {
     const std::uint32_t index = which % ctx.tcbs.high_water();
     const tcp::Tcb& block = ctx.tcb(index);
     if (block.state != tcp::State::kClosed && !block.has(tcp::kDetached))
-      return {ctx.flow_of(block), block.rcv.nxt, block.rcv.adv,
-              block.snd.una,      block.snd.nxt, block.ts_recent};
+      return {ctx.flow_of(block), block.rcv.nxt,   block.rcv.adv,   block.snd.una,
+              block.snd.nxt,      block.ts_recent, block.ts_offset, block.snd_mss};
   }
   if ((choice & 3) == 2) {
     for (std::uint32_t index = 0; index < ctx.half_opens.high_water(); ++index) {
@@ -118,9 +120,40 @@ void append_u32(Octets& out, std::uint32_t value) {
   append_u16(out, value);
 }
 
+/// The edge of a segment of ours, counted from SND.UNA; never beyond SND.NXT.
+SeqNum edge_in_flight(const Target& target, std::uint32_t segments) {
+  return wire::seq_min(target.una + segments * target.mss, target.nxt);
+}
+
+/// SACK blocks by segments of what is in flight: valid, duplicates of what was acknowledged, partly
+/// either, or cut anywhere.
+void append_sacks(Octets& options, const Target& target, Input& input) {
+  const std::uint8_t how = input.u8();
+  const std::size_t room = (wire::kTcpMaxOptions - options.size() - 2) / 8;
+  const std::size_t count = std::min<std::size_t>((how & 3) + 1u, room);
+  options.push_back(std::byte{5});
+  options.push_back(static_cast<std::byte>(2 + count * 8));
+  for (std::size_t i = 0; i < count; ++i) {
+    const std::uint8_t where = input.u8();
+    SeqNum left = edge_in_flight(target, where & 15);
+    SeqNum right = edge_in_flight(target, (where & 15u) + (where >> 4 & 7u) + 1);
+    if ((where & 0x80) != 0) {
+      const std::uint8_t off = input.u8();
+      if (i == 0 && (off & 0x80) == 0) {  // a duplicate, below SND.UNA
+        left = left - (off & 15u) * target.mss;
+        right = left + target.mss;
+      } else {
+        left += near(off & 0x0f);
+        right += near(off >> 4 & 0x07);
+      }
+    }
+    append_u32(options, left.value());
+    append_u32(options, right.value());
+  }
+}
+
 /// Options: those that a peer would send here, or any octets.
-Octets choose_options(const World&, const Target& target, Input& input, std::uint32_t now_ms,
-                      bool is_syn) {
+Octets choose_options(const Target& target, Input& input, std::uint32_t now_ms, bool is_syn) {
   const std::uint8_t kind = input.u8();
   Octets options;
   if ((kind & 0xc0) == 0xc0) {  // as they come, malformed as a rule
@@ -140,12 +173,14 @@ Octets choose_options(const World&, const Target& target, Input& input, std::uin
       options.insert(options.end(), {std::byte{8}, std::byte{10}});
       append_u32(options, (target.ts_recent == 0 ? now_ms : target.ts_recent) +
                               ((kind & 1) ? near(kind) : 0));
-      append_u32(options, now_ms);
+      append_u32(options, now_ms + target.ts_offset - ((kind & 0x80) ? 100 : 0));
     }
     if (kind & 32) {  // a SACK block of what we have in flight
       options.insert(options.end(), {std::byte{5}, std::byte{10}});
       append_u32(options, target.una.value() + 1);
       append_u32(options, target.nxt.value());
+    } else if (kind & 64) {
+      append_sacks(options, target, input);
     }
   }
   options.resize(std::min(options.size(), wire::kTcpMaxOptions));
@@ -199,18 +234,19 @@ void deliver(World& world, const Octets& frame, std::uint8_t cut) {
   world.receive(pieces);
 }
 
-void segment_arrives(World& world, Input& input) {
+void segment_arrives(World& world, Input& input, std::uint8_t ecn) {
   const Target target = choose_target(world, input);
   const std::uint8_t flags = input.u8(), edge = input.u8();
   const SeqNum seq = choose_seq(target, edge, (edge & 3) != 0 ? input.u8() : 0);
   const bool needs_delta = (edge & 0x0c) == 4 || (edge & 0x0c) == 8;
-  const SeqNum ack = choose_ack(target, edge, needs_delta ? input.u8() : 0);
+  SeqNum ack = choose_ack(target, edge, needs_delta ? input.u8() : 0);
+  if ((edge & 0x80) != 0) ack = edge_in_flight(target, input.u8() & 15);
   constexpr std::array<std::uint16_t, 4> kWindows = {65535, 0, 1, 600};
   constexpr std::array<std::uint32_t, 4> kPayloads = {0, 1, 100, 1400};
   const auto now_ms = static_cast<std::uint32_t>(world.context().tick);
   const std::uint8_t size = input.u8();
   const std::uint32_t payload = kPayloads[size & 3] + (size >> 2) * ((size & 3) == 0 ? 0u : 1u);
-  const Octets options = choose_options(world, target, input, now_ms, (flags & wire::kSyn) != 0);
+  const Octets options = choose_options(target, input, now_ms, (flags & wire::kSyn) != 0);
   Octets segment = tcp_octets(target, seq, ack, flags, kWindows[edge >> 4 & 3], options, payload);
   std::uint8_t cut = 0;
   if (edge & 0x40) {
@@ -222,7 +258,8 @@ void segment_arrives(World& world, Input& input) {
     }
   }
   if ((cut & 0xc0) != 0xc0) set_checksum(segment, target.flow);
-  const support::Ipv4Frame ip(ends_of(target.flow));
+  support::Ipv4Frame ip(ends_of(target.flow));
+  ip.ip.traffic_class = ecn;
   deliver(world, support::build_ipv4(ip, wire::ip_protocol::kTcp, segment), cut & 0x3f);
 }
 
@@ -371,7 +408,8 @@ void resources(World& world, std::uint8_t choice) {
   }
 }
 
-/// One operation. Bit 7: then everything settles, as a worker's poll loop would have it.
+/// One operation. Bits 4-5: a segment's ECN bits, a burst's size. Bit 7: then everything settles,
+/// as a worker's poll loop would have it.
 void step(World& world, Input& input) {
   const std::uint8_t operation = input.u8();
   switch (operation & 15) {
@@ -381,7 +419,7 @@ void step(World& world, Input& input) {
     case 3:
     case 4:
     case 5:
-      segment_arrives(world, input);
+      segment_arrives(world, input, operation >> 4 & 3);
       break;
     case 6:
       icmp_arrives(world, input);
