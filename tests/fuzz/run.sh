@@ -1,77 +1,117 @@
 #!/bin/bash
-# Runs every fuzz target of a build directory for a bounded time, from its checked-in corpus, then
-# proves that each can fail: its canary, with a deliberate over-read, must be caught.
+# Runs fuzz targets of a build directory for a bounded time each, from their checked-in corpora, then
+# proves that each can fail: its canary, with a deliberate fault, must be caught.
 #
-#   tests/fuzz/run.sh BUILD_DIR SECONDS_EACH        (build with CXX=clang++-19 and -Dfuzz=true)
+#   tests/fuzz/run.sh [--jobs N] [--no-canaries] BUILD_DIR SECONDS_EACH [TARGET...]
 #
-# New inputs are kept in BUILD_DIR/fuzz-corpus, failing ones in BUILD_DIR/fuzz-artifacts.
+# BUILD_DIR was configured with CXX=clang++-19 and -Dfuzz=true. N targets run at a time (default: 2). TARGET: engine,
+# parsers, ... (default: all); one that is named twice runs twice. New inputs are kept in BUILD_DIR/fuzz-corpus,
+# failing ones and logs in BUILD_DIR/fuzz-artifacts. Exit 1 on any finding.
 set -u
 
-if [ $# -ne 2 ] || ! [ -d "$1" ] || ! [[ $2 =~ ^[1-9][0-9]*$ ]]; then
-  echo "usage: $0 BUILD_DIR SECONDS_EACH" >&2
+usage() {
+  sed -n '5,9s/^# \{0,1\}//p' "$0" >&2
   exit 2
-fi
+}
+jobs=2
+with_canaries=true
+while [[ ${1:-} == --* ]]; do
+  case $1 in
+    --jobs) jobs=${2:-}; shift ;;
+    --no-canaries) with_canaries=false ;;
+    *) usage ;;
+  esac
+  shift
+done
+if [ $# -lt 2 ] || ! [ -d "$1" ] || ! [[ $2 =~ ^[1-9][0-9]*$ && $jobs =~ ^[1-9][0-9]*$ ]]; then usage; fi
 build=$(cd "$1" && pwd)
 seconds=$2
-corpus_root=$(cd "$(dirname "$0")" && pwd)/corpus
+shift 2
+here=$(cd "$(dirname "$0")" && pwd)
 export ASAN_OPTIONS="${ASAN_OPTIONS:-}:abort_on_error=0:exitcode=77"
 export UBSAN_OPTIONS="${UBSAN_OPTIONS:-}:print_stacktrace=1"
 
-clean=0 caught=0 runs=0 failures=0
-say_failure() {
-  echo "fuzz: $1" >&2
-  failures=$((failures + 1))
-}
+names=("$@")
+if [ $# -eq 0 ]; then
+  for canary in "$build"/tests/fuzz/fuzz_*_canary; do
+    name=${canary##*/fuzz_}
+    names+=("${name%_canary}")
+  done
+fi
 
 run_target() {  # executable, name, log, folder of new inputs, folder of failing inputs
+  local dictionary=()
+  if [ -f "$here/$2.dict" ]; then dictionary=("-dict=$here/$2.dict"); fi
   "$1" -max_total_time="$seconds" -timeout=5 -rss_limit_mb=1024 -max_len=2048 -use_value_profile=1 \
-    -print_final_stats=1 -artifact_prefix="$5/$2-" \
-    "$4" "$corpus_root/$2" >"$3" 2>&1
+    -print_final_stats=1 -artifact_prefix="$5/$2-" "${dictionary[@]}" \
+    "$4" "$here/corpus/$2" >"$3" 2>&1
+}
+
+say_failure() {  # name, what; to its verdict
+  echo "fuzz: $1: $2" >&2
+  echo "failure" >>"$verdict"
+}
+
+run_clean() {  # name, log
+  local target=$build/tests/fuzz/fuzz_$1 count
+  mkdir -p "$build/fuzz-corpus/$1"
+  if run_target "$target" "$1" "$2" "$build/fuzz-corpus/$1" "$build/fuzz-artifacts"; then
+    count=$(sed -n 's/^stat::number_of_executed_units: *//p' "$2")
+    echo "fuzz: $1: $count runs in $seconds s, nothing found"
+    echo "clean $count" >>"$verdict"
+  else
+    tail -n 40 "$2" >&2
+    say_failure "$1" "failed; to repeat: $target $(sed -n 's/.*Test unit written to //p' "$2" | tail -n 1)"
+  fi
+}
+
+# The canary begins from the corpus alone, not from what earlier runs have learnt.
+run_canary() {  # name, log
+  local scratch
+  scratch=$(mktemp -d)
+  mkdir "$scratch/corpus"
+  if run_target "$build/tests/fuzz/fuzz_$1_canary" "$1" "$2" "$scratch/corpus" "$scratch"; then
+    say_failure "$1" "the canary's fault was NOT caught in $seconds s: this fuzzer proves nothing"
+  elif grep -Eq 'ERROR: AddressSanitizer: (heap-buffer-overflow|use-after-poison)' "$2"; then
+    echo "fuzz: $1: canary caught"
+    echo "caught" >>"$verdict"
+  else
+    tail -n 40 "$2" >&2
+    say_failure "$1" "the canary failed by something else than its fault"
+  fi
+  rm -rf "$scratch"
+}
+
+check_target() {  # name, number
+  local log=$build/fuzz-artifacts/$1.$2
+  verdict=$verdicts/$2
+  if ! [ -x "$build/tests/fuzz/fuzz_$1" ] || ! [ -x "$build/tests/fuzz/fuzz_$1_canary" ]; then
+    say_failure "$1" "no such target in $build/tests/fuzz"
+  elif ! [ -d "$here/corpus/$1" ]; then
+    say_failure "$1" "has no corpus"
+  else
+    run_clean "$1" "$log.log"
+    if $with_canaries; then run_canary "$1" "$log.canary.log"; fi
+  fi
 }
 
 mkdir -p "$build/fuzz-artifacts"
-for canary in "$build"/tests/fuzz/fuzz_*_canary; do
-  target=${canary%_canary}
-  name=${target##*/fuzz_}
-  if ! [ -x "$canary" ] || ! [ -x "$target" ]; then
-    say_failure "no targets in $build/tests/fuzz"
-    break
-  fi
-  if ! [ -d "$corpus_root/$name" ]; then
-    say_failure "$name has no corpus"
-    continue
-  fi
-
-  log=$build/fuzz-artifacts/$name.log
-  mkdir -p "$build/fuzz-corpus/$name"
-  if run_target "$target" "$name" "$log" "$build/fuzz-corpus/$name" "$build/fuzz-artifacts"; then
-    count=$(sed -n 's/^stat::number_of_executed_units: *//p' "$log")
-    echo "fuzz: $name: $count runs in $seconds s, nothing found"
-    runs=$((runs + count))
-    clean=$((clean + 1))
-  else
-    tail -n 40 "$log" >&2
-    say_failure "$name failed; to repeat: $target $build/fuzz-artifacts/$name-<file named above>"
-  fi
-
-  # The canary begins from the corpus alone, not from what earlier runs have learnt.
-  log=$build/fuzz-artifacts/${name}_canary.log
-  scratch=$(mktemp -d)
-  mkdir "$scratch/corpus"
-  if run_target "$canary" "$name" "$log" "$scratch/corpus" "$scratch"; then
-    say_failure "$name: the canary over-read was NOT caught in $seconds s: this fuzzer proves nothing"
-  elif grep -Eq 'ERROR: AddressSanitizer: (heap-buffer-overflow|use-after-poison)' "$log"; then
-    echo "fuzz: $name: canary over-read caught"
-    caught=$((caught + 1))
-  else
-    tail -n 40 "$log" >&2
-    say_failure "$name: the canary failed by something else than its over-read"
-  fi
-  rm -rf "$scratch"
+verdicts=$(mktemp -d)
+trap 'rm -rf "$verdicts"' EXIT
+number=0
+for name in "${names[@]}"; do
+  while [ "$(jobs -rp | wc -l)" -ge "$jobs" ]; do wait -n; done
+  number=$((number + 1))
+  check_target "$name" "$number" &
 done
+wait
 
-if [ "$failures" -ne 0 ] || [ "$clean" -eq 0 ]; then
-  echo "fuzz: FAILED: $failures failure(s), $clean target(s) clean, $caught canaries caught"
+clean=$(cat "$verdicts"/* | grep -c '^clean')
+caught=$(cat "$verdicts"/* | grep -c '^caught')
+failures=$(cat "$verdicts"/* | grep -c '^failure')
+runs=$(cat "$verdicts"/* | awk '/^clean/ { runs += $2 } END { print runs + 0 }')
+if [ "$failures" -ne 0 ] || [ "$clean" -ne "$number" ]; then
+  echo "fuzz: FAILED: $failures failure(s), $clean of $number run(s) clean, $caught canaries caught"
   exit 1
 fi
-echo "fuzz: OK: $clean target(s) clean over $runs runs, $caught of $clean canaries caught"
+echo "fuzz: OK: $number run(s) clean, $runs inputs in all, $caught canaries caught"
