@@ -175,7 +175,9 @@ void World::settle() {
     stack_->advance(now_);
     transmit(64);
     SLUICE_ASSERT(++round < kMostRounds || !withheld_.empty());
-  } while (stack_->has_work() && round < kMostRounds);
+    // A SYN that went out late may have its deadline behind it: that is due at once, but not for
+    // ever.
+  } while ((stack_->has_work() || stack_->next_deadline() <= now_) && round < kMostRounds);
   stack_->publish(now_);
 }
 
