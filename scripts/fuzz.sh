@@ -56,5 +56,5 @@ status=0
 for target in "${targets[@]}"; do
   echo "fuzz.sh: $target: $(find "$build/fuzz-corpus/$target" -type f | wc -l) inputs learnt"
 done
-echo "fuzz.sh: to add what reaches more: FUZZER -merge=1 -use_counters=0 tests/fuzz/corpus/NAME $build/fuzz-corpus/NAME"
+echo "fuzz.sh: to add what reaches more: FUZZER -set_cover_merge=1 -use_counters=0 tests/fuzz/corpus/NAME $build/fuzz-corpus/NAME"
 exit "$status"
