@@ -316,6 +316,7 @@ SendRecord* Context::need_send_record(Tcb& block) {
     const bool syn_unacked = block.state == State::kSynSent || block.state == State::kSynReceived;
     SendRecord& record = sends.slab[block.send_record];
     record.base = syn_unacked ? block.snd.una + 1 : block.snd.nxt;
+    record.short_end = block.snd.una;
     controller_of(block).start(block, record.congestion, now_us());
   }
   return &sends.slab[block.send_record];

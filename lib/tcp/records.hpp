@@ -135,6 +135,7 @@ struct SendRecord {
   bool has_recover = false;    ///< `recover` lies ahead: no second reduction before it (RFC 6582).
   bool has_resend_ts = false;  ///< first_resend_ts means something.
   SeqNum recover;              ///< SND.NXT when this phase began (RFC 6582, 6675).
+  SeqNum short_end;            ///< Where the last segment that was not full ended (Nagle).
 
   // RACK (RFC 8985): of the segment sent last among those delivered.
   std::uint32_t rack_sent_at_us = 0;

@@ -160,6 +160,7 @@ void note_first_sending(Context& ctx, std::uint32_t index, const Planned& plan) 
     SendSide side = ctx.send_side(block, *record);
     note_sent(side, length, length);
     prr_note_sent(*record, length);
+    if (plan.payload < segment_limit(ctx, block)) record->short_end = plan.seq + plan.payload;
   }
   block.snd.nxt = plan.seq + length;
   if (plan.flags & wire::kFin) block.set(kFinSent);
@@ -361,6 +362,14 @@ bool send_again(Context& ctx, std::uint32_t index, Burst& burst) {
   return true;
 }
 
+/// Nagle's condition as RFC 9293 A.3 has it: behind full segments a last short one may go. The peer
+/// acknowledges every second full segment at once and delays the ACK of an odd one: a response
+/// would end with that delay.
+bool is_short_in_flight(const Tcb& block, const SendRecord& record) {
+  return wire::seq_gt(record.short_end, block.snd.una) &&
+         wire::seq_leq(record.short_end, block.snd.nxt);
+}
+
 /// How much of `unsent` the next new segment takes; 0: not now.
 std::uint32_t next_payload(Context& ctx, Tcb& block, std::uint32_t unsent) {
   const SendRecord* const record = ctx.send_record(block);
@@ -385,7 +394,7 @@ std::uint32_t next_payload(Context& ctx, Tcb& block, std::uint32_t unsent) {
     const bool nagle = !(block.has(kNodelaySet) ? block.has(kNodelay) : ctx.config.nodelay);
     //= rfc9293#3.7.4 SHLD-7, MUST-17
     //= rfc9293#3.9.1.2 MUST-60  an ACK releases it
-    return nagle && flight > 0 && !block.has(kFinQueued) ? 0 : length;
+    return nagle && is_short_in_flight(block, *record) && !block.has(kFinQueued) ? 0 : length;
   }
   if (by_peer <= by_congestion && length >= block.snd_max_wnd / 2) return length;
   return 0;

@@ -124,7 +124,7 @@ TEST_CASE("a window too small for silly-window avoidance is filled when the pers
 
 //= rfc9293#3.7.4 SHLD-7 test
 //= rfc9293#3.9.1.2 MUST-60, SHLD-28 test
-TEST_CASE("Nagle holds a short segment until everything is acknowledged",
+TEST_CASE("Nagle holds a short segment until the short one before it is acknowledged",
           "[tcp][output][rfc9293]") {
   TcpRig rig;
   TcpPeer peer(rig);
@@ -154,6 +154,23 @@ TEST_CASE("Nagle holds a short segment until everything is acknowledged",
     CHECK(sent[0].payload.size() == 50);
     CHECK(sent[0].has(wire::kFin));
   }
+  require_nothing_left(rig);
+}
+
+//= rfc9293#3.7.4 SHLD-7 test
+TEST_CASE("Nagle does not hold the short end of what went out in full segments",
+          "[tcp][output][rfc9293]") {
+  TcpRig rig;
+  TcpPeer peer(rig);
+  const ConnHandle connection = establish(rig, peer);
+  send_octets(rig, connection, pattern(3 * kMss + 100));
+  const auto sent = peer.read();
+  REQUIRE(sent.size() == 4);  // the peer would delay the ACK of the third
+  CHECK(sent[3].payload.size() == 100);
+  send_octets(rig, connection, pattern(50));
+  CHECK(peer.read().empty());  // behind a short one, again
+  peer.acknowledge();
+  CHECK(payload_of(peer.read()) == 50);
   require_nothing_left(rig);
 }
 
