@@ -189,6 +189,7 @@ class Lab:
         self.namespace = f"{PREFIX}-{os.getpid()}-{Lab._count}"
         self.folder = pathlib.Path(tempfile.mkdtemp(prefix=f"{self.namespace}."))
         self.processes = []
+        self.namespaces = []
         self.numbers = 0
         self._home = os.open("/proc/self/ns/net", os.O_RDONLY)
         self._keep_files = keep_files
@@ -209,7 +210,8 @@ class Lab:
                 process.kill()
         _set_namespace(self._home)
         os.close(self._home)
-        subprocess.run(["ip", "netns", "del", self.namespace], check=False, stderr=subprocess.DEVNULL)
+        for namespace in (*self.namespaces, self.namespace):
+            subprocess.run(["ip", "netns", "del", namespace], check=False, stderr=subprocess.DEVNULL)
         for path in pathlib.Path("/dev/shm").glob(f"sluice.{self.namespace}.*"):
             path.unlink(missing_ok=True)
         if not self._keep_files:
@@ -237,6 +239,19 @@ class Lab:
                                   preexec_fn=_die_with_parent, **options)
         except subprocess.TimeoutExpired:
             raise Failed(f"`{' '.join(map(str, command))}` took more than {timeout} s") from None
+
+    def add_namespace(self, name):
+        """One more network namespace, gone with the lab; without a neighbour yet."""
+        namespace = f"{self.namespace}-{name}"
+        self.run("ip", "netns", "add", namespace)
+        self.namespaces.append(namespace)
+        self.run_in(namespace, "tee", "/proc/sys/net/ipv6/conf/default/disable_ipv6", input="1")
+        self.run_in(namespace, "ip", "link", "set", "lo", "up")
+        return namespace
+
+    def run_in(self, namespace, *command, **options):
+        """run() in a namespace of add_namespace(); None is the lab's own."""
+        return self.run(*(["ip", "netns", "exec", namespace] if namespace else []), *command, **options)
 
     def start(self, name, *command, **options):
         process = Process(self, name, command, **options)

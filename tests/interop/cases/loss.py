@@ -1,59 +1,69 @@
-"""2 % random loss each way: nftables on ingress for what we send, BPF on egress for what the kernel sends."""
+"""1, 2 and 5 % random loss each way: nftables on ingress for what we send, BPF on egress for what the kernel sends."""
 
 import hashlib
-import pathlib
-import shutil
 
 from cases.transfer import page_bytes
 from lab import expect
+from path import TOOLS, kernel_counters, kernel_line, lose_each_way, one_segment_a_frame, our_line, tell
 from registry import case
 
-SOURCE = pathlib.Path(__file__).resolve().parents[1] / "loss.bpf.c"
+
+def lossy_server(lab, program, per_mille, *arguments):
+    server = lab.server(program, *arguments)
+    one_segment_a_frame(lab, server.tap)
+    lose_each_way(lab, [server.tap], per_mille)
+    return server
 
 
-def lose_two_percent(lab, tap):
-    compiler = shutil.which("clang-19") or shutil.which("clang")
-    lab.run(compiler, "-O2", "-Wall", "-Werror", "-target", "bpf", "-I/usr/include/x86_64-linux-gnu", "-c", SOURCE, "-o", "loss.bpf.o")
-    if shutil.which("ethtool"):  # One segment a frame: loss is per segment.
-        lab.try_run("ethtool", "-K", tap, "tso", "off", "gso", "off", "gro", "off")
-    lab.run("tc", "qdisc", "add", "dev", tap, "clsact")
-    lab.run("tc", "filter", "add", "dev", tap, "egress", "bpf", "direct-action", "object-file", "loss.bpf.o", "section", "classifier")
-    lab.run("nft", f"add table netdev loss; add chain netdev loss in {{ type filter hook ingress device {tap} priority 0; }}; "
-                   "add rule netdev loss in numgen random mod 100 < 2 counter drop")
-
-
-def kernel_retransmits(lab):
-    """RetransSegs of the namespace's TCP, from the kernel itself: nstat's history file is shared by all namespaces."""
-    names, values = [line.split()[1:] for line in lab.run("cat", "/proc/net/snmp").stdout.splitlines() if line.startswith("Tcp:")]
-    return int(dict(zip(names, values))["RetransSegs"])
-
-
-@case("2 % loss each way: 10 MB down and 10 MB up arrive whole", seconds=180, needs=["curl", "nft", "tc", "clang-19"])
-def two_percent_loss(lab):
-    server = lab.server("sluice-httpd")
-    lose_two_percent(lab, server.tap)
-    count = 10_000_000
-    done = lab.run("bash", "-c", f"set -o pipefail; curl -sS --fail --max-time 80 http://{server.ip}/bytes/{count} | sha256sum", timeout=90)
+def both_ways(lab, server, count, least):
+    """`count` octets down and up, whole; what each sender did goes into the output."""
+    before = server.stats()
+    done = lab.run("bash", "-c", f"set -o pipefail; curl -sS --fail --max-time 60 http://{server.ip}/bytes/{count} | sha256sum", timeout=65)
     wanted = hashlib.sha256(page_bytes(count)).hexdigest()
     expect(done.stdout.split()[0] == wanted, f"down: SHA-256 {done.stdout.split()[0]}, wanted {wanted}")
-    sent_again = server.stats().counter("RetransmittedSegments")
-    expect(sent_again > 50, f"only {sent_again} segments were sent again: is anything lost at all?")
+    tell(f"down, ours:  {our_line(before, server.stats())}")
 
     body = hashlib.shake_256(b"lossy").digest(count)
     (lab.folder / "body").write_bytes(body)
-    before = kernel_retransmits(lab)
-    done = lab.run("curl", "-sS", "--fail", "--max-time", "80", "-H", "Expect:", "-T", "body", f"http://{server.ip}/sink", timeout=90)
+    kernel_before = kernel_counters(lab)
+    done = lab.run("curl", "-sS", "--fail", "--max-time", "60", "-H", "Expect:", "-T", "body", f"http://{server.ip}/sink", timeout=65)
     expect(hashlib.sha256(body).hexdigest() in done.stdout, f"up: the server answered {done.stdout.strip()!r}")
-    kernel_sent_again = kernel_retransmits(lab) - before
-    expect(kernel_sent_again > 10, f"the kernel sent only {kernel_sent_again} segments again: is anything lost at all?")
-    expect(server.stats().counter("FastRetransmits") > 10, "no fast retransmits: every loss waited for the timer")
+    kernel_after = kernel_counters(lab)
+    tell(f"up, kernel:  {kernel_line(kernel_before, kernel_after)}")
+    sent_again = kernel_after["RetransSegs"] - kernel_before["RetransSegs"]
+    expect(sent_again > least, f"the kernel sent only {sent_again} segments again: is anything lost at all?")
+    return server.stats()
 
 
-@case("2 % loss each way: 300 connections open, talk and close", seconds=120, needs=["nft", "tc", "clang-19"])
+def lose_and_transfer(lab, per_mille, count):
+    server = lossy_server(lab, "sluice-httpd", per_mille)
+    lost = count / 1448 * per_mille / 1000  # about so many: half of it is four standard deviations away
+    stats = both_ways(lab, server, count, lost / 2)
+    sent_again = stats.counter("RetransmittedSegments")
+    expect(lost / 2 < sent_again < 3 * lost, f"{sent_again} segments were sent again, about {lost:.0f} were lost")
+    fast, timeouts = stats.counter("FastRetransmits"), stats.counter("RtoFired")
+    expect(fast > 3 * timeouts, f"{timeouts} timeouts beside {fast} fast recoveries: losses waited for the timer")
+
+
+@case("1 % loss each way: 10 MB down and 10 MB up arrive whole", seconds=150, needs=TOOLS)
+def one_percent_loss(lab):
+    lose_and_transfer(lab, 10, 10_000_000)
+
+
+@case("2 % loss each way: 10 MB down and 10 MB up arrive whole", seconds=150, needs=TOOLS)
+def two_percent_loss(lab):
+    lose_and_transfer(lab, 20, 10_000_000)
+
+
+@case("5 % loss each way: 4 MB down and 4 MB up arrive whole", seconds=150, needs=TOOLS)
+def five_percent_loss(lab):
+    lose_and_transfer(lab, 50, 4_000_000)
+
+
+@case("2 % loss each way: 300 connections open, talk and close", seconds=120, needs=TOOLS)
 def loss_in_handshakes(lab):
     import asyncio
-    server = lab.server("sluice-echo", "--time-wait", "1s")
-    lose_two_percent(lab, server.tap)
+    server = lossy_server(lab, "sluice-echo", 20, "--time-wait", "1s")
 
     async def client(number):
         reader, writer = await asyncio.open_connection(server.ip, 7)
