@@ -34,8 +34,10 @@ void take_dsack(SendSide& side, const wire::SackBlock& block, AckOutcome& out) {
   } else {
     rack_widen_window(side);
   }
+  // Beyond `recover` the network made the duplicate: nothing there was sent again for the event
+  // that may be undone, and one duplicate after another would undo a recovery that was needed.
   if (record.has_undo && record.undo_resendings > 0 &&
-      wire::seq_gt(block.right, record.undo_marker)) {
+      wire::seq_gt(block.right, record.undo_marker) && wire::seq_leq(block.right, record.recover)) {
     const std::uint32_t mss = std::max<std::uint32_t>(side.block.snd_mss, 1);
     const std::uint32_t octets = wire::seq_distance(block.left, block.right);
     const auto segments = static_cast<std::int32_t>((octets + mss - 1) / mss);
