@@ -13,7 +13,7 @@ import shutil
 import sys
 import time
 
-from lab import ROOT, expect, wait_until
+from lab import ROOT, wait_until
 
 CLIENT_IP = "10.98.0.2"
 KERNEL_IP = "10.97.0.2"
@@ -107,16 +107,25 @@ class Path:
     def lose(self, per_mille):
         lose_each_way(self.lab, self.server_devices, per_mille)
 
-    def reorder(self, device, every):
-        """Two in a row of every `every` packets that leave by `device` take a slow lane (3 ms a packet): the second is overtaken."""
-        lab = self.lab
-        lab.run("tc", "qdisc", "replace", "dev", device, "root", "handle", "1:", "htb", "default", 1)
-        lab.run("tc", "class", "add", "dev", device, "parent", "1:", "classid", "1:1", "htb", "rate", RATE, "quantum", 3000)
-        lab.run("tc", "class", "add", "dev", device, "parent", "1:", "classid", "1:2", "htb", "rate", "4mbit", "burst", 1600, "quantum", 3000)
-        lab.run("tc", "qdisc", "add", "dev", device, "parent", "1:1", "bfifo", "limit", QUEUE_BYTES)
-        lab.run("tc", "qdisc", "add", "dev", device, "parent", "1:2", "bfifo", "limit", QUEUE_BYTES)
-        lab.run("nft", "add table ip lanes; add chain ip lanes out { type filter hook postrouting priority 0; }; "
-                       f"add rule ip lanes out oifname {device} numgen inc mod {every} < 2 counter meta priority set 1:2")
+    def reorder(self, every):
+        """Of every `every` packets to the client two in a row take a slow lane, 3 ms a packet, behind the bottleneck: the second is overtaken.
+
+        The lanes are where no queue stands: in one with a queue the first of the two would overtake all of it.
+        """
+        def client(*words):
+            self.lab.run_in(self.client, *words)
+
+        client("ip", "link", "add", "lanes", "type", "ifb")
+        client("ip", "link", "set", "lanes", "up")
+        client("tc", "qdisc", "add", "dev", "up0", "clsact")
+        client("tc", "filter", "add", "dev", "up0", "ingress", "protocol", "ip", "u32", "match", "u32", 0, 0,
+               "action", "mirred", "egress", "redirect", "dev", "lanes")
+        client("tc", "qdisc", "add", "dev", "lanes", "root", "handle", "1:", "htb", "default", 1)
+        client("tc", "class", "add", "dev", "lanes", "parent", "1:", "classid", "1:1", "htb", "rate", "1gbit", "quantum", 3000)
+        client("tc", "class", "add", "dev", "lanes", "parent", "1:", "classid", "1:2", "htb", "rate", "4mbit", "burst", 100, "cburst", 100, "quantum", 3000)
+        client("tc", "filter", "add", "dev", "lanes", "parent", "1:", "protocol", "ip", "u32", "match", "ip", "tos", "0x20", "0xfc", "flowid", "1:2")
+        self.lab.run("nft", "add table ip lanes; add chain ip lanes over { type filter hook forward priority 0; }; "
+                            f"add rule ip lanes over oifname client0 numgen inc mod {every} < 2 counter ip dscp set cs1")
 
     def duplicate(self, device, every):
         """Of every `every` packets that the router sends by `device`, one comes twice."""

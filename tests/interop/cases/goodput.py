@@ -1,0 +1,115 @@
+"""Our sender beside the kernel's on one path of 100 Mbit/s that loses, reorders or duplicates: pairs of transfers within one run."""
+
+import statistics
+
+from cases.transfer import page_bytes
+from lab import expect
+from path import TOOLS, Path, kernel_counters, kernel_line, our_line, tell
+from registry import case
+
+MOST_PAIRS = 15
+LEAST_RATIO = 0.9
+
+
+class Pairs:
+    """Transfers from both servers in turn, and what their counters say of them. Five pairs; where they leave ours below
+    `least` of the kernel's, up to ten more decide whether that was chance."""
+
+    def __init__(self, path, count, least=LEAST_RATIO):
+        self.path, self.count, self.seconds, self.least = path, count, {"ours": [], "kernel": []}, least
+        self.before, self.kernel_before = path.server.stats(), kernel_counters(path.lab, path.kernel)
+        self.add_five()
+        while self.ratio() < least and self.transfers() < MOST_PAIRS:
+            self.add_five()
+        self.after, self.kernel_after = path.server.stats(), kernel_counters(path.lab, path.kernel)
+
+    def add_five(self):
+        for pair in range(5):
+            for end in ("ours", "kernel") if pair % 2 == 0 else ("kernel", "ours"):
+                took, got = self.path.get(end, self.count)
+                expect(got == page_bytes(self.count), f"{end}: other octets came than were sent")
+                self.seconds[end].append(took)
+
+    def transfers(self):
+        """Of each end."""
+        return len(self.seconds["ours"])
+
+    def ours(self, name):
+        return self.after.counter(name) - self.before.counter(name)
+
+    def kernel(self, name):
+        return self.kernel_after[name] - self.kernel_before[name]
+
+    def expect_goodput(self):
+        expect(self.ratio() >= self.least, f"goodput is {self.ratio():.3f} of the kernel's, not {self.least} or more")
+
+    def goodput(self, end):
+        """Median, Mbit/s."""
+        return self.count * 8e-6 / statistics.median(self.seconds[end])
+
+    def ratio(self):
+        return self.goodput("ours") / self.goodput("kernel")
+
+    def tell(self, what):
+        for end, line in (("ours", our_line(self.before, self.after)), ("kernel", kernel_line(self.kernel_before, self.kernel_after))):
+            each = " ".join(f"{self.count * 8e-6 / seconds:.1f}" for seconds in self.seconds[end])
+            tell(f"{what}, {end}: {self.goodput(end):.1f} Mbit/s (of {each}); {line}")
+        tell(f"{what}: ratio {self.ratio():.3f}")
+
+
+def compare_under_loss(lab, per_mille, count, least=LEAST_RATIO):
+    path = Path(lab)
+    path.lose(per_mille)
+    pairs = Pairs(path, count, least)
+    pairs.tell(f"{per_mille / 10:g} % loss")
+    path.tell_sockets()
+    lost = pairs.transfers() * count / 1448 * per_mille / 1000
+    for end, sent_again in (("ours", pairs.ours("RetransmittedSegments")), ("kernel", pairs.kernel("RetransSegs"))):
+        expect(sent_again > lost / 2, f"{end} sent only {sent_again} segments again: are about {lost:.0f} lost?")
+    pairs.expect_goodput()
+
+
+@case("1 % loss each way: goodput is not below 0.9 of the kernel's", seconds=120, needs=TOOLS)
+def goodput_one_percent(lab):
+    compare_under_loss(lab, 10, 6_000_000)
+
+
+@case("2 % loss each way: goodput is not below 0.9 of the kernel's", seconds=120, needs=TOOLS)
+def goodput_two_percent(lab):
+    compare_under_loss(lab, 20, 6_000_000)
+
+
+# Windows of two to four segments: either end waits for one to three timeouts of 200 ms in 0.3 s of sending, and medians of five
+# are from half of the other to twice as much. The figures are told; what is asserted is that nothing collapses.
+@case("5 % loss each way: goodput beside the kernel's, not below half of it", seconds=120, needs=TOOLS)
+def goodput_five_percent(lab):
+    compare_under_loss(lab, 50, 3_000_000, least=0.5)
+
+
+@case("of packets that 25 others overtake each goes again once at most, it is undone, and goodput is not below 0.9 of the kernel's", seconds=120, needs=TOOLS)
+def reordering(lab):
+    path = Path(lab)
+    path.reorder(100)
+    pairs = Pairs(path, 5_000_000)
+    pairs.tell("reordering")
+    late = path.counted("lanes") / 4  # the second of two, in one of two transfers
+    needless, undone, recoveries = (pairs.ours(name) for name in ("DsacksReceived", "RecoveriesUndone", "FastRetransmits"))
+    expect(needless > late / 3, f"{needless} D-SACKs beside about {late:.0f} late packets: is anything overtaken?")
+    expect(needless < 1.5 * late, f"{needless} needless retransmissions for about {late:.0f} late packets: more than the late ones went again")
+    expect(undone > recoveries / 2, f"only {undone} of {recoveries} recoveries were undone")
+    pairs.expect_goodput()
+
+
+@case("packets that come twice are not taken for losses, and goodput is not below 0.9 of the kernel's", seconds=120, needs=TOOLS)
+def duplication(lab):
+    path = Path(lab)
+    path.duplicate("client0", 50)
+    path.duplicate(path.server.tap, 50)
+    path.duplicate("kernel0", 50)
+    pairs = Pairs(path, 5_000_000)
+    pairs.tell("duplication")
+    twice = path.counted("twice")
+    dsacks, timeouts, undone = (pairs.ours(name) for name in ("DsacksReceived", "RtoFired", "RecoveriesUndone"))
+    expect(dsacks > 100, f"{dsacks} D-SACKs for {twice} packets that came twice in both transfers")
+    expect(timeouts == 0 and undone < dsacks / 4, f"{undone} recoveries undone, {timeouts} timeouts: duplicates were taken for losses")
+    pairs.expect_goodput()
