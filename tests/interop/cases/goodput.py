@@ -67,6 +67,7 @@ def compare_under_loss(lab, per_mille, count, least=LEAST_RATIO):
     for end, sent_again in (("ours", pairs.ours("RetransmittedSegments")), ("kernel", pairs.kernel("RetransSegs"))):
         expect(sent_again > lost / 2, f"{end} sent only {sent_again} segments again: are about {lost:.0f} lost?")
     pairs.expect_goodput()
+    return pairs
 
 
 @case("1 % loss each way: goodput is not below 0.9 of the kernel's", seconds=120, needs=TOOLS)
@@ -79,11 +80,14 @@ def goodput_two_percent(lab):
     compare_under_loss(lab, 20, 6_000_000)
 
 
-# Windows of two to four segments: either end waits for one to three timeouts of 200 ms in 0.3 s of sending, and medians of five
-# are from half of the other to twice as much. The figures are told; what is asserted is that nothing collapses.
-@case("5 % loss each way: goodput beside the kernel's, not below half of it", seconds=120, needs=TOOLS)
+# Windows of two to four segments: each end waits for one to three timeouts of 200 ms in 0.3 s of sending, so goodput is from 10 to 90
+# Mbit/s by chance and even the median of 15 pairs from half of the kernel's to twice as much. It is told; what is asserted is that
+# few losses wait for the timer.
+@case("5 % loss each way: few losses wait for the timer; goodput is told beside the kernel's", seconds=120, needs=TOOLS)
 def goodput_five_percent(lab):
-    compare_under_loss(lab, 50, 3_000_000, least=0.5)
+    pairs = compare_under_loss(lab, 50, 3_000_000, least=0)
+    timeouts, recoveries = pairs.ours("RtoFired"), pairs.ours("FastRetransmits")
+    expect(timeouts < recoveries / 8, f"{timeouts} timeouts beside {recoveries} fast recoveries")
 
 
 @case("of packets that 25 others overtake each goes again once at most, it is undone, and goodput is not below 0.9 of the kernel's", seconds=120, needs=TOOLS)
