@@ -20,8 +20,8 @@ struct RouteRecord {
   std::uint8_t interface;
   std::uint8_t is_connected;  ///< Made by an address of the interface.
   std::uint8_t prefix_length;
-  IpAddr destination;  ///< Host bits are zero.
-  IpAddr gateway;      ///< Unspecified: the destination itself is the next hop.
+  IpAddr destination;            ///< Host bits are zero.
+  IpAddr gateway;                ///< Unspecified: the destination itself is the next hop.
   std::uint32_t transport_hint;  ///< Opaque here, the transport's: kNoHint: none.
 };
 static_assert(std::is_trivially_copyable_v<RouteRecord> && sizeof(RouteRecord) == 44);

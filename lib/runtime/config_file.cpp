@@ -67,9 +67,8 @@ void load_file(const std::string& path, Config& config) {
       const Key* const key = find_key(full);
       if (key == nullptr) refuse(path, line, fmt::format("no such key: {}", full));
       const auto value = value_of(node);
-      const auto problem =
-          value ? set(*key, full == kProfile ? scratch : config, *value)
-                : fmt::format("expected {}", range_of(*key));
+      const auto problem = value ? set(*key, full == kProfile ? scratch : config, *value)
+                                 : fmt::format("expected {}", range_of(*key));
       if (problem) refuse(path, line, fmt::format("{}: {}", full, *problem));
       lines[full] = line;
     }

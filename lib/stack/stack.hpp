@@ -25,7 +25,8 @@ namespace sluice::stack {
 struct RouteConfig {
   Prefix destination;
   IpAddr gateway;
-  std::optional<tcp::Algorithm> congestion = {};  ///< Of connections over it, unless a listener or stream has its own.
+  std::optional<tcp::Algorithm> congestion =
+      {};  ///< Of connections over it, unless a listener or stream has its own.
 };
 
 /// A pinned neighbour.

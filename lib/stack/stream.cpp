@@ -9,8 +9,8 @@
 #include "tcp/congestion/controller.hpp"
 #include "tcp/handshake/established.hpp"
 #include "tcp/output/window.hpp"
-#include "tcp/recovery/rack.hpp"
 #include "tcp/recovery/loss_recovery.hpp"
+#include "tcp/recovery/rack.hpp"
 #include "tcp/recovery/rtt.hpp"
 #include "tcp/timer/tcp_timers.hpp"
 
@@ -178,9 +178,8 @@ Result<void, Error> Stream::set_keepalive(bool on) {
 Result<void, Error> Stream::set_congestion(std::string_view name) {
   const auto algorithm = tcp::algorithm_of(name);
   if (!algorithm) return fail(Error::kInvalidArgument);
-  return change(stack_, handle_, [&](Context& ctx, Tcb& block) {
-    tcp::use_algorithm(ctx, block, *algorithm);
-  });
+  return change(stack_, handle_,
+                [&](Context& ctx, Tcb& block) { tcp::use_algorithm(ctx, block, *algorithm); });
 }
 
 Result<void, Error> Stream::set_pacing(std::optional<bool> pacing) {

@@ -32,11 +32,12 @@ struct EngineConfig {
   std::uint32_t recorder_events = 65536;  ///< 0 switches the flight recorder off.
 
   // Buffers.
-  std::uint32_t receive_buffer_bytes = 256 << 10;  ///< At first; grows while a fast sender fills it ...
-  std::uint32_t receive_buffer_max_bytes = 8 << 20;    ///< ... up to here, ...
-  std::uint32_t receive_growth_bytes = 256 << 20;      ///< ... and all connections by this together.
-  std::uint32_t send_buffer_bytes = 256 << 10;         ///< At first; twice cwnd if that is more, ...
-  std::uint32_t send_buffer_max_bytes = 8 << 20;       ///< ... up to here.
+  std::uint32_t receive_buffer_bytes = 256
+                                       << 10;  ///< At first; grows while a fast sender fills it ...
+  std::uint32_t receive_buffer_max_bytes = 8 << 20;  ///< ... up to here, ...
+  std::uint32_t receive_growth_bytes = 256 << 20;    ///< ... and all connections by this together.
+  std::uint32_t send_buffer_bytes = 256 << 10;       ///< At first; twice cwnd if that is more, ...
+  std::uint32_t send_buffer_max_bytes = 8 << 20;     ///< ... up to here.
   std::uint32_t reassembly_segments = 256;           ///< Out-of-order packets, per connection.
   std::uint32_t reassembly_worker_segments = 65536;  ///< The same, per worker.
   std::uint32_t copy_break_bytes = 256;              ///< Smaller payloads are copied together.
@@ -65,7 +66,7 @@ struct EngineConfig {
   Duration user_timeout = Duration::from_s(900);
   Algorithm congestion = Algorithm::kCubic;  ///< Unless listener, route or stream say otherwise.
   EcnMode ecn = EcnMode::kAccept;
-  bool pacing = false;  ///< For algorithms that do not ask for it themselves.
+  bool pacing = false;               ///< For algorithms that do not ask for it themselves.
   bool black_hole_detection = true;  ///< Smaller segments after three timeouts of a full one.
 
   // Acknowledging and sending.

@@ -295,9 +295,10 @@ struct Context {
   std::uint32_t connections = 0;  ///< TCBs in the flow table.
   std::uint32_t ephemeral_counter = 0;
   bool is_draining = false;
-  bool is_starving = false;        ///< A send() found no buffer or record; see feed_starving().
-  /// Receive mbufs above the low watermark when the burst began: what send() may take of them. Or one
-  /// callback could queue so much that nothing can be received any more, no ACK and no ARP reply.
+  bool is_starving = false;  ///< A send() found no buffer or record; see feed_starving().
+  /// Receive mbufs above the low watermark when the burst began: what send() may take of them. Or
+  /// one callback could queue so much that nothing can be received any more, no ACK and no ARP
+  /// reply.
   std::uint32_t spare_buffers = 0xffffffffu;
 
  private:

@@ -76,7 +76,7 @@ enum SentRunFlag : std::uint8_t {
 /// their fate since: what one turn of the loop sends is one run, until a SACK or a loss divides it.
 struct SentRun {
   SeqNum left;
-  std::uint32_t length = 0;        ///< Of sequence space: octets, and FIN.
+  std::uint32_t length = 0;  ///< Of sequence space: octets, and FIN.
   //= rfc8985#4 MUST-3
   std::uint32_t sent_at_us = 0;    ///< The latest sending.
   std::uint16_t segment_size = 1;  ///< Of all its segments but the last. Never 0.

@@ -76,8 +76,8 @@ struct IcmpError {
 
 /// What the engine must know of the way to a peer when a connection begins.
 struct PathInfo {
-  IpAddr source;             ///< The address of ours to use.
-  std::uint16_t mtu = 1500;  ///< Octets of the largest IP packet.
+  IpAddr source;                             ///< The address of ours to use.
+  std::uint16_t mtu = 1500;                  ///< Octets of the largest IP packet.
   std::optional<Algorithm> congestion = {};  ///< The route's, if it has one of its own.
 };
 enum class PathError : std::uint8_t { kNoRoute, kNoAddress };

@@ -190,9 +190,9 @@ struct alignas(64) Tcb {
   std::uint8_t reorder_window_mult;  ///< RACK.reo_wnd_mult, quarters of min_rtt; 0 stands for 1.
   std::uint8_t reorder_window_persist : 7;  ///< Recoveries until it is 1 again.
   std::uint8_t is_probe_unmeasured : 1;  ///< No round trip was measured since the last tail probe.
-  std::uint16_t min_rtt_at;             ///< When min_rtt_us was measured: tick / 1024.
-  std::uint8_t traffic_class;           ///< DSCP in the upper six bits, as in the IP header.
-  std::uint8_t soft_error;              ///< sluice::SoftError that ICMP last reported, 0: none.
+  std::uint16_t min_rtt_at;              ///< When min_rtt_us was measured: tick / 1024.
+  std::uint8_t traffic_class;            ///< DSCP in the upper six bits, as in the IP header.
+  std::uint8_t soft_error;               ///< sluice::SoftError that ICMP last reported, 0: none.
   std::uint16_t space_from;  ///< ... and what had been read then: 4 KiB units, modulo 2^16.
 
   bool has(std::uint32_t mask) const { return (flags & mask) != 0; }

@@ -38,15 +38,15 @@ struct StreamInfo {
   std::uint64_t bytes_received = 0;
   std::uint64_t bytes_acked = 0;
   std::uint32_t retransmitted_segments = 0;
-  std::uint32_t lost_segments = 0;     ///< Declared lost, rightly or not.
+  std::uint32_t lost_segments = 0;      ///< Declared lost, rightly or not.
   std::uint32_t undone_reductions = 0;  ///< Congestion events that proved to be none; up to 255.
   std::string_view congestion;          ///< "cubic", ...
   std::uint64_t pacing_rate = 0;        ///< Octets per second; 0: not paced.
   std::uint64_t delivery_rate = 0;      ///< Octets per second, last measured; 0: never yet.
   Duration reordering_window;  ///< How much later than others a segment may come before it is lost.
-  bool has_reordering = false;          ///< Segments of ours arrived out of order here before.
-  bool has_ecn = false;                 ///< Agreed with the peer.
-  std::uint32_t urgent_bytes = 0;       ///< Unread, up to the urgent pointer; 0: none.
+  bool has_reordering = false;     ///< Segments of ours arrived out of order here before.
+  bool has_ecn = false;            ///< Agreed with the peer.
+  std::uint32_t urgent_bytes = 0;  ///< Unread, up to the urgent pointer; 0: none.
   SoftError soft_error = SoftError::kNone;
 };
 

@@ -30,7 +30,7 @@ struct ConnectOptions {
   Endpoint remote;
   std::optional<IpAddr> local_address = {};  ///< None: what the route says.
   Port local_port = {};                      ///< 0: an ephemeral port (RFC 6056).
-  std::string_view congestion = {};  ///< By name; empty: the route's, or the config's.
+  std::string_view congestion = {};          ///< By name; empty: the route's, or the config's.
   bool trace = false;
 };
 

@@ -24,7 +24,8 @@ void apply_agreement(Context& ctx, Tcb& block, const Agreement& agreement);
 std::uint16_t effective_send_mss(const EngineConfig& config, const FlowKey& flow,
                                  const Agreement& agreement);
 
-/// The congestion algorithm of a new connection: `own`, if not 0xff, else the route's, else the config's.
+/// The congestion algorithm of a new connection: `own`, if not 0xff, else the route's, else the
+/// config's.
 Algorithm algorithm_for(Context& ctx, std::uint8_t own, const FlowKey& flow);
 
 /// Makes `algorithm` that of the connection from now on; cwnd and ssthresh stay.

@@ -2,8 +2,8 @@
 
 #include <algorithm>
 
-#include "tcp/demux/flow_hash.hpp"
 #include "tcp/congestion/controller.hpp"
+#include "tcp/demux/flow_hash.hpp"
 #include "tcp/handshake/established.hpp"
 #include "tcp/handshake/isn.hpp"
 #include "tcp/input/ack.hpp"

@@ -10,8 +10,8 @@ namespace sluice::tcp {
 
 struct OpenRequest {
   Endpoint remote;
-  IpAddr local;     ///< Unspecified: what the route says.
-  Port local_port;  ///< 0: an ephemeral one.
+  IpAddr local;                              ///< Unspecified: what the route says.
+  Port local_port;                           ///< 0: an ephemeral one.
   std::optional<Algorithm> congestion = {};  ///< None: the route's or the config's.
   bool is_traced = false;
 };

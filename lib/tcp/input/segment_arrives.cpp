@@ -56,8 +56,8 @@ Verdict check_timestamps(Context& ctx, std::uint32_t index, const Segment& segme
     return Outcome::kNoTimestamp;
   }
   //= rfc7323#5.3 MUST-1  R1: an ACK, for it may be a half-open connection
-  if (is_paws_rejected(segment.header.options.ts_val, block.ts_recent, ctx.totals[index].last_received_at,
-                       ctx.tick))
+  if (is_paws_rejected(segment.header.options.ts_val, block.ts_recent,
+                       ctx.totals[index].last_received_at, ctx.tick))
     return refuse(ctx, index, segment, Outcome::kPawsRejected);
   return {};
 }
@@ -244,7 +244,7 @@ Outcome segment_arrives(Context& ctx, std::uint32_t index, Segment& segment) {
   if (Verdict verdict = check_syn(ctx, index, segment)) return *verdict;  // fourth
   if (Verdict verdict = check_ack(ctx, index, segment)) return *verdict;  // fifth
   //= rfc9293#3.4 MUST-66
-  check_urgent(ctx, index, segment);                                      // sixth
+  check_urgent(ctx, index, segment);  // sixth
   bool is_fin_next = false;
   const Outcome outcome = process_text(ctx, index, segment, is_fin_next);  // seventh
   if (is_fin_next) process_fin(ctx, index);                                // eighth

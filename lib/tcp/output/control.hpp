@@ -23,8 +23,8 @@ void send_reset(Context& ctx, std::uint32_t index);
 /// RST, whatever of ours is still on its way (RFC 5961 3.2).
 void send_reset(Context& ctx, std::uint32_t index, const Segment& segment);
 
-/// <SEQ=SND.NXT><ACK=RCV.NXT><CTL=ACK> of a connection, at once: before the next segment changes what
-/// it says. Nothing if mbufs are lacking.
+/// <SEQ=SND.NXT><ACK=RCV.NXT><CTL=ACK> of a connection, at once: before the next segment changes
+/// what it says. Nothing if mbufs are lacking.
 void send_ack_of_now(Context& ctx, std::uint32_t index);
 
 /// The SYN-ACK of a half-open entry, the first or again.

@@ -20,9 +20,9 @@ std::uint16_t advertise_window(Context& ctx, Tcb& block);
 /// Octets were read: is the peer to be told now that there is room again?
 bool is_window_update_due(const Context& ctx, const Tcb& block);
 
-/// The application has read and freed octets: if a sender fills the buffer within a round trip, it is
-/// made larger, within the connection's and the worker's limits (dynamic right-sizing). `ts_ecr` of
-/// the segment at hand, if there is one, tells the round trip.
+/// The application has read and freed octets: if a sender fills the buffer within a round trip, it
+/// is made larger, within the connection's and the worker's limits (dynamic right-sizing). `ts_ecr`
+/// of the segment at hand, if there is one, tells the round trip.
 void grow_receive_buffer(Context& ctx, std::uint32_t index);
 
 /// The window scale that our receive buffer asks for.

@@ -392,7 +392,7 @@ void resend_larger_than(SendSide& side, std::uint32_t segment_size) {
   });
   //= rfc1191#6.4
   //= rfc5681#3.1 SHLD-1 exception: cwnd counts octets, and the path took as many before; RFC
-  //1191 6.4 leaves it
+  // 1191 6.4 leaves it
   repair_without_blame(side);
 }
 
