@@ -109,6 +109,14 @@ void undo_and_open(SendSide& side, Unmark unmark) {
 
 // --- without SACK: RFC 5681 and 6582, counting duplicate ACKs ---
 
+/// What duplicate ACKs told and what is declared lost are different segments of one flight.
+void bound_told(SendSide& side) {
+  if (is_sack(side)) return;
+  SendRecord& record = side.record;
+  const std::uint32_t flight = side.flight();
+  record.sacked = std::min(record.sacked, flight - std::min(flight, record.lost));
+}
+
 /// What duplicate ACKs say of the network: each means that one segment has left it.
 void take_duplicate_acks(SendSide& side, AckOutcome& out) {
   SendRecord& record = side.record;
@@ -127,7 +135,7 @@ void take_duplicate_acks(SendSide& side, AckOutcome& out) {
     record.sacked += more;
     out.delivered += more;
   }
-  record.sacked = std::min(record.sacked, flight - std::min(flight, record.lost));
+  bound_told(side);
 }
 
 /// Declares the segment at SND.UNA lost.
@@ -136,12 +144,11 @@ void mark_head_lost(SendSide& side) {
   if (queue.is_empty()) return;
   SentRun& head = queue.first();
   if (head.has(kRunLost)) return;
-  if (head.length > head.segment_size &&
-      !queue.split(side.record.first_run, head.left + head.segment_size))
-    return declare_lost(side, head);
+  // Without a run to be had for the rest of it, the head's whole run counts as lost.
+  if (head.length > head.segment_size)
+    static_cast<void>(queue.split(side.record.first_run, head.left + head.segment_size));
   declare_lost(side, queue.first());
-  side.record.sacked =
-      std::min(side.record.sacked, side.flight() - std::min(side.flight(), side.record.lost));
+  bound_told(side);
 }
 
 /// RFC 6582 3.2: the third duplicate, or in recovery a partial ACK, shows a hole.
@@ -375,6 +382,7 @@ namespace {
 /// What is marked is sent again in the window as it is: nothing was congested.
 void repair_without_blame(SendSide& side) {
   SendRecord& record = side.record;
+  bound_told(side);
   if (record.to_resend == 0 || record.phase == RecoveryPhase::kFastRecovery) return;
   set_recover(record, side.block, RecoveryPhase::kTimeout);
   record.has_undo = record.has_frto = record.is_frto_sending_new = false;
