@@ -128,6 +128,7 @@ class ApiWorld {
   Weather weather_;
   std::map<std::pair<Instant, std::uint64_t>, Frame> flying_;
   std::uint64_t frames_ = 0;
+  std::uint64_t payload_frames_ = 0;  ///< Sent, with octets of a stream.
   std::deque<End> ends_;
   std::map<std::pair<unsigned, ConnHandle>, std::size_t> by_handle_;
   std::multimap<Tuple, std::size_t> by_tuple_;
