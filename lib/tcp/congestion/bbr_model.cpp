@@ -251,8 +251,7 @@ void BbrModel::init_pacing_rate() {
 }
 
 void BbrModel::set_pacing_rate_with_gain(std::uint32_t gain) {
-  const std::uint64_t rate =
-      std::uint64_t{s_.bandwidth()} * gain * (100 - kPacingMargin) / (100 * 100);
+  const std::uint64_t rate = std::uint64_t{s_.bandwidth()} * gain * (100 - kPacingMargin) / 10'000;
   if (rate == 0 || (!s_.full_bw_reached && rate <= s_.pacing_rate)) return;
   s_.pacing_rate = static_cast<std::uint32_t>(std::min<std::uint64_t>(rate, kInfinite - 1));
 }

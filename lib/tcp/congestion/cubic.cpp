@@ -72,7 +72,8 @@ void Cubic::update_curve(const Tcb& block, State& cubic, std::uint32_t now_us) {
   cubic.curve_tick = static_cast<std::uint32_t>(tick + 1);
   const auto window_at = [&](std::int64_t t) {
     const std::int64_t octets = curve(t - stage.k, block.snd_mss) + stage.w_max;
-    return static_cast<std::uint32_t>(std::clamp<std::int64_t>(octets, 0, 2 * kMaxWindow));
+    return static_cast<std::uint32_t>(
+        std::clamp<std::int64_t>(octets, 0, std::int64_t{2} * kMaxWindow));
   };
   cubic.w_cubic = window_at(tick);
   cubic.w_ahead = window_at(to_ticks(t_us + block.srtt_us8 / 8));

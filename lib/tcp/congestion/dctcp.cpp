@@ -46,8 +46,8 @@ std::uint32_t Dctcp::ssthresh_after_loss(Tcb& block, CongestionState& state,
   dctcp.counted = 0;
   if (event.cause != CongestionCause::kEce) return halved(block, event.flight);  //= rfc8257#3.5
   //= rfc8257#3.3  step 9: cwnd (1 - alpha / 2)
-  const auto cut =
-      static_cast<std::uint32_t>(std::uint64_t{block.cwnd} * dctcp.alpha / (2 * kWhole));
+  const auto cut = static_cast<std::uint32_t>(std::uint64_t{block.cwnd} * dctcp.alpha /
+                                              (std::uint64_t{2} * kWhole));
   return std::max<std::uint32_t>(block.cwnd - cut, 2u * block.snd_mss);
 }
 

@@ -70,10 +70,10 @@ void grow_receive_buffer(Context& ctx, std::uint32_t index) {
   if (!is_measured || rate < size / 2 || ctx.is_low_on_buffers()) return;
   const std::uint32_t wanted = std::min(most, std::max(2 * rate, size + size / 2)) / kPage;
   const std::uint32_t larger = std::min(wanted, 0xffffu);
-  if (larger * kPage <= size ||
-      ctx.receive_growth + larger * kPage - size > ctx.config.receive_growth_bytes)
-    return;
-  ctx.receive_growth += larger * kPage - size;
+  if (larger * kPage <= size) return;
+  const std::uint32_t growth = larger * kPage - size;
+  if (ctx.receive_growth + growth > ctx.config.receive_growth_bytes) return;
+  ctx.receive_growth += growth;
   block.receive_pages = static_cast<std::uint16_t>(larger);
   ctx.metrics.count(Counter::kReceiveBuffersGrown);
 }

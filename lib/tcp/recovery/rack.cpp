@@ -75,8 +75,9 @@ void rack_widen_window(SendSide& side) {
 
 void rack_note_recovery_end(SendSide& side) {
   Tcb& block = side.block;
-  if (block.reorder_window_persist > 0 && --block.reorder_window_persist == 0)
-    block.reorder_window_mult = 1;
+  if (block.reorder_window_persist == 0) return;
+  --block.reorder_window_persist;
+  if (block.reorder_window_persist == 0) block.reorder_window_mult = 1;
 }
 
 std::uint32_t reorder_window_us(const Tcb& block) {
