@@ -127,4 +127,37 @@ TEST_CASE("no segment, in order, behind a gap or old, is answered by more than o
   require_nothing_left(rig);
 }
 
+//= rfc5961#4.2 MUST-1 test
+TEST_CASE("a SYN is challenged though it lacks the timestamp agreed upon",
+          "[tcp][input][rfc5961]") {
+  TcpRig rig;
+  TcpPeer peer(rig);
+  establish(rig, peer);
+  PeerSegment syn = peer.segment(wire::kSyn);  // the peer came up again, without timestamps
+  syn.options.has_timestamps = false;
+  syn.seq = peer.nxt + 123'456'789;
+  peer.give(syn);
+  CHECK(rig.take_sent().size() == 1);
+  require_nothing_left(rig);
+}
+
+//= rfc9293#3.8.4 MUST-26 test
+TEST_CASE("keep-alives do not end a connection whose octets are being sent again",
+          "[tcp][timer][rfc9293]") {
+  EngineConfig config = TcpRig::small_config();
+  config.keepalive = true;
+  config.keepalive_idle = Duration::from_s(60);
+  config.keepalive_interval = Duration::from_s(10);
+  config.keepalive_count = 3;
+  config.user_timeout = Duration::from_s(900);
+  TcpRig rig(config);
+  TcpPeer peer(rig);
+  const ConnHandle connection = establish(rig, peer);
+  send_octets(rig, connection, pattern(10));
+  rig.run_for(Duration::from_s(200));
+  CHECK(rig.metrics().of(telemetry::Counter::kKeepaliveProbes) == 0);
+  CHECK(find_tcb(rig.ctx(), connection) != nullptr);
+  require_nothing_left(rig);
+}
+
 }  // namespace sluice::tcp
