@@ -92,7 +92,7 @@ class Controller {
   virtual void on_undo(Tcb&, CongestionState&) const {}
   /// Nothing was in flight for longer than an RTO: cwnd was reduced to the restart window.
   virtual void on_idle_restart(Tcb&, CongestionState&, std::uint32_t /*now_us*/) const {}
-  /// Octets per second to pace at; 0: what cwnd and SRTT give (pacing_rate() in recovery/pacing).
+  /// Octets per second to pace at; 0: what cwnd and SRTT give (pacing_rate() in output/pacing).
   virtual std::uint64_t pacing_rate(const Tcb&, const CongestionState&) const { return 0; }
 };
 

@@ -21,8 +21,7 @@ std::uint16_t advertise_window(Context& ctx, Tcb& block);
 bool is_window_update_due(const Context& ctx, const Tcb& block);
 
 /// The application has read and freed octets: if a sender fills the buffer within a round trip, it
-/// is made larger, within the connection's and the worker's limits (dynamic right-sizing). `ts_ecr`
-/// of the segment at hand, if there is one, tells the round trip.
+/// is made larger, within the connection's and the worker's limits (dynamic right-sizing).
 void grow_receive_buffer(Context& ctx, std::uint32_t index);
 
 /// The window scale that our receive buffer asks for.
