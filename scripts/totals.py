@@ -3,7 +3,8 @@
 
 totals.py LABEL=TESTLOG.JSON...   reads what `meson test` logged and prints one row a test with the
 runner's own total (Catch2's, `N passed, M failed`, else the exit status counted as one), why
-something was skipped, and at last `N passed, M failed`. Exits 1 if anything failed.
+something was skipped, the end of what a failed one printed, and at last `N passed, M failed`. Exits 1
+if anything failed.
 """
 
 import json
@@ -14,6 +15,8 @@ import sys
 CATCH_OK = re.compile(r"^All tests passed \((?:\d+ assertions?) in (\d+) test cases?\)", re.M)
 CATCH_COUNTS = re.compile(r"^test cases:\s+(\d+)\s*\|(?:\s*(\d+) passed)?(?:\s*\|?\s*(\d+) failed)?", re.M)
 PLAIN = re.compile(r"^(\d+) passed, (\d+) failed", re.M)
+LAST_LINES = 25  # of a failed test's output, each cut to
+LINE_LENGTH = 240
 SKIP = re.compile(r"^SKIP:?\s*(.*)$", re.M)
 
 
@@ -37,6 +40,12 @@ def count(test):
         failed = 1
         line = f"{test['result'].lower()}, exit {test['returncode']}"
     return passed, failed, line
+
+
+def last_words(test):
+    """The end of what a failed test printed, where runners say what is wrong."""
+    lines = (test.get("stdout", "") + "\n" + test.get("stderr", "")).splitlines()
+    return [f"    ! {line[:LINE_LENGTH]}" for line in lines if line.strip()][-LAST_LINES:]
 
 
 def self_test():
@@ -78,7 +87,10 @@ def main():
             now_passed, now_failed, line = count(test)
             passed += now_passed
             failed += now_failed
-            print(f"  {label:<12} {name:<28} {line}  ({test['duration']:.1f} s)")
+            verdict = "  FAILED" if now_failed else ""
+            print(f"  {label:<12} {name:<28} {line}  ({test['duration']:.1f} s){verdict}")
+            if now_failed:
+                print("\n".join(last_words(test)))
     print(f"{passed} passed, {failed} failed" + (f" ({skipped} skipped)" if skipped else ""))
     return 1 if failed else 0
 

@@ -6,6 +6,8 @@
 
 #include "tcp/invariants.hpp"
 #include "wire/ethernet.hpp"
+#include "wire/ipv4.hpp"
+#include "wire/tcp.hpp"
 
 namespace sluice::fuzz {
 namespace {
@@ -18,6 +20,15 @@ HashKey key(unsigned value) {
   HashKey made;
   made.octets.fill(static_cast<decltype(made.octets)::value_type>(value));
   return made;
+}
+
+bool has_payload(std::span<const std::byte> frame) {
+  const auto ip = wire::parse_ipv4(frame.subspan(wire::kEthernetHeader));
+  if (!ip || ip->protocol != wire::ip_protocol::kTcp) return false;
+  wire::TcpHeader tcp;
+  const auto segment =
+      frame.subspan(wire::kEthernetHeader + ip->header_length, ip->payload_length());
+  return wire::parse_tcp(segment, tcp).ok && segment.size() > tcp.header_length;
 }
 
 /// Small tables and short limits, so that they are reached.
@@ -112,8 +123,7 @@ bool ApiWorld::transmit(unsigned from) {
   for (rte_mbuf* const frame : std::span(frames).first(count)) {
     support::Octets octets = support::octets_of(*frame);
     rte_pktmbuf_free(frame);
-    constexpr std::size_t kLongestHeaders = 14 + 20 + 60;
-    if (octets.size() > kLongestHeaders) ++payload_frames_;
+    if (has_payload(octets)) ++payload_frames_;
     const bool is_doubled = rng_.chance(weather_.doubled, 256);
     if (is_doubled) put_on_link(1 - from, octets);
     if (!rng_.chance(weather_.lost, 256)) put_on_link(1 - from, std::move(octets));
@@ -281,7 +291,7 @@ void ApiWorld::judge_offered(const End& end, const RxData& data) const {
 
 void ApiWorld::judge_peer_closed(const End& end) const {
   const End* const peer = peer_of(end);
-  SLUICE_ASSERT(peer == nullptr || end.received == peer->sent.size());
+  SLUICE_ASSERT(peer == nullptr || end.received + end.offered == peer->sent.size());
 }
 
 void ApiWorld::judge_info(const End& end, const StreamInfo& info) const {

@@ -39,6 +39,7 @@ struct End {
   Endpoint local, remote;
   std::vector<std::byte> sent;  ///< What send() took.
   std::size_t received = 0;     ///< Octets that were read, all compared.
+  std::size_t offered = 0;      ///< Octets that the running on_data was handed and has not taken.
   unsigned opened = 0;
   unsigned closed = 0;
   bool is_over = false;  ///< close() or abort() was accepted: only on_closed may come.

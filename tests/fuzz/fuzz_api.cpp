@@ -402,6 +402,7 @@ void Misuser::take(unsigned host, Stream stream, RxData& data) {
       break;
   }
   end.received += offered - data.size();
+  end.offered = data.size();
 }
 
 void Caller::on_open(Stream stream) {
@@ -411,12 +412,13 @@ void Caller::on_open(Stream stream) {
 }
 
 void Caller::on_data(Stream stream, RxData& data) {
-  const End& end = app_->enter(host_, stream);
+  End& end = app_->enter(host_, stream);
   SLUICE_ASSERT(end.closed == 0 && !end.is_over && !data.empty());
   Misuser& app = *app_;  // this handler may be gone in between
   const unsigned host = host_;
   app.take(host, stream, data);
   app.misbehave(host, stream);
+  end.offered = 0;  // what was left goes back to the stream
 }
 
 void Caller::on_peer_closed(Stream stream) {

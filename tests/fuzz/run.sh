@@ -2,28 +2,31 @@
 # Runs fuzz targets of a build directory for a bounded time each, from their checked-in corpora, then
 # proves that each can fail: its canary, with a deliberate fault, must be caught.
 #
-#   tests/fuzz/run.sh [--jobs N] [--no-canaries] BUILD_DIR SECONDS_EACH [TARGET...]
+#   tests/fuzz/run.sh [--jobs N] [--seed N] [--no-canaries] BUILD_DIR SECONDS_EACH [TARGET...]
 #
 # BUILD_DIR was configured with CXX=clang++-19 and -Dfuzz=true. N targets run at a time (default: 2). TARGET: engine,
-# parsers, ... (default: all); one that is named twice runs twice. New inputs are kept in BUILD_DIR/fuzz-corpus,
+# parsers, ... (default: all); one that is named twice runs twice. --seed: one search that can be repeated (a gate
+# wants that; default: another search each time). New inputs are kept in BUILD_DIR/fuzz-corpus,
 # failing ones and logs in BUILD_DIR/fuzz-artifacts. Exit 1 on any finding.
 set -u
 
 usage() {
-  sed -n '5,9s/^# \{0,1\}//p' "$0" >&2
+  sed -n '5,11s/^# \{0,1\}//p' "$0" >&2
   exit 2
 }
 jobs=2
 with_canaries=true
+seed=0
 while [[ ${1:-} == --* ]]; do
   case $1 in
     --jobs) jobs=${2:-}; shift ;;
+    --seed) seed=${2:-}; shift ;;
     --no-canaries) with_canaries=false ;;
     *) usage ;;
   esac
   shift
 done
-if [ $# -lt 2 ] || ! [ -d "$1" ] || ! [[ $2 =~ ^[1-9][0-9]*$ && $jobs =~ ^[1-9][0-9]*$ ]]; then usage; fi
+if [ $# -lt 2 ] || ! [ -d "$1" ] || ! [[ $2 =~ ^[1-9][0-9]*$ && $jobs =~ ^[1-9][0-9]*$ && $seed =~ ^[0-9]+$ ]]; then usage; fi
 build=$(cd "$1" && pwd)
 seconds=$2
 shift 2
@@ -42,9 +45,13 @@ fi
 run_target() {  # executable, name, log, folder of new inputs, folder of failing inputs
   local dictionary=()
   if [ -f "$here/$2.dict" ]; then dictionary=("-dict=$here/$2.dict"); fi
-  "$1" -max_total_time="$seconds" -timeout=5 -rss_limit_mb=1024 -max_len=2048 -use_value_profile=1 \
+  "$1" -max_total_time="$seconds" -seed="$seed" -timeout=5 -rss_limit_mb=1024 -max_len=2048 -use_value_profile=1 \
     -print_final_stats=1 -artifact_prefix="$5/$2-" "${dictionary[@]}" \
     "$4" "$here/corpus/$2" >"$3" 2>&1
+}
+
+show_finding() {  # log
+  cut -c1-240 "$1" | awk '/invariant broken|ERROR:|runtime error:/ { on = 1 } on && lines++ < 24' >&2
 }
 
 say_failure() {  # name, what; to its verdict
@@ -60,7 +67,7 @@ run_clean() {  # name, log
     echo "fuzz: $1: $count runs in $seconds s, nothing found"
     echo "clean $count" >>"$verdict"
   else
-    tail -n 40 "$2" >&2
+    show_finding "$2"
     say_failure "$1" "failed; to repeat: $target $(sed -n 's/.*Test unit written to //p' "$2" | tail -n 1)"
   fi
 }
@@ -76,7 +83,7 @@ run_canary() {  # name, log
     echo "fuzz: $1: canary caught"
     echo "caught" >>"$verdict"
   else
-    tail -n 40 "$2" >&2
+    show_finding "$2"
     say_failure "$1" "the canary failed by something else than its fault"
   fi
   rm -rf "$scratch"

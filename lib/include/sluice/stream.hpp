@@ -57,7 +57,8 @@ class Stream {
   Stream() = default;
 
   /// Octets that have come in order and were not read. kWouldBlock: none now. kEndOfStream: the
-  /// peer's FIN stands where the next octet would. Other errors: the connection has ended.
+  /// peer's FIN stands where the next octet would. Other errors: the connection has ended. While
+  /// on_data runs, what it was handed counts as read: read() gives what lies behind it.
   Result<RxData, Error> read();
 
   /// Copies octets to the send queue. Gives how many were taken: fewer than offered, down to 0,
