@@ -80,7 +80,7 @@ void Stack::Impl::dispatch_stream(std::uint32_t index) {
   if ((mask & app::kClosed) != 0 && !deliver_closed(index)) {
     ctx.touch(index).event_mask |= app::kClosed;  // receive() or close() brings it back
     // Nothing else will come to offer anew what the handler has left.
-    if (block.has(tcp::kReadRefused) && !block.has(tcp::kReadPaused))
+    if (handler() != nullptr && block.has(tcp::kReadRefused) && !block.has(tcp::kReadPaused))
       ctx.notify(index, app::kReadable);
     return;
   }

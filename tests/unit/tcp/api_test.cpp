@@ -206,6 +206,16 @@ TEST_CASE("a handler that can never take what is left of an ended stream does no
     CHECK(handler.calls.back() == "closed");
     CHECK(stream.is_stale());
   }
+  SECTION("it has gone: the worker rests, and read() gives what it left") {
+    handler.data = [](Stream, RxData&) {};
+    rig.client(kAck, 100);
+    REQUIRE(stream.set_handler(nullptr).has_value());
+    end_by_both();
+    CHECK(!rig.stack->has_work());
+    const auto data = stream.read();
+    REQUIRE(data.has_value());
+    CHECK(data->size() == 200);
+  }
 }
 
 TEST_CASE("close() with unread octets is a RST", "[stack][api][rfc1122]") {
