@@ -171,6 +171,7 @@ void ApiWorld::settle() {
   std::uint64_t payload_frames = 0;
   for (int round = 0;; ++round) {
     bool is_busy = false;
+    ++rounds_;
     deliver_due();
     for (unsigned host = 0; host < kApiHosts; ++host) {
       hosts_[host].stack->advance(now_);

@@ -63,6 +63,7 @@ class ApiWorld {
   /// From now on the link loses nothing and applications wind up.
   void begin_ending();
   bool is_ending() const { return is_ending_; }
+  std::uint64_t rounds() const { return rounds_; }
   /// Everything is closed, and nothing may be left.
   void end();
 
@@ -130,6 +131,7 @@ class ApiWorld {
   std::map<std::pair<Instant, std::uint64_t>, Frame> flying_;
   std::uint64_t frames_ = 0;
   std::uint64_t payload_frames_ = 0;  ///< Sent, with octets of a stream.
+  std::uint64_t rounds_ = 0;          ///< Turns of both hosts' loops.
   std::deque<End> ends_;
   std::map<std::pair<unsigned, ConnHandle>, std::size_t> by_handle_;
   std::multimap<Tuple, std::size_t> by_tuple_;
