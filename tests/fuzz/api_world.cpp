@@ -205,7 +205,10 @@ Instant ApiWorld::next_event() const {
 void ApiWorld::run_for(Duration span, unsigned most_steps) {
   const Instant until = now_ + span;
   settle();
+  // Echoes that talk for ever take all turns they are given, and teach nothing new by them.
+  const std::uint64_t last_round = rounds_ + 2'000;
   for (; most_steps > 0 && next_event() <= until; --most_steps) {
+    if (rounds_ > last_round) return;
     now_ = std::max(next_event(), now_ + kTickLength);  // what is overdue waits for buffers
     settle();
   }

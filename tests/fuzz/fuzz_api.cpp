@@ -509,7 +509,6 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t coun
   const auto script = input.array<kScriptOctets>();
   ApiWorld world(pools(), config);
   Misuser app(world, script);
-  // Echoes that talk for ever take all rounds they are given, and teach nothing new by them.
   constexpr std::uint64_t kMostRounds = 3'000;
   for (int steps = 0; steps < kMostSteps && world.rounds() < kMostRounds && !input.is_empty();
        ++steps)
