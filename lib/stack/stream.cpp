@@ -61,7 +61,10 @@ void Stream::unread(RxData data, std::size_t offered) {
   // ever.
   const bool is_over = block->has(tcp::kDetached) && !block->has(tcp::kReadPaused);
   if (is_over && data.size() == offered) {
-    block->set(tcp::kEndDelivered);  // not the end of what it took
+    // Octets are missing: nothing is to be called the end of the stream.
+    block->set(tcp::kEndDelivered);
+    if (static_cast<CloseReason>(block->close_reason) == CloseReason::kNormal)
+      block->close_reason = static_cast<std::uint8_t>(CloseReason::kAborted);
     ctx->notify(handle_.index, app::kClosed);
     return;
   }

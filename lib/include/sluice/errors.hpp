@@ -45,7 +45,8 @@ enum class CloseReason : std::uint8_t {
   kUnreachable,  ///< No way to the peer while connecting.
   kTimedOut,     ///< Handshake, user timeout, or a closed connection that the peer never finished.
   kKeepalive,    ///< The peer did not answer keepalive probes.
-  kAborted,      ///< abort() here, or close() with unread data (RFC 2525 2.17: answered by RST).
+  kAborted,      ///< abort() here, close() with unread data (RFC 2525 2.17: answered by RST), or a
+                 ///< handler that refused data when all was over.
   kShutdown,     ///< The runtime's drain deadline passed.
   kNoResources,  ///< No memory to go on.
 };

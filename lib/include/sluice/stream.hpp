@@ -134,7 +134,7 @@ class StreamHandler {
   /// offered again when the stream becomes writable, more octets come, or reading is resumed. So
   /// `stream.send(data)` alone is an echo server with back-pressure. Once both sides have closed
   /// none of that comes any more: octets are offered until a call takes none of them and does not
-  /// pause reading; then they are discarded, and on_closed follows.
+  /// pause reading; then they are discarded, and on_closed(kAborted) follows.
   virtual void on_data(Stream, RxData& data) { data.consume(data.size()); }
   virtual void on_peer_closed(Stream stream) { stream.close(); }
   /// There is room to send after a short write.

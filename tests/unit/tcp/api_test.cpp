@@ -171,6 +171,10 @@ TEST_CASE("a handler that can never take what is left of an ended stream does no
   };
   SECTION("it takes nothing: the rest is discarded, and no end of stream is told") {
     handler.data = [](Stream at, RxData& data) { CHECK(!at.send(data)); };
+    handler.closed = [](Stream at, CloseReason reason) {
+      CHECK(reason == CloseReason::kAborted);
+      CHECK(at.read().error() == Error::kReset);
+    };
     end_by_both();
     CHECK(handler.calls.back() == "closed");
     CHECK(std::count(handler.calls.begin(), handler.calls.end(), "peer closed") == 0);
