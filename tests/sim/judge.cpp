@@ -52,14 +52,16 @@ void World::judge_end(const Life& life, const Application& end) {
   ++result_.reasons[static_cast<std::size_t>(seen.reason)];
   switch (seen.reason) {
     case CloseReason::kNormal:
-      // Both FINs were acknowledged: the application has queued its own, and has read or waived
-      // everything before the peer's.
-      if (!seen.cut_short && !(seen.ended_sending && seen.saw_end) && !end.plan().may_be_drained)
+      // Both FINs were acknowledged: the application (or the drain) has queued its own, and has
+      // read or waived everything before the peer's.
+      if (!seen.cut_short && !(seen.saw_end && (seen.ended_sending || end.plan().may_be_drained)))
         ledger_.fail("{}: a normal end that was none", end.describe());
       if (!seen.is_open) ledger_.fail("{}: ended normally before it opened", end.describe());
       break;
     case CloseReason::kAborted:
-      if (!seen.cut_short) ledger_.fail("{}: nobody aborted it", end.describe());
+      // An echo that a drain keeps from sending cannot take what still comes.
+      if (!seen.cut_short && !end.plan().may_be_drained)
+        ledger_.fail("{}: nobody aborted it", end.describe());
       break;
     case CloseReason::kRefused:
     case CloseReason::kUnreachable:
