@@ -45,7 +45,7 @@ fi
 run_target() {  # executable, name, log, folder of new inputs, folder of failing inputs
   local dictionary=()
   if [ -f "$here/$2.dict" ]; then dictionary=("-dict=$here/$2.dict"); fi
-  "$1" -max_total_time="$seconds" -seed="$seed" -timeout=5 -rss_limit_mb=1024 -max_len=2048 -use_value_profile=1 \
+  "$1" -max_total_time="$seconds" -seed="$seed" -timeout=25 -rss_limit_mb=1024 -max_len=2048 -use_value_profile=1 \
     -print_final_stats=1 -artifact_prefix="$5/$2-" "${dictionary[@]}" \
     "$4" "$here/corpus/$2" >"$3" 2>&1
 }
