@@ -94,6 +94,7 @@ void Auditor::note_syn(Side& self, Side& other, const Seen& seen) {
   self.is_opener = !seen.tcp.has(wire::kAck);
   self.iss = seen.tcp.seq;
   self.sent = self.acked = self.window_heard = 0;
+  self.edge_told = 0;  // what an earlier connection told binds this one to nothing
   self.has_scale = seen.tcp.options.has_window_scale;
   self.scale = std::min(seen.tcp.options.window_scale, wire::kMaxWindowScale);
   // A listener that has forgotten answers the same SYN anew: the other end goes on with the old.
