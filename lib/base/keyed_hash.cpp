@@ -20,4 +20,16 @@ std::uint64_t keyed_hash(const HashKey& key, std::span<const std::byte> bytes) {
   return value;
 }
 
+HashKey derive_key(const HashKey& master, std::uint64_t label) {
+  std::uint64_t halves[2];
+  for (std::uint64_t half = 0; half < 2; ++half) {
+    const std::uint64_t message[2] = {label, half};
+    halves[half] = keyed_hash(master, std::as_bytes(std::span(message)));
+  }
+  HashKey key;
+  static_assert(sizeof halves == sizeof key);
+  std::memcpy(key.octets.data(), halves, sizeof halves);
+  return key;
+}
+
 }  // namespace sluice

@@ -59,6 +59,8 @@ struct Config {
 
   Profile profile = Profile::kWan;  // [tcp]
 
+  std::optional<HashKey> fleet_key;  // [gate]
+
   // [pools]
   std::uint32_t receive_pkts = 32768;
   std::uint32_t control_pkts = 4096;

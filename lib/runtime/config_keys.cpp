@@ -1,6 +1,7 @@
 // The key table. Adding a knob is one entry here and `--help-config > config/sluice.toml`.
 
 #include <fmt/format.h>
+#include <sodium/utils.h>
 
 #include <algorithm>
 #include <cctype>
@@ -170,6 +171,14 @@ std::optional<std::string> parse_device(std::string_view text) {
   if (text.empty() || text.find_first_of(" \t\n") != std::string_view::npos) return std::nullopt;
   return std::string(text);
 }
+std::optional<HashKey> parse_key(const std::string& text) {
+  HashKey key;
+  std::size_t length = 0;
+  const bool is_read = sodium_hex2bin(key.octets.data(), key.octets.size(), text.data(),
+                                      text.size(), nullptr, &length, nullptr) == 0;
+  return is_read && length == key.octets.size() ? std::optional(key) : std::nullopt;
+}
+
 std::optional<MacAddr> parse_unicast_mac(const std::string& text) {
   const auto mac = parse_mac(text);
   return mac && !mac->is_multicast() && !mac->is_zero() ? mac : std::nullopt;
@@ -353,6 +362,10 @@ const std::vector<std::pair<std::string_view, tcp::EcnMode>> kEcnModes = {
     {"off", tcp::EcnMode::kOff},
     {"accept", tcp::EcnMode::kAccept},
     {"offer", tcp::EcnMode::kOffer}};
+const std::vector<std::pair<std::string_view, tcp::CookieMode>> kCookieModes = {
+    {"off", tcp::CookieMode::kOff},
+    {"auto", tcp::CookieMode::kAuto},
+    {"always", tcp::CookieMode::kAlways}};
 const std::vector<std::pair<std::string_view, Profile>> kProfiles = {
     {"wan", Profile::kWan},
     {"datacenter", Profile::kDatacenter},
@@ -514,6 +527,41 @@ void add_tcp_timer_keys(std::vector<Key>& table) {
         count(AT(stack.tcp.challenge_limit.burst), 1, 1'000'000)}});
 }
 
+Field fleet_key_field() {
+  return TextField{[](const Config& config) {
+                     constexpr std::size_t kDigits = 2 * sizeof(HashKey::octets);
+                     char text[kDigits + 1] = "";
+                     if (config.fleet_key)
+                       sodium_bin2hex(text, sizeof text, config.fleet_key->octets.data(),
+                                      config.fleet_key->octets.size());
+                     return std::string(text);
+                   },
+                   [](Config& config, const std::string& text) {
+                     config.fleet_key = parse_key(text);
+                     return text.empty() || config.fleet_key.has_value();
+                   },
+                   "32 hexadecimal digits, as `openssl rand -hex 16` gives"};
+}
+
+void add_gate_keys(std::vector<Key>& table) {
+  table.insert(
+      table.end(),
+      {{"gate.syn_cookies", "", kRestart,
+        "auto answers SYNs by cookies while a listener's SYN backlog is full to three quarters, "
+        "until "
+        "it is down to one; always keeps no half-open entries at all. A listener can have its own.",
+        choice<>(AT(stack.tcp.syn_cookies), kCookieModes, "off, auto or always")},
+       {"gate.fleet_key", "", kRestart,
+        "Secret that servers behind one address share, so that they take each other's cookies. "
+        "Makes "
+        "cookies and timestamps follow the wall clock: keep it synchronized. Empty: a key of our "
+        "own.",
+        fleet_key_field()},
+       {"gate.fleet_clock_error", "time", kRestart,
+        "How far the clocks of the fleet may lie apart. A cookie lives 32 s less twice this.",
+        duration(AT_MUTABLE(stack.tcp.cookie_clock_error), ms(0), s(10))}});
+}
+
 #undef AT
 #undef AT_MUTABLE
 
@@ -525,6 +573,7 @@ std::vector<Key> make_table() {
   add_tcp_size_keys(table);
   add_tcp_handshake_keys(table);
   add_tcp_timer_keys(table);
+  add_gate_keys(table);
   return table;
 }
 

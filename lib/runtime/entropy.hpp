@@ -18,4 +18,7 @@ WorkerEntropy make_entropy(std::uint64_t replay_seed);
 /// The next worker's: same keys, another seed.
 WorkerEntropy for_worker(const WorkerEntropy& runtime, unsigned worker);
 
+/// Replaces the keys that servers of a fleet must share by ones that come from its secret.
+void use_fleet_key(const HashKey& fleet, WorkerEntropy& entropy);
+
 }  // namespace sluice::runtime

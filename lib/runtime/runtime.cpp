@@ -169,8 +169,13 @@ void Runtime::Impl::open_devices() {
 
 void Runtime::Impl::make_shards() {
   const Config& config = line.config;
-  const stack::StackConfig stack_config = runtime::stack_config(config);
-  const runtime::WorkerEntropy entropy = runtime::make_entropy(config.replay_seed);
+  stack::StackConfig stack_config = runtime::stack_config(config);
+  runtime::WorkerEntropy entropy = runtime::make_entropy(config.replay_seed);
+  if (config.fleet_key) {
+    runtime::use_fleet_key(*config.fleet_key, entropy);
+    stack_config.tcp.is_fleet = true;
+    stack_config.tcp.cookie_to_wall = Duration::from_ns(clock.wall_anchor_ns());
+  }
   const bool may_sleep =
       config.idle == runtime::IdleMode::kSleep ||
       (config.idle == runtime::IdleMode::kAuto &&

@@ -69,6 +69,7 @@ struct Secrets {
   HashKey isn;
   HashKey timestamps;
   HashKey ports;
+  HashKey cookies;
 };
 
 struct StackDeps {

@@ -10,6 +10,13 @@ using stack::HandlerPool;
 using stack::StreamApp;
 using stack::WorkerTimer;
 
+static_assert(static_cast<int>(SynCookies::kAlways) == static_cast<int>(tcp::CookieMode::kAlways));
+
+std::optional<tcp::CookieMode> cookie_mode_of(const ListenOptions& options) {
+  if (!options.syn_cookies) return std::nullopt;
+  return static_cast<tcp::CookieMode>(*options.syn_cookies);
+}
+
 Result<ListenerHandle, Error> listen_with(stack::Stack::Impl& impl, const ListenOptions& options) {
   if (options.address && !impl.network.path_to(*options.address, *options.address) &&
       !impl.network.addresses().is_ours(*options.address))
@@ -21,6 +28,7 @@ Result<ListenerHandle, Error> listen_with(stack::Stack::Impl& impl, const Listen
                                              .syn_backlog = options.syn_backlog,
                                              .accept_backlog = options.accept_backlog,
                                              .congestion = congestion,
+                                             .syn_cookies = cookie_mode_of(options),
                                              .is_traced = options.trace});
 }
 

@@ -16,6 +16,13 @@ enum class EcnMode : std::uint8_t {
   kOffer,   ///< connect() asks, too.
 };
 
+/// When SYNs are answered by a cookie, without a half-open entry.
+enum class CookieMode : std::uint8_t {
+  kOff,
+  kAuto,    ///< While the listener's SYN backlog is full to three quarters, until it is to one.
+  kAlways,  ///< No half-open entries at all.
+};
+
 /// Everything about one worker's engine that an operator can set. Totals of the configuration file
 /// are divided among workers before they come here. Units are in the names; ranges are checked by
 /// runtime/config.
@@ -46,6 +53,10 @@ struct EngineConfig {
   //= rfc9293#3.8.3 MUST-23  7 give the three minutes; the default is the 63 s of other servers
   std::uint8_t syn_retries = 5;  ///< After 1, 2, 4, 8, 16 s; timed out 32 s after the last.
   std::uint8_t syn_ack_retries = 5;
+  CookieMode syn_cookies = CookieMode::kAuto;  ///< Unless the listener says otherwise.
+  bool is_fleet = false;  ///< Keys and clock are shared: other servers' cookies are taken.
+  Duration cookie_to_wall = Duration::zero();  ///< Of a fleet: what makes `now` the wall's time.
+  Duration cookie_clock_error = Duration::from_s(2);  ///< Of a fleet: how far its clocks lie apart.
   Duration half_open_lifetime = Duration::from_s(63);
   std::uint16_t ephemeral_first = 32768;
   std::uint16_t ephemeral_last = 60999;

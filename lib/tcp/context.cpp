@@ -36,6 +36,10 @@ Context::Context(const EngineConfig& engine_config, const ContextDeps& deps, Ins
       pools(deps.pools),
       paths(deps.paths),
       keys(deps.keys),
+      cookies(deps.keys.cookies, {config.cookie_to_wall,
+                                  config.is_fleet ? config.cookie_clock_error : Duration::zero()}),
+      used_cookies(std::min(config.max_connections, 65536u)),
+      cookie_doubts(std::min(config.max_half_open, 4096u)),
       rng(deps.seed),
       tcbs(deps.tcbs),
       totals(deps.totals),
@@ -106,6 +110,14 @@ bool Context::has_flow(const Tcb& block, const FlowKey& flow) const {
            block.key.remote == flow.remote.v4().value;
   const V6Key& key = v6_keys[block.key.local];
   return key.local == flow.local && key.remote == flow.remote;
+}
+
+std::uint32_t Context::timestamp_offset_of(const FlowKey& flow) const {
+  // A fleet's clock is the wall's, or a cookie's TSval would mean nothing to another of its
+  // servers.
+  const auto fleet = static_cast<std::uint32_t>(config.cookie_to_wall.ns() / kTickLength.ns());
+  //= rfc7323#7.1 SHLD-1
+  return fleet + static_cast<std::uint32_t>(flow_hash(keys.timestamps, flow));
 }
 
 std::uint64_t Context::hash_of(const FlowKey& flow) const {

@@ -22,6 +22,7 @@
 #include "tcp/demux/flow_table.hpp"
 #include "tcp/demux/listen_table.hpp"
 #include "tcp/demux/time_wait_table.hpp"
+#include "tcp/gate/cookie_memory.hpp"
 #include "tcp/records.hpp"
 #include "tcp/recovery/send_side.hpp"
 #include "tcp/tcb.hpp"
@@ -60,6 +61,7 @@ struct Keys {
   HashKey isn;
   HashKey timestamps;
   HashKey ports;
+  HashKey cookies;
 };
 
 /// Raw memory for a Slab whose records are not in the state region; pages are touched on first use.
@@ -146,6 +148,9 @@ struct Context {
   bool has_flow(const Tcb& block, const FlowKey& flow) const;
   std::uint64_t hash_of(const FlowKey& flow) const;
   FlowRef find_flow(const FlowKey& flow, std::uint64_t hash);
+  /// What is added to `tick` for a TSval: a keyed hash of the 4-tuple, so that a new connection of
+  /// the same tuple continues the old one's clock (RFC 6191) and nobody learns the uptime.
+  std::uint32_t timestamp_offset_of(const FlowKey& flow) const;
 
   // --- birth and death of a TCB ---
   /// A zeroed TCB in CLOSED with the flow's key, in the flow table (replacing `previous` there, if
@@ -266,6 +271,9 @@ struct Context {
   packet::Pools pools;
   const PathProvider& paths;
   const Keys keys;
+  SynCookies cookies;
+  UsedCookies used_cookies;
+  CookieDoubts cookie_doubts;
   Rng rng;
 
   Slab<Tcb> tcbs;

@@ -190,15 +190,24 @@ Outcome Engine::to_connection(std::uint32_t index, Segment& segment) {
 Outcome Engine::to_half_open(std::uint32_t index, Segment& segment) {
   std::uint32_t connection = kNoIndex;
   const Outcome outcome = half_open_arrives(ctx_, index, segment, connection);
-  if (connection != kNoIndex) {
-    // What the completing segment brings besides its ACK; it has its outcome already.
-    if (segment.length() > 0) segment_arrives(ctx_, connection, segment);
-    SLUICE_CHECK(check_tcb(ctx_, connection));
-  }
+  if (connection != kNoIndex) take_rest(connection, segment);
   return outcome;
 }
 
-Outcome Engine::to_time_wait(FlowRef ref, const Segment& segment) {
+Outcome Engine::to_listener(std::uint16_t listener, Segment& segment, FlowRef time_wait) {
+  std::uint32_t connection = kNoIndex;
+  const Outcome outcome = listen_arrives(ctx_, listener, segment, time_wait, connection);
+  if (connection != kNoIndex) take_rest(connection, segment);
+  return outcome;
+}
+
+/// What the segment that completed a handshake brings besides its ACK; it has its outcome already.
+void Engine::take_rest(std::uint32_t connection, Segment& segment) {
+  if (segment.length() > 0) segment_arrives(ctx_, connection, segment);
+  SLUICE_CHECK(check_tcb(ctx_, connection));
+}
+
+Outcome Engine::to_time_wait(FlowRef ref, Segment& segment) {
   bool reuse = false;
   const Outcome outcome = time_wait_arrives(ctx_, ref, segment, reuse);
   if (!reuse) return outcome;
@@ -209,12 +218,12 @@ Outcome Engine::to_time_wait(FlowRef ref, const Segment& segment) {
     send_time_wait_ack(ctx_, ref);
     return Outcome::kTimeWaitAcked;
   }
-  return listen_arrives(ctx_, listener, segment, ref);
+  return to_listener(listener, segment, ref);
 }
 
-Outcome Engine::to_no_connection(const Segment& segment) {
+Outcome Engine::to_no_connection(Segment& segment) {
   const std::uint16_t listener = ctx_.listeners.find(segment.flow.local, segment.flow.local_port);
-  if (listener != ListenerHandle::kNone) return listen_arrives(ctx_, listener, segment, {});
+  if (listener != ListenerHandle::kNone) return to_listener(listener, segment, {});
   return answer_stray(ctx_, segment);
 }
 

@@ -55,8 +55,10 @@ class Engine {
   Outcome dispatch(Segment& segment);
   Outcome to_connection(std::uint32_t index, Segment& segment);
   Outcome to_half_open(std::uint32_t index, Segment& segment);
-  Outcome to_time_wait(FlowRef ref, const Segment& segment);
-  Outcome to_no_connection(const Segment& segment);
+  Outcome to_time_wait(FlowRef ref, Segment& segment);
+  Outcome to_listener(std::uint16_t listener, Segment& segment, FlowRef time_wait);
+  void take_rest(std::uint32_t connection, Segment& segment);
+  Outcome to_no_connection(Segment& segment);
 
   Context ctx_;
   std::vector<Segment> stage_;

@@ -248,6 +248,7 @@ enum HalfOpenFlag : std::uint8_t {
   kHalfOpenTraced = 1u << 2,
   kHalfOpenAckPending = 1u << 3,  ///< Its last ACK came while the accept queue was full.
   kHalfOpenEcn = 1u << 4,
+  kHalfOpenCookie = 1u << 5,  ///< No entry of the table: what a cookie brought back.
 };
 
 /// A connection in TIME-WAIT: a ring ordered by time of entry.
@@ -298,6 +299,9 @@ struct ListenerRecord {
   std::uint8_t is_traced;
   std::uint8_t
       congestion;  ///< tcp::Algorithm of its connections; 0xff: what the route or the config says.
+  std::uint8_t cookie_mode;         ///< tcp::CookieMode
+  std::uint8_t is_sending_cookies;  ///< 1: SYNs are answered by cookies now.
+  std::uint8_t reserved[2];
   std::uint32_t syn_backlog;
   std::uint32_t accept_backlog;
   std::uint32_t half_open;      ///< Entries now.
@@ -307,6 +311,9 @@ struct ListenerRecord {
   std::uint64_t accepted_total;
   std::uint64_t syn_dropped_total;
   std::uint64_t accept_dropped_total;
+  std::uint64_t cookies_sent_total;
+  std::uint64_t cookies_accepted_total;
+  std::uint64_t last_cookie_slot;  ///< Of the last one sent; 0: none yet.
 };
 static_assert(std::is_trivially_copyable_v<ListenerRecord>);
 

@@ -334,6 +334,8 @@ Result<ListenerHandle, Error> listen(Context& ctx, const ListenRequest& request)
   listener.is_traced = request.is_traced ? 1 : 0;
   listener.congestion =
       request.congestion ? static_cast<std::uint8_t>(*request.congestion) : std::uint8_t{0xff};
+  listener.cookie_mode =
+      static_cast<std::uint8_t>(request.syn_cookies.value_or(ctx.config.syn_cookies));
   listener.version.end_write();
   return handle;
 }

@@ -44,7 +44,8 @@ struct ListenRequest {
   Port port;
   std::uint32_t syn_backlog = 0;
   std::uint32_t accept_backlog = 0;
-  std::optional<Algorithm> congestion = {};  ///< None: the route's or the config's.
+  std::optional<Algorithm> congestion = {};    ///< None: the route's or the config's.
+  std::optional<CookieMode> syn_cookies = {};  ///< None: the config's.
   bool is_traced = false;
 };
 Result<ListenerHandle, Error> listen(Context& ctx, const ListenRequest& request);

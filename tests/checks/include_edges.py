@@ -37,7 +37,7 @@ EXTRA = {
 # engine's; every other file there is a root type.
 TCP_LEVEL = {
     "root": 0,
-    "demux": 1,
+    "demux": 1, "gate": 1,
     "context": 2, "timer": 2, "recovery": 2, "congestion": 2,
     "handshake": 3, "input": 3, "output": 3,
     "engine": 4,

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <optional>
+#include <utility>
 
 #include "wire/checksum.hpp"
 #include "wire/ethernet.hpp"
@@ -90,6 +91,18 @@ struct Auditor::Seen {
 /// All that counts in the numbers of one end begins anew with its SYN.
 void Auditor::note_syn(Side& self, Side& other, const Seen& seen) {
   if (self.has_syn && self.iss == seen.tcp.seq) return;
+  if (!seen.tcp.has(wire::kAck)) {
+    other.former.clear();
+    other.acked = 0;
+  } else if (!self.has_syn || self.is_opener) {
+    self.former.clear();
+  } else if (self.acked > kSyn) {
+    // An answer to a late duplicate of the SYN, or a new connection: the client's ACK will tell.
+    self.former.push_back(seen.tcp.seq);
+    return;
+  } else {
+    self.former.push_back(self.iss);
+  }
   self.has_syn = true;
   self.is_opener = !seen.tcp.has(wire::kAck);
   self.iss = seen.tcp.seq;
@@ -105,6 +118,22 @@ void Auditor::note_syn(Side& self, Side& other, const Seen& seen) {
   other.edge_told = 0;
   other.heard_scale = false;
   other.other_scale = 0;
+}
+
+/// A client takes one of the answers to its SYN, not always the last: with cookies all are good.
+void Auditor::note_choice(Side& self, Side& other, const Seen& seen) {
+  const wire::SeqNum chosen = seen.tcp.ack - 1;
+  const auto found = std::find(other.former.begin(), other.former.end(), chosen);
+  if (chosen == other.iss || found == other.former.end()) return;
+  *found = std::exchange(other.iss, chosen);
+  other.sent = kSyn + 1;
+  other.acked = other.window_heard = other.edge_told = 0;
+  self.has_fin = false;
+  self.edge_told = 0;
+  self.arrived = RangeSet();
+  self.arrived.add({kSyn, kSyn + 1});
+  self.heard_scale = other.has_scale;
+  self.other_scale = other.scale;
 }
 
 void Auditor::on_sent(unsigned from, std::span<const std::byte> frame) {
@@ -123,6 +152,7 @@ void Auditor::on_sent(unsigned from, std::span<const std::byte> frame) {
   if (!self.has_syn || place_of(self.iss, seen->tcp.seq) > std::max(self.sent, kSyn)) return;
   check_span(self, *seen);
   if (!seen->tcp.has(wire::kAck) || !other.has_syn) return;
+  if (self.is_opener) note_choice(self, other, *seen);
   // Who answers a SYN says so with its own. Until then it may speak of an older connection: a
   // TIME-WAIT entry does.
   self.is_synced |= seen->tcp.has(wire::kSyn) || self.is_opener;
@@ -178,7 +208,7 @@ void Auditor::on_arrived(unsigned to, std::span<const std::byte> frame) {
   const auto found = connections_.find(seen->id);
   if (found == connections_.end()) return;
   Side& self = found->second[to];
-  const Side& other = found->second[1 - to];
+  Side& other = found->second[1 - to];
   const wire::TcpHeader& tcp = seen->tcp;
   if (other.has_syn) {
     const std::uint64_t left = place_of(other.iss, tcp.seq);
@@ -191,6 +221,8 @@ void Auditor::on_arrived(unsigned to, std::span<const std::byte> frame) {
     }
   }
   if (!tcp.has(wire::kAck) || !self.has_syn) return;
+  // The listener may have answered the SYN once more while the client's choice was on its way.
+  if (!self.is_opener) note_choice(other, self, *seen);
   const std::uint64_t ack = place_of(self.iss, tcp.ack);
   if (ack <= kSyn || ack > self.sent) return;  // an older connection's, or a forgery
   const unsigned shift = tcp.has(wire::kSyn) ? 0u : self.other_scale;

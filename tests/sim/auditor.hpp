@@ -60,10 +60,11 @@ class Auditor {
     bool has_syn = false;
     bool is_opener = false;  ///< Its SYN had no ACK.
     wire::SeqNum iss{};
-    std::uint64_t sent = 0;          ///< After the farthest octet sent.
-    std::uint64_t acked = 0;         ///< The farthest acknowledgement that has reached it.
-    std::uint64_t window_heard = 0;  ///< The widest window.
-    bool has_scale = false;          ///< In its SYN.
+    std::vector<wire::SeqNum> former;  ///< Other answers to the same SYN: cookies of other slots.
+    std::uint64_t sent = 0;            ///< After the farthest octet sent.
+    std::uint64_t acked = 0;           ///< The farthest acknowledgement that has reached it.
+    std::uint64_t window_heard = 0;    ///< The widest window.
+    bool has_scale = false;            ///< In its SYN.
     std::uint8_t scale = 0;
     // In the other's numbers.
     bool is_synced = false;  ///< What it says of them is meant for the other's present SYN.
@@ -78,6 +79,7 @@ class Auditor {
   struct Seen;
 
   void note_syn(Side& self, Side& other, const Seen& seen);
+  void note_choice(Side& self, Side& other, const Seen& seen);
   void check_claims(Side& self, const Side& other, const Seen& seen);
   void check_span(Side& self, const Seen& seen);
 

@@ -6,6 +6,7 @@ namespace sluice::sim {
 namespace {
 
 std::string describe_host(const HostPlan& host) {
+  static constexpr const char* kCookies[] = {"off", "auto", "always"};
   const tcp::EngineConfig& tcp = host.stack.tcp;
   return fmt::format(
       "buffers rx {} tx {}, reassembly {}, copy-break {}, timestamps {} sack {} wscale {} nodelay "
@@ -13,7 +14,7 @@ std::string describe_host(const HostPlan& host) {
       "max mss {}, iw {}, delayed ack {}, quick {}, 2MSL {}, fin-wait-2 {}, user timeout {}, "
       "keepalive {}, tables: {} TCBs {} in flight {} TIME-WAIT, backlogs {}/{}, pool {}, burst {}, "
       "poll {}, rings {}/{}, tx offload {}{} rx {}, chains {}, indirect {}, drain at {}, "
-      "accept paused at {} for {}",
+      "accept paused at {} for {}, cookies {}",
       tcp.receive_buffer_bytes, tcp.send_buffer_bytes, tcp.reassembly_segments,
       tcp.copy_break_bytes, tcp.timestamps, tcp.sack, tcp.window_scaling, tcp.nodelay, tcp.max_mss,
       tcp.initial_window_segments, text(tcp.delayed_ack), tcp.quick_acks, text(tcp.time_wait),
@@ -22,7 +23,8 @@ std::string describe_host(const HostPlan& host) {
       host.receive_pkts, host.burst, text(host.poll_interval), host.rx_ring, host.tx_ring,
       host.port.tx_ipv4_checksum, host.port.tx_tcp_checksum, host.port.rx_checksum,
       host.port.tx_multi_segment, host.port.tx_indirect, text(host.drain_at),
-      text(host.accept_pause_at), text(host.accept_pause_for));
+      text(host.accept_pause_at), text(host.accept_pause_for),
+      kCookies[static_cast<std::size_t>(tcp.syn_cookies)]);
 }
 
 std::string describe_end(const EndPlan& end) {

@@ -112,6 +112,14 @@ void World::judge_orderly(const Life& life) {
         ledger_.fail("{}: a normal end without a handshake", end->describe());
     return;
   }
+  // An ACK without octets that overtakes the client's first segment is a stray to a listener that
+  // sent a cookie. Timestamps would tell it from one, if they are honest.
+  const unsigned server_host = 1 - plan_.connections[life.plan].client;
+  const bool has_cookies = plan_.hosts[server_host].stack.tcp.syn_cookies != tcp::CookieMode::kOff;
+  const bool has_echo = has_timestamps && plan_.mischief.kind != Mischief::kFalseEcho;
+  if (has_cookies && !has_echo && plan_.may_fail_handshake &&
+      client.result().reason == CloseReason::kReset)
+    return;
   for (unsigned end = 0; end < 2; ++end) {
     const EndResult& seen = life.ends[end]->result();
     const EndResult& other = life.ends[1 - end]->result();

@@ -376,6 +376,10 @@ WorldPlan draw_world(std::uint64_t seed) {
       connection.ends[connection.client == index ? 0 : 1].may_be_drained = true;
   }
   if (dice.one_in(2)) world.stranger_frames = static_cast<std::uint32_t>(dice.between(10, 60));
+  Dice gate(mix(seed, 0x9a7e));
+  for (HostPlan& host : world.hosts)
+    host.stack.tcp.syn_cookies =
+        gate.pick({tcp::CookieMode::kOff, tcp::CookieMode::kAuto, tcp::CookieMode::kAlways});
   return world;
 }
 

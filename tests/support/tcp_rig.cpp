@@ -31,7 +31,7 @@ TestPools& shared_pools() {
 }
 
 tcp::Keys rig_keys() {
-  return {key_of(1), key_of(2), key_of(3), key_of(4)};
+  return {key_of(1), key_of(2), key_of(3), key_of(4), key_of(5)};
 }
 
 Instant time_of_iss(const tcp::FlowKey& flow, wire::SeqNum iss) {

@@ -11,6 +11,13 @@
 namespace sluice {
 
 /// Per listener; the totals are divided among workers. 0 means the global cap of the config.
+/// When SYNs are answered by a cookie: nothing is kept until the client's ACK proves its address.
+enum class SynCookies : std::uint8_t {
+  kOff,
+  kAuto,    ///< While the SYN backlog is full to three quarters, until it is down to one.
+  kAlways,  ///< The listener has no half-open entries at all.
+};
+
 struct ListenOptions {
   Port port;
   std::optional<IpAddr> address = {};   ///< None: any address of ours.
@@ -19,6 +26,7 @@ struct ListenOptions {
   bool trace = false;                   ///< Record every segment of its connections.
   /// Congestion control of its connections, by name; empty: the route's, or the config's.
   std::string_view congestion = {};
+  std::optional<SynCookies> syn_cookies = {};  ///< None: the config's.
 };
 
 struct ListenerInfo {

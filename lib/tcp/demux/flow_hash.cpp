@@ -4,24 +4,45 @@
 
 namespace sluice::tcp {
 
-std::uint64_t flow_hash(const HashKey& key, const FlowKey& flow) {
-  std::byte octets[36];
-  std::size_t length = 0;
-  const auto add = [&](const auto& value) {
-    std::memcpy(octets + length, &value, sizeof value);
-    length += sizeof value;
-  };
-  if (flow.is_v4()) {
-    add(flow.local.v4().value);
-    add(flow.remote.v4().value);
-  } else {
-    add(flow.local.octets());
-    add(flow.remote.octets());
+namespace {
+
+/// A 4-tuple in a row, and what may follow it.
+class Message {
+ public:
+  explicit Message(const FlowKey& flow) {
+    if (flow.is_v4()) {
+      add(flow.local.v4().value);
+      add(flow.remote.v4().value);
+    } else {
+      add(flow.local.octets());
+      add(flow.remote.octets());
+    }
+    add(flow.local_port.value);
+    add(flow.remote_port.value);
   }
-  add(flow.local_port.value);
-  add(flow.remote_port.value);
-  //= rfc9293#3.4.1 MUST-9
-  return keyed_hash(key, {octets, length});
+  template <class Value>
+  void add(const Value& value) {
+    std::memcpy(octets_ + length_, &value, sizeof value);
+    length_ += sizeof value;
+  }
+  std::uint64_t hash(const HashKey& key) const { return keyed_hash(key, {octets_, length_}); }
+
+ private:
+  std::byte octets_[44];
+  std::size_t length_ = 0;
+};
+
+}  // namespace
+
+//= rfc9293#3.4.1 MUST-9
+std::uint64_t flow_hash(const HashKey& key, const FlowKey& flow) {
+  return Message(flow).hash(key);
+}
+
+std::uint64_t flow_hash(const HashKey& key, const FlowKey& flow, std::uint64_t more) {
+  Message message(flow);
+  message.add(more);
+  return message.hash(key);
 }
 
 }  // namespace sluice::tcp

@@ -11,9 +11,4 @@ wire::SeqNum initial_sequence_number(const HashKey& secret, const FlowKey& flow,
   return wire::SeqNum(clock + static_cast<std::uint32_t>(flow_hash(secret, flow)));
 }
 
-//= rfc7323#7.1 SHLD-1
-std::uint32_t timestamp_offset(const HashKey& secret, const FlowKey& flow) {
-  return static_cast<std::uint32_t>(flow_hash(secret, flow));
-}
-
 }  // namespace sluice::tcp

@@ -36,12 +36,26 @@ void record_received(Context& ctx, const HalfOpen& entry, const Segment& segment
                      outcome, false);
 }
 
-/// The connection of a completed handshake.
-std::uint32_t make_connection(Context& ctx, std::uint32_t half_open_index, const Segment& segment) {
-  const std::uint32_t index =
-      ctx.make_tcb(segment.flow, segment.hash, FlowRef(FlowRef::kHalfOpen, half_open_index));
+/// The first RTT, from SYN-ACK to ACK, if it can be told.
+void take_handshake_rtt(Context& ctx, Tcb& block, const HalfOpen& entry, const Segment& segment) {
+  const bool is_timed = entry.retransmits == 0 && !(entry.flags & kHalfOpenCookie);
+  //= rfc7323#3.2 MUST-3  the echo counts in an ACK only  rfc6298#3 MUST-2
+  if (is_timed) {
+    const std::uint32_t rtt_us = std::max(ctx.now_us() - entry.sent_at_us, 1u);
+    on_rtt_sample(block, ctx.config, Duration::from_us(rtt_us));
+    note_min_rtt(block, rtt_us, ctx.tick);
+  } else if (entry.flags & kHalfOpenTimestamps) {
+    // A cookie's TSval lies up to 15 ms back: a little too long is on the safe side.
+    const std::uint32_t age = ctx.tick - (segment.header.options.ts_ecr - block.ts_offset);
+    if (age < 60'000) on_rtt_sample(block, ctx.config, kTickLength * std::max(age, 1u));
+  }
+}
+
+/// The connection of a completed handshake; `previous` had its place in the flow table.
+std::uint32_t make_connection(Context& ctx, const HalfOpen& entry, FlowRef previous,
+                              const Segment& segment) {
+  const std::uint32_t index = ctx.make_tcb(segment.flow, segment.hash, previous);
   if (index == kNoIndex) return index;
-  const HalfOpen entry = ctx.half_opens[half_open_index];
   Tcb& block = ctx.tcb(index);
   block.state = State::kSynReceived;
   const Agreement agreement{.peer_mss = entry.peer_mss,
@@ -59,23 +73,20 @@ std::uint32_t make_connection(Context& ctx, std::uint32_t half_open_index, const
   block.rcv.adv = block.rcv.nxt + first_window(ctx);
   block.rcv.last_ack = block.rcv.nxt;
   block.ts_recent = entry.ts_recent;
-  block.ts_offset = timestamp_offset(ctx.keys.timestamps, segment.flow);
+  block.ts_offset = ctx.timestamp_offset_of(segment.flow);
   block.snd.una = block.snd.nxt = entry.iss + 1;
   //= rfc7323#2.3 MUST-5
   set_send_window(block, segment,
                   static_cast<std::uint32_t>(segment.header.window) << block.snd_wscale());
-  //= rfc7323#3.2 MUST-3  the echo counts in an ACK only  rfc6298#3 MUST-2
-  if (entry.retransmits == 0) {
-    const std::uint32_t rtt_us = std::max(ctx.now_us() - entry.sent_at_us, 1u);
-    on_rtt_sample(block, ctx.config, Duration::from_us(rtt_us));
-    note_min_rtt(block, rtt_us, ctx.tick);
-  } else if (agreement.timestamps) {
-    const std::uint32_t age = ctx.tick - (segment.header.options.ts_ecr - block.ts_offset);
-    if (age < 60'000) on_rtt_sample(block, ctx.config, kTickLength * std::max(age, 1u));
+  if ((entry.flags & kHalfOpenCookie) && agreement.timestamps) {
+    // Another server of the fleet may have sent the cookie by a clock ahead of ours: PAWS would
+    // drop what we send until ours has come so far.
+    const std::uint32_t ahead = segment.header.options.ts_ecr - (ctx.tick + block.ts_offset);
+    if (static_cast<std::int32_t>(ahead) > 0) block.ts_offset += ahead;
   }
+  take_handshake_rtt(ctx, block, entry, segment);
   start_sending(ctx, block, entry.retransmits > 0);
   block.listener = entry.listener;
-  ctx.drop_half_open(half_open_index, FlowRef(FlowRef::kConnection, index));
   if (ctx.recorder.is_enabled())
     ctx.record_flow(segment.flow, segment.hash, index, entry.iss, entry.irs);
   ctx.transition(index, State::kEstablished);
@@ -86,12 +97,16 @@ std::uint32_t make_connection(Context& ctx, std::uint32_t half_open_index, const
   return index;
 }
 
+bool is_accept_queue_full(const Context& ctx, const ListenerRecord& listener) {
+  return listener.accept_queued >= accept_backlog_of(ctx, listener);
+}
+
 /// The third segment of the handshake: is there room for the connection?
 Outcome complete(Context& ctx, std::uint32_t index, const Segment& segment,
                  std::uint32_t& connection) {
   HalfOpen& entry = ctx.half_opens[index];
   ListenerRecord& listener = ctx.listeners[entry.listener];
-  if (listener.accept_queued >= accept_backlog_of(ctx, listener)) {
+  if (is_accept_queue_full(ctx, listener)) {
     // Ignored, and the entry stays: the SYN-ACK is sent again and the client's ACK gets another
     // chance.
     entry.version.begin_write();
@@ -100,8 +115,11 @@ Outcome complete(Context& ctx, std::uint32_t index, const Segment& segment,
     ++listener.accept_dropped_total;
     return Outcome::kAcceptQueueFull;
   }
-  connection = make_connection(ctx, index, segment);
-  return connection == kNoIndex ? Outcome::kNoMemory : Outcome::kHandshakeCompleted;
+  const HalfOpen agreed = entry;
+  connection = make_connection(ctx, agreed, FlowRef(FlowRef::kHalfOpen, index), segment);
+  if (connection == kNoIndex) return Outcome::kNoMemory;
+  ctx.drop_half_open(index, FlowRef(FlowRef::kConnection, connection));
+  return Outcome::kHandshakeCompleted;
 }
 
 Outcome half_open_verdict(Context& ctx, std::uint32_t index, Segment& segment,
@@ -163,6 +181,34 @@ bool may_use_ecn(Context& ctx, const ListenerRecord& listener, const Segment& se
          controller(algorithm_for(ctx, listener.congestion, segment.flow)).traits().needs_ecn;
 }
 
+/// What a SYN says, as an entry of the table or a cookie keeps it; without ISS.
+void fill_entry(Context& ctx, HalfOpen& entry, std::uint16_t listener, const Segment& segment) {
+  const ListenerRecord& owner = ctx.listeners[listener];
+  const auto path = ctx.paths.path_to(segment.flow.remote, segment.flow.local);
+  const Agreement agreement =
+      agree(ctx.config, segment.header.options, path ? path->mtu : std::uint16_t{1500});
+  entry.listener = listener;
+  entry.irs = segment.seq();
+  entry.peer_mss = agreement.peer_mss;
+  entry.peer_window = segment.header.window;
+  entry.peer_wscale = agreement.peer_wscale;
+  entry.path_mtu = agreement.path_mtu;
+  entry.flags = static_cast<std::uint8_t>((agreement.timestamps ? kHalfOpenTimestamps : 0) |
+                                          (agreement.sack ? kHalfOpenSack : 0) |
+                                          (may_use_ecn(ctx, owner, segment) ? kHalfOpenEcn : 0) |
+                                          (owner.is_traced ? kHalfOpenTraced : 0));
+  entry.ts_recent = segment.header.options.ts_val;
+  entry.sent_at_us = ctx.now_us();
+}
+
+void record_syn(Context& ctx, const HalfOpen& entry, const Segment& segment, Outcome outcome) {
+  if (ctx.recorder.is_enabled()) {
+    ctx.record_flow(segment.flow, segment.hash, kNoIndex, entry.iss, entry.irs);
+    ctx.record_transition(segment.hash, State::kListen, State::kSynReceived);
+  }
+  record_received(ctx, entry, segment, outcome);
+}
+
 Outcome queue_syn(Context& ctx, std::uint16_t listener, const Segment& segment, FlowRef time_wait) {
   ListenerRecord& owner = ctx.listeners[listener];
   if (owner.half_open >= syn_backlog_of(ctx, owner) || ctx.half_opens.is_full()) {
@@ -178,33 +224,113 @@ Outcome queue_syn(Context& ctx, std::uint16_t listener, const Segment& segment, 
     if (wire::seq_leq(iss, old_nxt + 65535)) iss = old_nxt + 65535 + 2;
     ctx.drop_time_wait(time_wait, Counter::kTimeWaitReused);
   }
-  const auto path = ctx.paths.path_to(segment.flow.remote, segment.flow.local);
-  const Agreement agreement =
-      agree(ctx.config, segment.header.options, path ? path->mtu : std::uint16_t{1500});
   const std::uint32_t index = ctx.make_half_open(segment.flow, segment.hash, {}, listener);
   if (index == kNoIndex) return Outcome::kNoMemory;
   HalfOpen& entry = ctx.half_opens[index];
   entry.iss = iss;
-  entry.irs = segment.seq();
-  entry.peer_mss = agreement.peer_mss;
-  entry.peer_window = segment.header.window;
-  entry.peer_wscale = agreement.peer_wscale;
-  entry.path_mtu = agreement.path_mtu;
-  entry.flags = static_cast<std::uint8_t>((agreement.timestamps ? kHalfOpenTimestamps : 0) |
-                                          (agreement.sack ? kHalfOpenSack : 0) |
-                                          (may_use_ecn(ctx, owner, segment) ? kHalfOpenEcn : 0) |
-                                          (owner.is_traced ? kHalfOpenTraced : 0));
-  entry.ts_recent = segment.header.options.ts_val;
-  entry.sent_at_us = ctx.now_us();
+  fill_entry(ctx, entry, listener, segment);
   entry.version.end_write();
-  if (ctx.recorder.is_enabled()) {
-    ctx.record_flow(segment.flow, segment.hash, kNoIndex, entry.iss, entry.irs);
-    ctx.record_transition(segment.hash, State::kListen, State::kSynReceived);
-  }
-  record_received(ctx, entry, segment, Outcome::kSynQueued);
+  record_syn(ctx, entry, segment, Outcome::kSynQueued);
   send_syn_ack(ctx, index);
   ctx.half_open_wheel.arm(index, ctx.tick + ticks_in(ctx.config.rto_initial));
   return Outcome::kSynQueued;
+}
+
+// --- without an entry: SYN cookies ---
+
+/// Whether SYNs to the listener are answered by cookies now; in CookieMode::kAuto they begin above
+/// one watermark and end below another.
+bool is_sending_cookies(Context& ctx, ListenerRecord& listener) {
+  const auto mode = static_cast<CookieMode>(listener.cookie_mode);
+  if (mode != CookieMode::kAuto) return mode == CookieMode::kAlways;
+  const std::uint32_t backlog = syn_backlog_of(ctx, listener), quarter = backlog / 4;
+  const bool is_full = listener.half_open >= backlog - quarter || ctx.half_opens.is_full();
+  if (listener.is_sending_cookies != 0) {
+    if (is_full || listener.half_open > quarter) return true;
+    ctx.metrics.count(Counter::kCookiesReleased);
+  } else {
+    if (!is_full) return false;
+    ctx.metrics.count(Counter::kCookiesEngaged);
+  }
+  listener.version.begin_write();
+  listener.is_sending_cookies ^= 1;
+  listener.version.end_write();
+  return listener.is_sending_cookies != 0;
+}
+
+Outcome answer_by_cookie(Context& ctx, std::uint16_t listener, Segment& segment) {
+  ListenerRecord& owner = ctx.listeners[listener];
+  HalfOpen entry{};
+  fill_entry(ctx, entry, listener, segment);
+  const CookieFacts facts{.peer_mss = entry.peer_mss,
+                          .peer_wscale = entry.peer_wscale,
+                          .sack = (entry.flags & kHalfOpenSack) != 0,
+                          .ecn = (entry.flags & kHalfOpenEcn) != 0};
+  const auto cookie = ctx.cookies.make(segment.flow, segment.seq(), facts, ctx.now);
+  entry.iss = cookie.iss;
+  owner.last_cookie_slot = ctx.cookies.slot_at(ctx.now);
+  ++owner.cookies_sent_total;
+  if (entry.flags & kHalfOpenTraced) record_syn(ctx, entry, segment, Outcome::kSynCookieSent);
+  send_cookie(ctx, entry, cookie.fine, segment);
+  return Outcome::kSynCookieSent;
+}
+
+/// An ACK can be the answer to a cookie only while one that was sent is still valid. A fleet's
+/// other servers send them, too.
+bool may_be_cookie(const Context& ctx, const ListenerRecord& listener) {
+  if (static_cast<CookieMode>(listener.cookie_mode) == CookieMode::kOff || ctx.is_draining)
+    return false;
+  return ctx.config.is_fleet || (listener.cookies_sent_total > 0 &&
+                                 ctx.cookies.slot_at(ctx.now) - listener.last_cookie_slot <= 1);
+}
+
+/// Perhaps an honest client's second segment has overtaken its first, or the first was lost. With
+/// timestamps the echo tells: nobody else knows our clock for this flow. Without, octets are given
+/// the benefit of the doubt.
+bool may_follow_cookie(Context& ctx, const Segment& segment) {
+  const auto& options = segment.header.options;
+  if (!ctx.config.timestamps || !options.has_timestamps)
+    return segment.length() > 0 && ctx.cookie_doubts.may_prove_itself(segment.hash, ctx.tick);
+  const Tick clock = ctx.tick + ctx.timestamp_offset_of(segment.flow);
+  return clock - options.ts_ecr <= ticks_in(SynCookies::kSlot * 2);
+}
+
+Outcome cookie_arrives(Context& ctx, std::uint16_t listener, Segment& segment,
+                       std::uint32_t& connection) {
+  ListenerRecord& owner = ctx.listeners[listener];
+  const auto& options = segment.header.options;
+  const bool has_timestamps = ctx.config.timestamps && options.has_timestamps;
+  const SeqNum irs = segment.seq() - 1, iss = segment.ack() - 1;
+  const auto facts =
+      ctx.cookies.check(segment.flow, irs, iss,
+                        has_timestamps ? std::optional(options.ts_ecr) : std::nullopt, ctx.now);
+  if (!facts || ctx.used_cookies.holds(segment.hash, iss)) {
+    ctx.metrics.count(Counter::kCookiesRejected);
+    if (may_follow_cookie(ctx, segment)) return Outcome::kCookieDoubtful;
+    return answer_stray(ctx, segment);
+  }
+  if (is_accept_queue_full(ctx, owner)) {
+    // Ignored: what the client sends next, or again, is another chance.
+    ++owner.accept_dropped_total;
+    return Outcome::kAcceptQueueFull;
+  }
+  HalfOpen entry{};
+  fill_entry(ctx, entry, listener, segment);
+  entry.iss = iss;
+  entry.irs = irs;
+  entry.peer_mss = facts->peer_mss;
+  entry.peer_wscale = facts->peer_wscale;
+  entry.flags = static_cast<std::uint8_t>(
+      kHalfOpenCookie | (has_timestamps ? kHalfOpenTimestamps : 0) |
+      (facts->sack ? kHalfOpenSack : 0) | (facts->ecn ? kHalfOpenEcn : 0) |
+      (owner.is_traced ? kHalfOpenTraced : 0));
+  connection = make_connection(ctx, entry, {}, segment);
+  if (connection == kNoIndex) return Outcome::kNoMemory;
+  ctx.count_transition(State::kListen, State::kSynReceived);  // both at once, for the books
+  ctx.used_cookies.add(segment.hash, iss);
+  ++owner.cookies_accepted_total;
+  record_received(ctx, entry, segment, Outcome::kCookieCompleted);
+  return Outcome::kCookieCompleted;
 }
 
 }  // namespace
@@ -217,15 +343,22 @@ std::uint32_t accept_backlog_of(const Context& ctx, const ListenerRecord& listen
   return bounded(listener.accept_backlog, ctx.config.max_accept_queue);
 }
 
-Outcome listen_arrives(Context& ctx, std::uint16_t listener, const Segment& segment,
-                       FlowRef time_wait) {
+Outcome listen_arrives(Context& ctx, std::uint16_t listener, Segment& segment, FlowRef time_wait,
+                       std::uint32_t& connection) {
   //= rfc9293#3.10.7.2
-  if (segment.has(wire::kRst)) return Outcome::kStrayRst;          // first
-  if (segment.has(wire::kAck)) return answer_stray(ctx, segment);  // second
-  if (!segment.has(wire::kSyn)) return Outcome::kListenNoSyn;      // fourth
+  if (segment.has(wire::kRst)) return Outcome::kStrayRst;  // first
+  if (segment.has(wire::kAck)) {                           // second
+    if (!segment.has(wire::kSyn) && may_be_cookie(ctx, ctx.listeners[listener]))
+      return cookie_arrives(ctx, listener, segment, connection);
+    return answer_stray(ctx, segment);
+  }
+  if (!segment.has(wire::kSyn)) return Outcome::kListenNoSyn;  // fourth
   if (segment.has(wire::kFin)) return Outcome::kSynMalformed;
   if (ctx.is_draining) return Outcome::kSynDraining;
-  return queue_syn(ctx, listener, segment, time_wait);  // third
+  // third. A cookie's ISS does not lie beyond what the old connection in TIME-WAIT used.
+  if (is_sending_cookies(ctx, ctx.listeners[listener]) && time_wait.is_none())
+    return answer_by_cookie(ctx, listener, segment);
+  return queue_syn(ctx, listener, segment, time_wait);
 }
 
 Outcome half_open_arrives(Context& ctx, std::uint32_t index, Segment& segment,

@@ -11,9 +11,10 @@ std::uint32_t syn_backlog_of(const Context& ctx, const ListenerRecord& listener)
 std::uint32_t accept_backlog_of(const Context& ctx, const ListenerRecord& listener);
 
 /// A segment to a listener that belongs to no connection. `time_wait`, if not none, is the entry
-/// that gives way to this SYN (RFC 6191).
-Outcome listen_arrives(Context& ctx, std::uint16_t listener, const Segment& segment,
-                       FlowRef time_wait);
+/// that gives way to this SYN (RFC 6191). An ACK that is a cookie completes a handshake:
+/// `connection` is then as below, else kNoIndex.
+Outcome listen_arrives(Context& ctx, std::uint16_t listener, Segment& segment, FlowRef time_wait,
+                       std::uint32_t& connection);
 
 /// A segment of a half-open entry. If it completes the handshake `connection` is the new TCB, in
 /// ESTABLISHED, on the accept queue; what else the segment brings is not processed yet.

@@ -64,7 +64,7 @@ Result<ConnHandle, Error> open(Context& ctx, const OpenRequest& request) {
     block.ecn = kEcnOffered;
   const SeqNum iss = initial_sequence_number(ctx.keys.isn, flow, ctx.now);
   block.snd.una = block.snd.nxt = iss;
-  block.ts_offset = timestamp_offset(ctx.keys.timestamps, flow);
+  block.ts_offset = ctx.timestamp_offset_of(flow);
   const unsigned headers = (flow.is_v4() ? 20u : 40u) + 20u;
   block.rcv_mss = static_cast<std::uint16_t>(path->mtu - headers);  // what our SYN announces
   if (ctx.config.max_mss != 0) block.rcv_mss = std::min(block.rcv_mss, ctx.config.max_mss);

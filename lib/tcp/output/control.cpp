@@ -2,7 +2,6 @@
 
 #include <algorithm>
 
-#include "tcp/handshake/isn.hpp"
 #include "tcp/input/sack_report.hpp"
 #include "tcp/output/window.hpp"
 
@@ -11,12 +10,26 @@ namespace {
 
 using wire::TcpHeader;
 
-void push(Context& ctx, const FlowKey& flow, const TcpHeader& header) {
+/// The emitted header and nothing else becomes the packet.
+void put_header(rte_mbuf& packet, const TcpHeader& header) {
+  const std::size_t length =
+      wire::emit_tcp(header, {rte_pktmbuf_mtod(&packet, std::byte*), wire::kTcpMaxHeader});
+  packet.data_len = static_cast<std::uint16_t>(length);
+  packet.pkt_len = packet.data_len;
+  packet.l4_len = length & 0xff;
+}
+
+void push(Context& ctx, const FlowKey& flow, const TcpHeader& header,
+          packet::PacketPtr packet = {}) {
   if (ctx.control.is_full()) {
     ctx.metrics.count(Counter::kTxNoBuffer);
     return;
   }
-  packet::PacketPtr packet = make_header_packet(ctx, header);
+  if (packet) {
+    put_header(*packet, header);
+  } else {
+    packet = make_header_packet(ctx, header);
+  }
   if (!packet) return;
   ctx.metrics.count(Counter::kSegmentsSent);
   if (header.has(wire::kRst)) ctx.metrics.count(Counter::kRstSent);
@@ -42,7 +55,7 @@ TcpHeader half_open_header(const Context& ctx, const HalfOpen& entry, const Flow
   header.window =
       static_cast<std::uint16_t>(std::min<std::uint32_t>(ctx.config.receive_buffer_bytes, 65535));
   if (entry.flags & kHalfOpenTimestamps)
-    add_timestamps(ctx, header, timestamp_offset(ctx.keys.timestamps, flow), entry.ts_recent);
+    add_timestamps(ctx, header, ctx.timestamp_offset_of(flow), entry.ts_recent);
   return header;
 }
 
@@ -66,11 +79,7 @@ packet::PacketPtr make_header_packet(Context& ctx, const TcpHeader& header) {
     ctx.metrics.count(Counter::kTxNoBuffer);
     return packet;
   }
-  const std::size_t length =
-      wire::emit_tcp(header, {rte_pktmbuf_mtod(packet.get(), std::byte*), wire::kTcpMaxHeader});
-  packet->data_len = static_cast<std::uint16_t>(length);
-  packet->pkt_len = packet->data_len;
-  packet->l4_len = length & 0xff;
+  put_header(*packet, header);
   return packet;
 }
 
@@ -166,9 +175,9 @@ void send_ack_of_now(Context& ctx, std::uint32_t index) {
                        Outcome::kCount, false);
 }
 
-void send_syn_ack(Context& ctx, std::uint32_t half_open_index) {
-  const HalfOpen& entry = ctx.half_opens[half_open_index];
-  const FlowKey flow = ctx.flow_of(entry);
+namespace {
+
+TcpHeader syn_ack_header(const Context& ctx, const HalfOpen& entry, const FlowKey& flow) {
   TcpHeader header = half_open_header(ctx, entry, flow);
   header.flags = wire::kSyn | wire::kAck;
   if (entry.flags & kHalfOpenEcn) header.flags |= wire::kEce;  //= rfc3168#6.1.1
@@ -186,8 +195,33 @@ void send_syn_ack(Context& ctx, std::uint32_t half_open_index) {
     header.options.has_window_scale = true;
     header.options.window_scale = window_scale_for(ctx.config);
   }
+  return header;
+}
+
+/// Room for a header that takes the place of what the packet holds, and nobody else who reads it.
+bool may_be_turned_round(const rte_mbuf& packet) {
+  constexpr std::uint16_t kLinkAndIp = 64;
+  return packet.nb_segs == 1 && packet::is_exclusive(packet) && packet.data_off >= kLinkAndIp &&
+         packet.buf_len >= packet.data_off + wire::kTcpMaxHeader;
+}
+
+}  // namespace
+
+void send_syn_ack(Context& ctx, std::uint32_t half_open_index) {
+  const HalfOpen& entry = ctx.half_opens[half_open_index];
+  const FlowKey flow = ctx.flow_of(entry);
+  const TcpHeader header = syn_ack_header(ctx, entry, flow);
   push(ctx, flow, header);
   record_half_open(ctx, entry, flow, header, entry.retransmits > 0);
+}
+
+void send_cookie(Context& ctx, const HalfOpen& entry, std::uint8_t fine_mss, Segment& syn) {
+  TcpHeader header = syn_ack_header(ctx, entry, syn.flow);
+  if (header.options.has_timestamps)
+    header.options.ts_val = cookie_timestamp(header.options.ts_val, fine_mss);
+  push(ctx, syn.flow, header,
+       may_be_turned_round(*syn.packet) ? std::move(syn.packet) : packet::PacketPtr{});
+  record_half_open(ctx, entry, syn.flow, header, false);
 }
 
 void send_half_open_ack(Context& ctx, std::uint32_t half_open_index) {

@@ -29,6 +29,9 @@ void send_ack_of_now(Context& ctx, std::uint32_t index);
 
 /// The SYN-ACK of a half-open entry, the first or again.
 void send_syn_ack(Context& ctx, std::uint32_t half_open_index);
+/// The SYN-ACK of a cookie, in the SYN's own mbuf. `entry` is what would lie in the table,
+/// `fine_mss` what goes into TSval's low bits.
+void send_cookie(Context& ctx, const HalfOpen& entry, std::uint8_t fine_mss, Segment& syn);
 /// <SEQ=SND.NXT><ACK=RCV.NXT><CTL=ACK> of a half-open entry or a TIME-WAIT entry.
 void send_half_open_ack(Context& ctx, std::uint32_t half_open_index);
 void send_time_wait_ack(Context& ctx, FlowRef ref);
