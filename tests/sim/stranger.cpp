@@ -474,7 +474,8 @@ void Stranger::forge(const FlowId& id, Flow& flow, unsigned to) {
       if (has_timestamps) frame.payload = zeros(10);
       break;
     case 7:
-      if (!has_timestamps) return;
+      // A clock that jumps ahead makes a timestamp of 2^20 ago a new one.
+      if (!has_timestamps || plan_.mischief.kind == Mischief::kClockForward) return;
       tcp.options.ts_val -= 1u << 20;
       frame.payload = zeros(10);
       break;

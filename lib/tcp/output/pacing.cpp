@@ -8,8 +8,14 @@ namespace sluice::tcp {
 std::uint64_t pacing_rate(const Tcb& block, const SendRecord& record) {
   if (!block.has(kPaced)) return 0;
   const std::uint64_t own = controller_of(block).pacing_rate(block, record.congestion);
-  if (own != 0) return own;
   const std::uint64_t srtt_us = block.srtt_us8 / 8;
+  if (own != 0) {
+    // A segment for each round trip at least (for each RTO while none was measured). A rate that
+    // was measured while only the timer clocked segments out would else hold them for that long
+    // again, and so stay true for ever.
+    const std::uint64_t patience_us = srtt_us != 0 ? srtt_us : block.rto_us;
+    return std::max(own, std::uint64_t{block.snd_mss} * 1'000'000 / patience_us);
+  }
   if (srtt_us == 0) return 0;
   // Above cwnd per round trip, or pacing itself would keep the window from growing.
   const std::uint64_t percent = block.cwnd < block.ssthresh / 2 ? 200 : 120;
