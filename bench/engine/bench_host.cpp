@@ -3,9 +3,8 @@
 #include "bench/engine/template_peer.hpp"
 
 namespace sluice::bench {
-namespace {
 
-stack::StackConfig config() {
+stack::StackConfig BenchHost::default_config() {
   stack::StackConfig config;
   stack::InterfaceConfig interface;
   interface.addresses = {{kServer, 24}};
@@ -18,19 +17,17 @@ stack::StackConfig config() {
   return config;
 }
 
-}  // namespace
-
-BenchHost::BenchHost()
+BenchHost::BenchHost(const stack::StackConfig& config)
     : pools_({.receive = 8192,
               .control = 4096,
               .indirect = 4096,
               .data_room = 2048 + RTE_PKTMBUF_HEADROOM}) {
   std::vector<telemetry::SectionPlan> plan;
-  stack::Stack::plan_state(config(), 0, plan);
+  stack::Stack::plan_state(config, 0, plan);
   region_ = std::make_unique<telemetry::StateRegion>(telemetry::StateRegion::anonymous(plan));
   const stack::StackDeps deps{
       .region = *region_, .pools = pools_.pools(), .secrets = {}, .seed = 1};
-  stack_ = std::make_unique<stack::Stack>(config(), deps, now_);
+  stack_ = std::make_unique<stack::Stack>(config, deps, now_);
   packet::PortCapabilities capabilities;
   capabilities.tx_ipv4_checksum = capabilities.tx_tcp_checksum = capabilities.rx_checksum = true;
   capabilities.tx_multi_segment = true;

@@ -6,6 +6,7 @@
 #include <span>
 #include <vector>
 
+#include "sluice/worker.hpp"
 #include "stack/stack.hpp"
 #include "tests/support/mbuf_pool.hpp"
 
@@ -15,7 +16,9 @@ namespace sluice::bench {
 /// its peer 10.0.0.1 a static neighbour. Time moves only by run().
 class BenchHost {
  public:
-  BenchHost();
+  static stack::StackConfig default_config();
+
+  explicit BenchHost(const stack::StackConfig& config = default_config());
 
   Worker worker() { return stack_->worker(); }
   rte_mempool& pool() { return pools_.receive(); }

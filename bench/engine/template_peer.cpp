@@ -8,6 +8,29 @@
 
 namespace sluice::bench {
 
+rte_mbuf* make_frame(rte_mempool& pool, Ipv4Addr source, const wire::TcpHeader& tcp,
+                     std::uint32_t payload) {
+  rte_mbuf* const frame = rte_pktmbuf_alloc(&pool);
+  if (frame == nullptr) rte_panic("bench: the pool is dry: something leaks\n");
+  std::byte* const start = rte_pktmbuf_mtod(frame, std::byte*);
+  std::byte* const ip_start = start + wire::kEthernetHeader;
+  std::byte* const tcp_start = ip_start + wire::kIpv4MinHeader;
+  const std::size_t tcp_length = wire::emit_tcp(tcp, {tcp_start, wire::kTcpMaxHeader});
+  wire::Ipv4Header ip{.source = source, .destination = kServer, .ttl = 64};
+  ip.protocol = wire::ip_protocol::kTcp;
+  ip.dont_fragment = true;
+  ip.total_length = static_cast<std::uint16_t>(wire::kIpv4MinHeader + tcp_length + payload);
+  wire::emit_ipv4(ip, {ip_start, wire::kIpv4MinHeader});
+  wire::emit_ethernet(
+      {.destination = kServerMac, .source = kClientMac, .ether_type = wire::ether_type::kIpv4},
+      {start, wire::kEthernetHeader});
+  std::memset(tcp_start + tcp_length, 'x', payload);
+  frame->data_len = static_cast<std::uint16_t>(wire::kEthernetHeader + ip.total_length);
+  frame->pkt_len = frame->data_len;
+  frame->ol_flags = RTE_MBUF_F_RX_IP_CKSUM_GOOD | RTE_MBUF_F_RX_L4_CKSUM_GOOD;
+  return frame;
+}
+
 rte_mbuf* TemplatePeer::segment(const PeerConnection& connection, std::uint8_t flags,
                                 std::uint32_t payload) {
   wire::TcpHeader tcp;
@@ -25,25 +48,7 @@ rte_mbuf* TemplatePeer::segment(const PeerConnection& connection, std::uint8_t f
     tcp.options.mss = 1460;
     tcp.options.window_scale = 7;
   }
-  rte_mbuf* const frame = rte_pktmbuf_alloc(&pool_);
-  if (frame == nullptr) rte_panic("bench: the pool is dry: something leaks\n");
-  std::byte* const start = rte_pktmbuf_mtod(frame, std::byte*);
-  std::byte* const ip_start = start + wire::kEthernetHeader;
-  std::byte* const tcp_start = ip_start + wire::kIpv4MinHeader;
-  const std::size_t tcp_length = wire::emit_tcp(tcp, {tcp_start, wire::kTcpMaxHeader});
-  wire::Ipv4Header ip{.source = kClient, .destination = kServer, .ttl = 64};
-  ip.protocol = wire::ip_protocol::kTcp;
-  ip.dont_fragment = true;
-  ip.total_length = static_cast<std::uint16_t>(wire::kIpv4MinHeader + tcp_length + payload);
-  wire::emit_ipv4(ip, {ip_start, wire::kIpv4MinHeader});
-  wire::emit_ethernet(
-      {.destination = kServerMac, .source = kClientMac, .ether_type = wire::ether_type::kIpv4},
-      {start, wire::kEthernetHeader});
-  std::memset(tcp_start + tcp_length, 'x', payload);
-  frame->data_len = static_cast<std::uint16_t>(wire::kEthernetHeader + ip.total_length);
-  frame->pkt_len = frame->data_len;
-  frame->ol_flags = RTE_MBUF_F_RX_IP_CKSUM_GOOD | RTE_MBUF_F_RX_L4_CKSUM_GOOD;
-  return frame;
+  return make_frame(pool_, kClient, tcp, payload);
 }
 
 std::uint32_t TemplatePeer::absorb(std::vector<rte_mbuf*>& frames, PeerConnection& connection) {

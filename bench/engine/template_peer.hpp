@@ -26,6 +26,11 @@ struct PeerConnection {
   std::uint32_t ts_ecr = 0;
 };
 
+/// A frame of 10.0.0.1's MAC with this segment of `source`; its checksums are marked as verified by
+/// hardware, and it has no payload beyond `payload` octets of 'x'.
+rte_mbuf* make_frame(rte_mempool& pool, Ipv4Addr source, const wire::TcpHeader& tcp,
+                     std::uint32_t payload);
+
 class TemplatePeer {
  public:
   TemplatePeer(rte_mempool& pool, Port server_port) : pool_(pool), server_port_(server_port) {}

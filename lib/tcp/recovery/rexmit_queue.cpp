@@ -213,8 +213,12 @@ void take_acknowledged(SendSide& side, AckOutcome& out) {
     if (!part.has(kRunSacked)) note_delivered(side, part, out);
     queue.drop_front(part.length);
   }
-  // Without SACK nobody knows what the retransmission, and what its original brought about.
-  if (is_resent_acked && !side.block.has(kSackOk)) out.is_original_delivered = false;
+  // Without SACK nobody knows what the retransmission, and what its original brought about; and
+  // octets behind the hole that it filled have waited for it: their time is no round trip.
+  if (is_resent_acked && !side.block.has(kSackOk)) {
+    out.is_original_delivered = false;
+    out.rtt_us = out.rtt_oldest_us = 0;
+  }
   //= rfc2018#8  a peer may renege: what it SACKed at SND.UNA it would have acknowledged by now
   out.is_reneging = !queue.is_empty() && queue.first().has(kRunSacked);
 }
