@@ -19,18 +19,6 @@ std::optional<unsigned> parse_number(std::string_view text, unsigned maximum) {
 
 }  // namespace
 
-bool Prefix::contains(const IpAddr& other) const {
-  if (address.is_v4() != other.is_v4()) return false;
-  const unsigned bits = length + (address.is_v4() ? 96u : 0u);
-  const auto& a = address.octets();
-  const auto& b = other.octets();
-  for (unsigned i = 0; i < bits / 8; ++i)
-    if (a[i] != b[i]) return false;
-  if (bits % 8 == 0) return true;
-  const auto mask = static_cast<std::uint8_t>(0xff00u >> (bits % 8));
-  return (a[bits / 8] & mask) == (b[bits / 8] & mask);
-}
-
 std::optional<MacAddr> parse_mac(std::string_view text) {
   if (text.size() != 17) return std::nullopt;
   MacAddr mac;

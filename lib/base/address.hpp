@@ -4,6 +4,7 @@
 // byte order.
 
 #include <array>
+#include <bit>
 #include <compare>
 #include <cstdint>
 #include <optional>
@@ -66,9 +67,9 @@ class IpAddr {
   }
 
   constexpr bool is_v4() const {
-    for (int i = 0; i < 10; ++i)
-      if (octets_[static_cast<std::size_t>(i)] != 0) return false;
-    return octets_[10] == 0xff && octets_[11] == 0xff;
+    constexpr std::uint64_t kMapped = 0xffff0000, kMask = 0xffffffff;  // little-endian octets 8..11
+    const auto own = words();
+    return own[0] == 0 && (own[1] & kMask) == kMapped;
   }
   /// The IPv4 address held. Precondition: is_v4().
   constexpr Ipv4Addr v4() const {
@@ -77,11 +78,24 @@ class IpAddr {
   constexpr const std::array<std::uint8_t, 16>& octets() const { return octets_; }
   constexpr bool is_unspecified() const {
     if (is_v4()) return v4().is_unspecified();
-    return octets_ == std::array<std::uint8_t, 16>{};
+    return *this == IpAddr{};
   }
   constexpr auto operator<=>(const IpAddr&) const = default;
+  constexpr bool operator==(const IpAddr& other) const { return words() == other.words(); }
+  /// True if the first `bits` (0..128, of an IPv4 address 96 more than its prefix) are the same.
+  constexpr bool shares(unsigned bits, const IpAddr& other) const {
+    const auto own = words(), others = other.words();
+    const std::uint64_t first = __builtin_bswap64(own[0] ^ others[0]);
+    if (bits <= 64) return bits == 0 || first >> (64 - bits) == 0;
+    return first == 0 && __builtin_bswap64(own[1] ^ others[1]) >> (128 - bits) == 0;
+  }
 
  private:
+  /// The octets as two words, for comparing: every packet does so several times.
+  constexpr std::array<std::uint64_t, 2> words() const {
+    static_assert(std::endian::native == std::endian::little);
+    return std::bit_cast<std::array<std::uint64_t, 2>>(octets_);
+  }
   std::array<std::uint8_t, 16> octets_{};
 };
 
@@ -104,7 +118,10 @@ struct Prefix {
   std::uint8_t length = 0;
 
   /// True if `other` is of the same family and shares the first `length` bits.
-  bool contains(const IpAddr& other) const;
+  constexpr bool contains(const IpAddr& other) const {
+    const bool is_v4 = address.is_v4();
+    return is_v4 == other.is_v4() && address.shares(length + (is_v4 ? 96u : 0u), other);
+  }
   constexpr auto operator<=>(const Prefix&) const = default;
 };
 
