@@ -1,21 +1,27 @@
 #!/usr/bin/env bash
 # Measures. `bench.sh instructions`: what one operation costs the stack, counted by callgrind, which
-# gives the same number each time. Writes build/bench/instructions.json and prints a table.
+# gives the same number each time. `bench.sh gate`: what a listener under attack does a second on one
+# core, and the instructions of each. Writes build/bench/SUITE.json and prints a table.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
 usage() {
-  echo "usage: scripts/bench.sh [instructions] [--count N]" >&2
+  echo "usage: scripts/bench.sh [instructions|gate] [--count N] [--runs N]" >&2
   echo "  instructions   instructions per request-response, connection, received and sent MSS (default)" >&2
-  echo "  --count N      operations of the shorter run (default 2000); the longer one has 2 N" >&2
+  echo "  gate           SYNs answered by cookies, cookies taken, forged ACKs, strays: rates and instructions" >&2
+  echo "  --count N      operations of callgrind's shorter run (default 2000, gate 20480); the longer one has 2 N" >&2
+  echo "  --runs N       of each rate (default 7)" >&2
   exit 2
 }
 
-count=2000
+suite=instructions
+count=""
+runs=7
 while (($#)); do
   case $1 in
-    instructions) ;;
+    instructions | gate) suite=$1 ;;
     --count) count=${2:?"--count needs a number"}; shift ;;
+    --runs) runs=${2:?"--runs needs a number"}; shift ;;
     *) usage ;;
   esac
   shift
@@ -24,35 +30,61 @@ command -v valgrind >/dev/null || { echo "bench.sh: valgrind is missing: apt-get
 
 build="build-release"
 [[ -f $build/build.ninja ]] || meson setup "$build" --buildtype=release >/dev/null
-ninja -C "$build" bench/engine/bench_engine >/dev/null
-program=$build/bench/engine/bench_engine
+ninja -C "$build" bench/engine/bench_engine bench/engine/bench_gate >/dev/null
 mkdir -p build/bench
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
 
-# instructions OPERATION N: executed in one turn of the poll loop, receive to publish.
+# instructions N PROGRAM ARGUMENTS...: executed in turns of the poll loop, receive to publish.
 instructions() {
   valgrind --tool=callgrind --callgrind-out-file="$work/out" --collect-atstart=no \
-    --toggle-collect='sluice::bench::BenchHost::run(*' \
-    "$program" "$1" "$2" >"$work/log" 2>&1 || { cat "$work/log" >&2; exit 1; }
+    --toggle-collect='sluice::bench::BenchHost::run(*' "$@" >"$work/log" 2>&1 || { cat "$work/log" >&2; exit 1; }
   awk '/^summary:|^totals:/ { print $2; exit }' "$work/out"
 }
 
-declare -A what=(
-  [rr64]="request and response of 64 octets"
-  [connection]="handshake and teardown"
-  [receive]="received MSS (1448 octets)"
-  [send]="sent MSS (1448 octets)"
-)
-printf '%-40s %14s\n' "operation" "instructions"
-entries=()
-for operation in rr64 connection receive send; do
-  short=$(instructions "$operation" "$count")
-  long=$(instructions "$operation" $((2 * count)))
-  each=$(((long - short) / count))
-  printf '%-40s %14d\n' "${what[$operation]}" "$each"
-  entries+=("$(printf '{"name":"engine.instructions_per_%s","unit":"instructions","median":%d,"min":%d,"max":%d,"runs":1,"command":"scripts/bench.sh instructions --count %d"}' \
-    "$operation" "$each" "$each" "$each" "$count")")
-done
-(IFS=,; printf '[%s]\n' "${entries[*]}") >build/bench/instructions.json
-echo "build/bench/instructions.json written"
+# entry NAME INSTRUCTIONS COMMAND
+entry() {
+  printf '{"name":"%s","unit":"instructions","median":%d,"min":%d,"max":%d,"runs":1,"command":"%s"}' "$1" "$2" "$2" "$2" "$3"
+}
+
+bench_instructions() {
+  count=${count:-2000}
+  local program=$build/bench/engine/bench_engine operation short long each entries=()
+  declare -A what=(
+    [rr64]="request and response of 64 octets"
+    [connection]="handshake and teardown"
+    [receive]="received MSS (1448 octets)"
+    [send]="sent MSS (1448 octets)"
+  )
+  printf '%-40s %14s\n' "operation" "instructions"
+  for operation in rr64 connection receive send; do
+    short=$(instructions "$program" "$operation" "$count")
+    long=$(instructions "$program" "$operation" $((2 * count)))
+    each=$(((long - short) / count))
+    printf '%-40s %14d\n' "${what[$operation]}" "$each"
+    entries+=("$(entry "engine.instructions_per_$operation" "$each" "scripts/bench.sh instructions --count $count")")
+  done
+  (IFS=,; printf '[%s]\n' "${entries[*]}") >build/bench/instructions.json
+}
+
+bench_gate() {
+  count=${count:-20480}
+  local program=$build/bench/engine/bench_gate operation short long each entries=()
+  "$program" --runs "$runs" --json "$work/rates.json" --command "scripts/bench.sh gate --runs $runs"
+  printf '%-48s %10s\n' "" "instructions"
+  for operation in syn_cookie syn_cookie_options cookie_ack_accept forged_ack_reject stray_capped; do
+    short=$(instructions "$program" --operation "$operation" --count "$count")
+    long=$(instructions "$program" --operation "$operation" --count $((2 * count)))
+    each=$(((long - short) / count))
+    printf '%-48s %10d\n' "$operation" "$each"
+    entries+=("$(entry "gate.${operation}_instructions" "$each" "scripts/bench.sh gate --count $count")")
+  done
+  (IFS=,; printf '[%s]\n' "${entries[*]}") >"$work/instructions.json"
+  python3 -c 'import json, sys
+lists = [json.load(open(name, encoding="utf-8")) for name in sys.argv[1:3]]
+json.dump(lists[0] + lists[1], open(sys.argv[3], "w", encoding="utf-8"), indent=1)' \
+    "$work/rates.json" "$work/instructions.json" build/bench/gate.json
+}
+
+"bench_$suite"
+echo "build/bench/$suite.json written"

@@ -52,10 +52,11 @@ def unanswered_syns(lab):
     expect_echo(server)
 
 
-@case("a half-open queue that is full ignores SYNs, and serves again when it is not")
+@case("without cookies a half-open queue that is full ignores SYNs, and serves again when it is not")
 def full_syn_queue(lab):
     lab.sysctl("ipv4/tcp_syn_linear_timeouts", 0)
-    server = lab.server("sluice-echo", "--gateway", "10.99.0.1", "--set", "tcp.half_open_lifetime=2s", "--set", "tcp.max_half_open=32")
+    server = lab.server("sluice-echo", "--gateway", "10.99.0.1", "--set", "tcp.half_open_lifetime=2s", "--set", "tcp.max_half_open=32",
+                        "--set", "gate.syn_cookies=off")
     send_syns(lab, server, 100, 10_000)
     wait_until(lambda: server.stats().outcome("SynQueueFull") >= 60, 3, "SYNs to be ignored")
     began = time.monotonic()
