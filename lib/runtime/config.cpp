@@ -242,8 +242,8 @@ stack::StackConfig stack_config(const Config& config) {
        {&stack.tcp.max_connections, &stack.tcp.max_half_open, &stack.tcp.max_accept_queue,
         &stack.tcp.max_time_wait, &stack.tcp.max_in_flight, &stack.tcp.max_orphans,
         &stack.tcp.receive_growth_bytes, &stack.tcp.reset_limit.rate_per_s,
-        &stack.tcp.challenge_limit.rate_per_s, &stack.icmp_error_limit.rate_per_s,
-        &stack.echo_limit.rate_per_s})
+        &stack.tcp.challenge_limit.rate_per_s, &stack.tcp.syn_ack_prefix_limit.rate_per_s,
+        &stack.icmp_error_limit.rate_per_s, &stack.echo_limit.rate_per_s})
     *total = divide(*total, config.workers);
   return stack;
 }

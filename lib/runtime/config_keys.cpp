@@ -551,6 +551,12 @@ void add_gate_keys(std::vector<Key>& table) {
         "until "
         "it is down to one; always keeps no half-open entries at all. A listener can have its own.",
         choice<>(AT(stack.tcp.syn_cookies), kCookieModes, "off, auto or always")},
+       {"gate.syn_ack_prefix_rate", "SYN-ACKs/s", kRestart,
+        "Unanswered ones to each /24 (IPv6: /64), so that nobody is flooded through us. Handshakes "
+        "that complete do not count. 0: no cap.",
+        count(AT(stack.tcp.syn_ack_prefix_limit.rate_per_s), 0, 100'000'000)},
+       {"gate.syn_ack_prefix_burst", "SYN-ACKs", kRestart, "At once.",
+        count(AT(stack.tcp.syn_ack_prefix_limit.burst), 1, 100'000'000)},
        {"gate.fleet_key", "", kRestart,
         "Secret that servers behind one address share, so that they take each other's cookies. "
         "Makes "

@@ -102,6 +102,7 @@ struct EngineConfig {
 
   // Caps on what strangers can make us send, per worker.
   TokenBucket::Limits reset_limit = {1000, 100};
+  TokenBucket::Limits syn_ack_prefix_limit = {10'000, 65'536};  ///< To each source prefix.
   //= rfc5961#7 SHLD-1, SHLD-3
   TokenBucket::Limits challenge_limit = {1000, 100};
 };

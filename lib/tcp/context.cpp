@@ -40,6 +40,7 @@ Context::Context(const EngineConfig& engine_config, const ContextDeps& deps, Ins
                                   config.is_fleet ? config.cookie_clock_error : Duration::zero()}),
       used_cookies(std::min(config.max_connections, 65536u)),
       cookie_doubts(std::min(config.max_half_open, 4096u)),
+      syn_ack_limit(config.syn_ack_prefix_limit, 4096, flow_hash(keys.ports, FlowKey{})),
       rng(deps.seed),
       tcbs(deps.tcbs),
       totals(deps.totals),

@@ -23,6 +23,7 @@
 #include "tcp/demux/listen_table.hpp"
 #include "tcp/demux/time_wait_table.hpp"
 #include "tcp/gate/cookie_memory.hpp"
+#include "tcp/gate/prefix_limit.hpp"
 #include "tcp/records.hpp"
 #include "tcp/recovery/send_side.hpp"
 #include "tcp/tcb.hpp"
@@ -274,6 +275,7 @@ struct Context {
   SynCookies cookies;
   UsedCookies used_cookies;
   CookieDoubts cookie_doubts;
+  PrefixLimit syn_ack_limit;
   Rng rng;
 
   Slab<Tcb> tcbs;

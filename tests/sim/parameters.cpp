@@ -380,6 +380,11 @@ WorldPlan draw_world(std::uint64_t seed) {
   for (HostPlan& host : world.hosts)
     host.stack.tcp.syn_cookies =
         gate.pick({tcp::CookieMode::kOff, tcp::CookieMode::kAuto, tcp::CookieMode::kAlways});
+  if (gate.one_in(16)) {
+    for (HostPlan& host : world.hosts)
+      host.stack.tcp.syn_ack_prefix_limit = {.rate_per_s = 2, .burst = 3};
+    world.may_fail_handshake = true;
+  }
   return world;
 }
 

@@ -92,6 +92,7 @@ std::uint32_t make_connection(Context& ctx, const HalfOpen& entry, FlowRef previ
   ctx.transition(index, State::kEstablished);
   restart_keepalive(ctx, index);
   ctx.metrics.count(Counter::kPassiveOpens);
+  ctx.syn_ack_limit.give_back(segment.flow.remote);
   ctx.accept_push(block.listener, index);
   block.event_mask |= app::kOpened;
   return index;
@@ -355,6 +356,7 @@ Outcome listen_arrives(Context& ctx, std::uint16_t listener, Segment& segment, F
   if (!segment.has(wire::kSyn)) return Outcome::kListenNoSyn;  // fourth
   if (segment.has(wire::kFin)) return Outcome::kSynMalformed;
   if (ctx.is_draining) return Outcome::kSynDraining;
+  if (!ctx.syn_ack_limit.take(segment.flow.remote, ctx.tick)) return Outcome::kSynPrefixLimited;
   // third. A cookie's ISS does not lie beyond what the old connection in TIME-WAIT used.
   if (is_sending_cookies(ctx, ctx.listeners[listener]) && time_wait.is_none())
     return answer_by_cookie(ctx, listener, segment);

@@ -372,6 +372,47 @@ TEST_CASE("cookies begin at three quarters of the backlog and end at one", "[tcp
   rig.require_clean();
 }
 
+TEST_CASE("SYN-ACKs to one prefix are capped, and answered ones do not count", "[tcp][gate]") {
+  EngineConfig config = with_cookies(GENERATE(CookieMode::kAlways, CookieMode::kOff));
+  config.syn_ack_prefix_limit = {.rate_per_s = 10, .burst = 4};
+  config.max_half_open = 64;
+  TcpRig rig(config);
+  const ListenerHandle listener = listen_on(rig, 64, 64);
+  std::uint16_t port = 5000;
+  const auto syn = [&](bool completes) {
+    TcpPeer peer(rig, {.remote_port = Port{port++}});
+    peer.send_syn();
+    const bool is_answered = !peer.read().empty();
+    if (is_answered && completes) peer.acknowledge();
+    return is_answered;
+  };
+  for (int i = 0; i < 20; ++i) CHECK(syn(true));  // however many complete
+  while (accept(rig.ctx(), listener)) {
+  }
+  for (int i = 0; i < 4; ++i) CHECK(syn(false));
+  for (int i = 0; i < 10; ++i) CHECK(!syn(false));
+  CHECK(count_of(rig, Outcome::kSynPrefixLimited) == 10);
+  rig.run_for(Duration::from_ms(200));
+  static_cast<void>(rig.take_sent());
+  CHECK(syn(false));
+  CHECK(syn(false));
+  CHECK(!syn(false));
+  rig.require_clean();
+}
+
+TEST_CASE("another prefix has an account of its own, and a full table caps nobody else",
+          "[tcp][gate]") {
+  PrefixLimit limit({.rate_per_s = 1, .burst = 100}, 64, 0x1234567);
+  const IpAddr victim = Ipv4Addr::from_octets(192, 0, 2, 1);
+  for (int i = 0; i < 100; ++i) CHECK(limit.take(victim, 1));
+  CHECK(!limit.take(Ipv4Addr::from_octets(192, 0, 2, 77), 1));  // the same /24
+  for (std::uint32_t other = 0; other < 1000; ++other)
+    CHECK(limit.take(Ipv4Addr{0x0b000000u + (other << 8)}, 1));
+  CHECK(!limit.take(victim, 1));  // nor do they push it out
+  limit.give_back(victim);
+  CHECK(limit.take(victim, 1));
+}
+
 TEST_CASE("the first RTT of a cookie comes from the echo", "[tcp][gate]") {
   TcpRig rig(with_cookies(CookieMode::kAlways));
   listen_on(rig);
