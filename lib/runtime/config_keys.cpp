@@ -1,214 +1,12 @@
 // The key table. Adding a knob is one entry here and `--help-config > config/sluice.toml`.
 
-#include <fmt/format.h>
-#include <sodium/utils.h>
-
 #include <algorithm>
-#include <cctype>
 
-#include "runtime/config.hpp"
-#include "tcp/congestion/controller.hpp"
+#include "runtime/config_fields.hpp"
+#include "runtime/config_values.hpp"
 
 namespace sluice::runtime {
 namespace {
-
-// `at` gives a reference to the member, of a const or mutable Config alike.
-template <class At>
-Field count(At at, std::uint64_t least, std::uint64_t most) {
-  return CountField{[at](const Config& config) { return std::uint64_t{at(config)}; },
-                    [at](Config& config, std::uint64_t value) {
-                      auto& member = at(config);
-                      member = static_cast<std::remove_reference_t<decltype(member)>>(value);
-                    },
-                    least, most};
-}
-
-Field duration(Duration& (*at)(Config&), Duration least, Duration most) {
-  return DurationField{at, least, most};
-}
-
-Field flag(bool& (*at)(Config&)) {
-  return FlagField{at};
-}
-
-template <class At>
-Field text(At at, bool (*is_valid)(std::string_view), std::string_view expects) {
-  return TextField{[at](const Config& config) { return at(config); },
-                   [at, is_valid](Config& config, const std::string& value) {
-                     if (!is_valid(value)) return false;
-                     at(config) = value;
-                     return true;
-                   },
-                   expects};
-}
-
-template <class At, class Enum>
-Field choice(At at, const std::vector<std::pair<std::string_view, Enum>>& names,
-             std::string_view expects) {
-  return TextField{[at, names](const Config& config) {
-                     for (const auto& [name, value] : names)
-                       if (value == at(config)) return std::string(name);
-                     return std::string();
-                   },
-                   [at, names](Config& config, const std::string& text) {
-                     for (const auto& [name, value] : names) {
-                       if (name != text) continue;
-                       at(config) = value;
-                       return true;
-                     }
-                     return false;
-                   },
-                   expects};
-}
-
-/// An optional member: the empty text is none.
-template <class At, class Parse>
-Field optional_text(At at, Parse parse, std::string_view expects) {
-  return TextField{[at](const Config& config) {
-                     return at(config) ? sluice::to_string(*at(config)) : std::string();
-                   },
-                   [at, parse](Config& config, const std::string& text) {
-                     at(config).reset();
-                     if (!text.empty()) at(config) = parse(text);
-                     return text.empty() || at(config).has_value();
-                   },
-                   expects};
-}
-
-template <class At, class Parse, class Print>
-Field list(At at, Parse parse, Print print, std::string_view expects, bool is_numeric = false) {
-  return ListField{[at, print](const Config& config) {
-                     std::vector<std::string> items;
-                     for (const auto& item : at(config)) items.push_back(print(item));
-                     return items;
-                   },
-                   [at](Config& config) { at(config).clear(); },
-                   [at, parse](Config& config, const std::string& text) {
-                     const auto item = parse(text);
-                     if (!item) return false;
-                     at(config).push_back(*item);
-                     return true;
-                   },
-                   expects, is_numeric};
-}
-
-std::optional<std::uint32_t> parse_number(std::string_view text, std::uint32_t least,
-                                          std::uint32_t most) {
-  std::uint32_t value = 0;
-  if (text.empty() || text.size() > 9) return std::nullopt;
-  for (const char c : text) {
-    if (c < '0' || c > '9') return std::nullopt;
-    value = value * 10 + static_cast<std::uint32_t>(c - '0');
-  }
-  if (value < least || value > most) return std::nullopt;
-  return value;
-}
-
-std::optional<Port> parse_port(std::string_view text) {
-  const auto value = parse_number(text, 1, 65535);
-  if (!value) return std::nullopt;
-  return Port{static_cast<std::uint16_t>(*value)};
-}
-
-std::optional<Prefix> parse_interface_prefix(std::string_view text) {
-  const auto prefix = parse_prefix(text);
-  if (!prefix || !prefix->address.is_v4()) return std::nullopt;
-  const Ipv4Addr address = prefix->address.v4();
-  if (address.is_unspecified() || address.is_multicast() || address.is_broadcast() ||
-      address.is_loopback() || prefix->length == 0)
-    return std::nullopt;
-  return prefix;
-}
-
-constexpr std::string_view kRouteCongestion = " congestion ";
-
-std::optional<stack::RouteConfig> parse_route(std::string_view text) {
-  constexpr std::string_view kVia = " via ";
-  std::optional<tcp::Algorithm> congestion;
-  if (const std::size_t at = text.find(kRouteCongestion); at != std::string_view::npos) {
-    congestion = tcp::algorithm_of(text.substr(at + kRouteCongestion.size()));
-    if (!congestion) return std::nullopt;
-    text = text.substr(0, at);
-  }
-  const std::size_t via = text.find(kVia);
-  const auto destination = parse_prefix(text.substr(0, via));
-  if (!destination) return std::nullopt;
-  if (via == std::string_view::npos)
-    return stack::RouteConfig{*destination, Ipv4Addr{}, congestion};
-  const auto gateway = parse_ip(text.substr(via + kVia.size()));
-  if (!gateway || gateway->is_v4() != destination->address.is_v4()) return std::nullopt;
-  return stack::RouteConfig{*destination, *gateway, congestion};
-}
-
-std::string print_route(const stack::RouteConfig& route) {
-  std::string text = sluice::to_string(route.destination);
-  if (!route.gateway.is_unspecified()) text += " via " + sluice::to_string(route.gateway);
-  if (route.congestion)
-    text += fmt::format("{}{}", kRouteCongestion, tcp::controller(*route.congestion).name());
-  return text;
-}
-
-std::optional<stack::StaticNeighbor> parse_neighbor(std::string_view text) {
-  const std::size_t equals = text.find('=');
-  if (equals == std::string_view::npos) return std::nullopt;
-  const auto address = parse_ip(text.substr(0, equals));
-  const auto mac = parse_mac(text.substr(equals + 1));
-  if (!address || !mac || mac->is_multicast() || mac->is_zero()) return std::nullopt;
-  return stack::StaticNeighbor{*address, *mac};
-}
-
-bool is_instance_name(std::string_view name) {
-  return !name.empty() && name.size() <= 32 && name.front() != '.' &&
-         std::all_of(name.begin(), name.end(), [](unsigned char c) {
-           return std::isalnum(c) != 0 || c == '-' || c == '_' || c == '.';
-         });
-}
-bool is_any_text(std::string_view) {
-  return true;
-}
-
-std::optional<std::string> parse_device(std::string_view text) {
-  if (text.empty() || text.find_first_of(" \t\n") != std::string_view::npos) return std::nullopt;
-  return std::string(text);
-}
-std::optional<HashKey> parse_key(const std::string& text) {
-  HashKey key;
-  std::size_t length = 0;
-  const bool is_read = sodium_hex2bin(key.octets.data(), key.octets.size(), text.data(),
-                                      text.size(), nullptr, &length, nullptr) == 0;
-  return is_read && length == key.octets.size() ? std::optional(key) : std::nullopt;
-}
-
-std::optional<MacAddr> parse_unicast_mac(const std::string& text) {
-  const auto mac = parse_mac(text);
-  return mac && !mac->is_multicast() && !mac->is_zero() ? mac : std::nullopt;
-}
-std::optional<IpAddr> parse_gateway(const std::string& text) {
-  const auto address = parse_ip(text);
-  return address && address->is_v4() && !address->is_unspecified() ? address : std::nullopt;
-}
-
-// The member is named once; the lambda works for const and mutable Config.
-#define AT(member)            \
-  [](auto& config) -> auto& { \
-    return config.member;     \
-  }
-#define AT_MUTABLE(member)       \
-  [](Config & config) -> auto& { \
-    return config.member;        \
-  }
-
-constexpr std::uint64_t kMany = 16'777'216;
-constexpr auto kRestart = Reload::kRestart;
-constexpr Duration us(std::int64_t n) {
-  return Duration::from_us(n);
-}
-constexpr Duration ms(std::int64_t n) {
-  return Duration::from_ms(n);
-}
-constexpr Duration s(std::int64_t n) {
-  return Duration::from_s(n);
-}
 
 void add_runtime_keys(std::vector<Key>& table) {
   const auto print_number = [](std::uint32_t n) { return std::to_string(n); };
@@ -527,22 +325,6 @@ void add_tcp_timer_keys(std::vector<Key>& table) {
         count(AT(stack.tcp.challenge_limit.burst), 1, 1'000'000)}});
 }
 
-Field fleet_key_field() {
-  return TextField{[](const Config& config) {
-                     constexpr std::size_t kDigits = 2 * sizeof(HashKey::octets);
-                     char text[kDigits + 1] = "";
-                     if (config.fleet_key)
-                       sodium_bin2hex(text, sizeof text, config.fleet_key->octets.data(),
-                                      config.fleet_key->octets.size());
-                     return std::string(text);
-                   },
-                   [](Config& config, const std::string& text) {
-                     config.fleet_key = parse_key(text);
-                     return text.empty() || config.fleet_key.has_value();
-                   },
-                   "32 hexadecimal digits, as `openssl rand -hex 16` gives"};
-}
-
 void add_gate_keys(std::vector<Key>& table) {
   table.insert(
       table.end(),
@@ -567,9 +349,6 @@ void add_gate_keys(std::vector<Key>& table) {
         "How far the clocks of the fleet may lie apart. A cookie lives 32 s less twice this.",
         duration(AT_MUTABLE(stack.tcp.cookie_clock_error), ms(0), s(10))}});
 }
-
-#undef AT
-#undef AT_MUTABLE
 
 std::vector<Key> make_table() {
   std::vector<Key> table;

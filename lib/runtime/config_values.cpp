@@ -1,0 +1,128 @@
+#include "runtime/config_values.hpp"
+
+#include <fmt/format.h>
+#include <sodium/utils.h>
+
+#include <algorithm>
+#include <cctype>
+
+#include "tcp/congestion/controller.hpp"
+
+namespace sluice::runtime {
+namespace {
+
+constexpr std::string_view kRouteCongestion = " congestion ";
+
+std::optional<HashKey> parse_key(const std::string& text) {
+  HashKey key;
+  std::size_t length = 0;
+  const bool is_read = sodium_hex2bin(key.octets.data(), key.octets.size(), text.data(),
+                                      text.size(), nullptr, &length, nullptr) == 0;
+  return is_read && length == key.octets.size() ? std::optional(key) : std::nullopt;
+}
+
+}  // namespace
+
+std::optional<std::uint32_t> parse_number(std::string_view text, std::uint32_t least,
+                                          std::uint32_t most) {
+  std::uint32_t value = 0;
+  if (text.empty() || text.size() > 9) return std::nullopt;
+  for (const char c : text) {
+    if (c < '0' || c > '9') return std::nullopt;
+    value = value * 10 + static_cast<std::uint32_t>(c - '0');
+  }
+  if (value < least || value > most) return std::nullopt;
+  return value;
+}
+
+std::optional<Port> parse_port(std::string_view text) {
+  const auto value = parse_number(text, 1, 65535);
+  if (!value) return std::nullopt;
+  return Port{static_cast<std::uint16_t>(*value)};
+}
+
+std::optional<Prefix> parse_interface_prefix(std::string_view text) {
+  const auto prefix = parse_prefix(text);
+  if (!prefix || !prefix->address.is_v4()) return std::nullopt;
+  const Ipv4Addr address = prefix->address.v4();
+  if (address.is_unspecified() || address.is_multicast() || address.is_broadcast() ||
+      address.is_loopback() || prefix->length == 0)
+    return std::nullopt;
+  return prefix;
+}
+
+std::optional<stack::RouteConfig> parse_route(std::string_view text) {
+  constexpr std::string_view kVia = " via ";
+  std::optional<tcp::Algorithm> congestion;
+  if (const std::size_t at = text.find(kRouteCongestion); at != std::string_view::npos) {
+    congestion = tcp::algorithm_of(text.substr(at + kRouteCongestion.size()));
+    if (!congestion) return std::nullopt;
+    text = text.substr(0, at);
+  }
+  const std::size_t via = text.find(kVia);
+  const auto destination = parse_prefix(text.substr(0, via));
+  if (!destination) return std::nullopt;
+  if (via == std::string_view::npos)
+    return stack::RouteConfig{*destination, Ipv4Addr{}, congestion};
+  const auto gateway = parse_ip(text.substr(via + kVia.size()));
+  if (!gateway || gateway->is_v4() != destination->address.is_v4()) return std::nullopt;
+  return stack::RouteConfig{*destination, *gateway, congestion};
+}
+
+std::string print_route(const stack::RouteConfig& route) {
+  std::string text = sluice::to_string(route.destination);
+  if (!route.gateway.is_unspecified()) text += " via " + sluice::to_string(route.gateway);
+  if (route.congestion)
+    text += fmt::format("{}{}", kRouteCongestion, tcp::controller(*route.congestion).name());
+  return text;
+}
+
+std::optional<stack::StaticNeighbor> parse_neighbor(std::string_view text) {
+  const std::size_t equals = text.find('=');
+  if (equals == std::string_view::npos) return std::nullopt;
+  const auto address = parse_ip(text.substr(0, equals));
+  const auto mac = parse_mac(text.substr(equals + 1));
+  if (!address || !mac || mac->is_multicast() || mac->is_zero()) return std::nullopt;
+  return stack::StaticNeighbor{*address, *mac};
+}
+
+bool is_instance_name(std::string_view name) {
+  return !name.empty() && name.size() <= 32 && name.front() != '.' &&
+         std::all_of(name.begin(), name.end(), [](unsigned char c) {
+           return std::isalnum(c) != 0 || c == '-' || c == '_' || c == '.';
+         });
+}
+bool is_any_text(std::string_view) {
+  return true;
+}
+
+std::optional<std::string> parse_device(std::string_view text) {
+  if (text.empty() || text.find_first_of(" \t\n") != std::string_view::npos) return std::nullopt;
+  return std::string(text);
+}
+std::optional<MacAddr> parse_unicast_mac(const std::string& text) {
+  const auto mac = parse_mac(text);
+  return mac && !mac->is_multicast() && !mac->is_zero() ? mac : std::nullopt;
+}
+std::optional<IpAddr> parse_gateway(const std::string& text) {
+  const auto address = parse_ip(text);
+  return address && address->is_v4() && !address->is_unspecified() ? address : std::nullopt;
+}
+
+Field fleet_key_field() {
+  return TextField{[](const Config& config) {
+                     constexpr std::size_t kDigits = 2 * sizeof(HashKey::octets);
+                     char text[kDigits + 1] = "";
+                     if (config.fleet_key)
+                       sodium_bin2hex(text, sizeof text, config.fleet_key->octets.data(),
+                                      config.fleet_key->octets.size());
+                     return std::string(text);
+                   },
+                   [](Config& config, const std::string& text) {
+                     config.fleet_key = parse_key(text);
+                     return text.empty() || config.fleet_key.has_value();
+                   },
+                   "32 hexadecimal digits, as `openssl rand -hex 16` gives"};
+}
+
+}  // namespace sluice::runtime
