@@ -103,6 +103,13 @@ class FlowTable {
     buckets_[place.bucket].refs[place.slot] = by.value();
   }
 
+  /// Cache lines that a lookup of `hash` reads if nothing there matches: what a flow costs.
+  std::uint32_t lines_of(std::uint64_t hash) const {
+    std::uint32_t lines = 1;
+    for (std::uint32_t at = home(hash); buckets_[at].overflow != 0; at = next(at)) ++lines;
+    return lines;
+  }
+
   std::uint32_t size() const { return size_; }
   std::uint32_t capacity() const { return capacity_; }
 

@@ -192,6 +192,21 @@ TEST_CASE("help names every flag with unit and default", "[runtime][config]") {
   CHECK(parse({"--version"}).print.starts_with("sluice-test "));
 }
 
+TEST_CASE("a fleet's key is 32 hexadecimal digits or none", "[runtime][config]") {
+  Config config;
+  const Key& key = *find_key("gate.fleet_key");
+  for (const char* wrong :
+       {"x", "00", "000102030405060708090a0b0c0d0e", "0001020304050607 8090a0b0c0d0e0f",
+        "000102030405060708090a0b0c0d0e0f00"})
+    CHECK(set_from_text(key, config, wrong).has_value());
+  CHECK_FALSE(set_from_text(key, config, "000102030405060708090a0b0c0d0eff").has_value());
+  REQUIRE(config.fleet_key.has_value());
+  CHECK(config.fleet_key->octets[15] == 0xff);
+  CHECK(render(key, config) == "\"000102030405060708090a0b0c0d0eff\"");
+  CHECK_FALSE(set_from_text(key, config, "").has_value());
+  CHECK_FALSE(config.fleet_key.has_value());
+}
+
 TEST_CASE("totals are divided among workers and never become nothing", "[runtime][config]") {
   Config config;
   config.workers = 4;
