@@ -123,57 +123,6 @@ Outcome complete(Context& ctx, std::uint32_t index, const Segment& segment,
   return Outcome::kHandshakeCompleted;
 }
 
-Outcome half_open_verdict(Context& ctx, std::uint32_t index, Segment& segment,
-                          std::uint32_t& connection) {
-  HalfOpen& entry = ctx.half_opens[index];
-  const SeqNum rcv_nxt = entry.irs + 1;
-  if (segment.has(wire::kSyn) && !segment.has(wire::kAck | wire::kRst) &&
-      segment.seq() == entry.irs) {
-    send_syn_ack(ctx, index);
-    return Outcome::kSynDuplicate;
-  }
-  const auto& options = segment.header.options;
-  if ((entry.flags & kHalfOpenTimestamps) && !segment.has(wire::kRst)) {
-    if (!options.has_timestamps) return Outcome::kNoTimestamp;
-    if (is_paws_rejected(options.ts_val, entry.ts_recent, entry.created_at, ctx.tick)) {
-      send_half_open_ack(ctx, index);
-      return Outcome::kPawsRejected;
-    }
-  }
-  const Acceptability acceptability =
-      check_acceptability(segment.seq(), segment.length(), rcv_nxt, first_window(ctx));
-  if (acceptability != Acceptability::kAcceptable) {
-    if (segment.has(wire::kRst)) return Outcome::kRstOutside;
-    send_half_open_ack(ctx, index);
-    return Outcome::kHandshakeUnacceptable;
-  }
-  if (segment.has(wire::kRst)) {
-    if (segment.seq() != rcv_nxt) {
-      send_half_open_ack(ctx, index);
-      return Outcome::kRstChallenged;
-    }
-    //= rfc9293#3.5 MUST-11  a passive open returns to LISTEN, and nobody is told
-    ctx.drop_half_open(index);
-    return Outcome::kHandshakeReset;
-  }
-  if (segment.has(wire::kSyn)) {
-    //= rfc9293#3.10.7.4 fourth check, SYN-RECEIVED from a passive open: back to LISTEN
-    ctx.drop_half_open(index);
-    return Outcome::kHandshakeReset;
-  }
-  if (!segment.has(wire::kAck)) return Outcome::kAckMissing;
-  if (segment.ack() != entry.iss + 1) {
-    send_reset_for_ack(ctx, segment);
-    return Outcome::kHandshakeBadAck;
-  }
-  if (options.has_timestamps && (entry.flags & kHalfOpenTimestamps) && segment.seq() == rcv_nxt) {
-    entry.version.begin_write();
-    entry.ts_recent = options.ts_val;
-    entry.version.end_write();
-  }
-  return complete(ctx, index, segment, connection);
-}
-
 /// The peer asks for ECN, and we are willing.
 bool may_use_ecn(Context& ctx, const ListenerRecord& listener, const Segment& segment) {
   //= rfc3168#6.1.1
@@ -285,26 +234,34 @@ bool may_be_cookie(const Context& ctx, const ListenerRecord& listener) {
                                  ctx.cookies.slot_at(ctx.now) - listener.last_cookie_slot <= 1);
 }
 
+bool has_agreed_timestamps(const Context& ctx, const Segment& segment) {
+  return ctx.config.timestamps && segment.header.options.has_timestamps;
+}
+
 /// Perhaps an honest client's second segment has overtaken its first, or the first was lost. With
 /// timestamps the echo tells: nobody else knows our clock for this flow. Without, octets are given
 /// the benefit of the doubt.
 bool may_follow_cookie(Context& ctx, const Segment& segment) {
-  const auto& options = segment.header.options;
-  if (!ctx.config.timestamps || !options.has_timestamps)
+  if (!has_agreed_timestamps(ctx, segment))
     return segment.length() > 0 && ctx.cookie_doubts.may_prove_itself(segment.hash, ctx.tick);
   const Tick clock = ctx.tick + ctx.timestamp_offset_of(segment.flow);
-  return clock - options.ts_ecr <= ticks_in(SynCookies::kSlot * 2);
+  return clock - segment.header.options.ts_ecr <= ticks_in(SynCookies::kSlot * 2);
+}
+
+/// What the SYN said, if the segment's ACK is a cookie.
+std::optional<CookieFacts> cookie_facts(Context& ctx, const Segment& segment) {
+  const auto echo = has_agreed_timestamps(ctx, segment)
+                        ? std::optional(segment.header.options.ts_ecr)
+                        : std::nullopt;
+  return ctx.cookies.check(segment.flow, segment.seq() - 1, segment.ack() - 1, echo, ctx.now);
 }
 
 Outcome cookie_arrives(Context& ctx, std::uint16_t listener, Segment& segment,
                        std::uint32_t& connection) {
   ListenerRecord& owner = ctx.listeners[listener];
-  const auto& options = segment.header.options;
-  const bool has_timestamps = ctx.config.timestamps && options.has_timestamps;
+  const bool has_timestamps = has_agreed_timestamps(ctx, segment);
   const SeqNum irs = segment.seq() - 1, iss = segment.ack() - 1;
-  const auto facts =
-      ctx.cookies.check(segment.flow, irs, iss,
-                        has_timestamps ? std::optional(options.ts_ecr) : std::nullopt, ctx.now);
+  const auto facts = cookie_facts(ctx, segment);
   if (!facts || ctx.used_cookies.holds(segment.hash, iss)) {
     ctx.metrics.count(Counter::kCookiesRejected);
     if (may_follow_cookie(ctx, segment)) return Outcome::kCookieDoubtful;
@@ -332,6 +289,70 @@ Outcome cookie_arrives(Context& ctx, std::uint16_t listener, Segment& segment,
   ++owner.cookies_accepted_total;
   record_received(ctx, entry, segment, Outcome::kCookieCompleted);
   return Outcome::kCookieCompleted;
+}
+
+bool is_cookie(Context& ctx, std::uint16_t listener, const Segment& segment) {
+  return may_be_cookie(ctx, ctx.listeners[listener]) && cookie_facts(ctx, segment) &&
+         !ctx.used_cookies.holds(segment.hash, segment.ack() - 1);
+}
+
+// --- SYN-RECEIVED ---
+
+Outcome half_open_verdict(Context& ctx, std::uint32_t index, Segment& segment,
+                          std::uint32_t& connection) {
+  HalfOpen& entry = ctx.half_opens[index];
+  const SeqNum rcv_nxt = entry.irs + 1;
+  if (segment.has(wire::kSyn) && !segment.has(wire::kAck | wire::kRst) &&
+      segment.seq() == entry.irs) {
+    send_syn_ack(ctx, index);
+    return Outcome::kSynDuplicate;
+  }
+  const auto& options = segment.header.options;
+  if ((entry.flags & kHalfOpenTimestamps) && !segment.has(wire::kRst)) {
+    if (!options.has_timestamps) return Outcome::kNoTimestamp;
+    if (is_paws_rejected(options.ts_val, entry.ts_recent, entry.created_at, ctx.tick)) {
+      send_half_open_ack(ctx, index);
+      return Outcome::kPawsRejected;
+    }
+  }
+  const Acceptability acceptability =
+      check_acceptability(segment.seq(), segment.length(), rcv_nxt, first_window(ctx));
+  if (acceptability != Acceptability::kAcceptable) {
+    if (segment.has(wire::kRst)) return Outcome::kRstOutside;
+    send_half_open_ack(ctx, index);
+    return Outcome::kHandshakeUnacceptable;
+  }
+  if (segment.has(wire::kRst)) {
+    if (segment.seq() != rcv_nxt) {
+      send_half_open_ack(ctx, index);
+      return Outcome::kRstChallenged;
+    }
+    //= rfc9293#3.5 MUST-11  a passive open returns to LISTEN, and nobody is told
+    ctx.drop_half_open(index);
+    return Outcome::kHandshakeReset;
+  }
+  if (segment.has(wire::kSyn)) {
+    //= rfc9293#3.10.7.4 fourth check, SYN-RECEIVED from a passive open: back to LISTEN
+    ctx.drop_half_open(index);
+    return Outcome::kHandshakeReset;
+  }
+  if (!segment.has(wire::kAck)) return Outcome::kAckMissing;
+  if (segment.ack() != entry.iss + 1) {
+    if (is_cookie(ctx, entry.listener, segment)) {
+      // Its SYN was answered twice: by a cookie, and by this entry when there was room again.
+      const std::uint16_t listener = entry.listener;
+      ctx.drop_half_open(index);
+      return cookie_arrives(ctx, listener, segment, connection);
+    }
+    send_reset_for_ack(ctx, segment);
+    return Outcome::kHandshakeBadAck;
+  }
+  if (options.has_timestamps && (entry.flags & kHalfOpenTimestamps) && segment.seq() == rcv_nxt) {
+    entry.version.begin_write();
+    entry.ts_recent = options.ts_val;
+    entry.version.end_write();
+  }
+  return complete(ctx, index, segment, connection);
 }
 
 }  // namespace

@@ -372,6 +372,33 @@ TEST_CASE("cookies begin at three quarters of the backlog and end at one", "[tcp
   rig.require_clean();
 }
 
+TEST_CASE("a SYN that was answered by a cookie and then by an entry may take either",
+          "[tcp][gate]") {
+  TcpRig rig(with_cookies(CookieMode::kAuto));
+  const ListenerHandle listener = listen_on(rig, 4);
+  TcpPeer first(rig, {.remote_port = Port{40001}}), second(rig, {.remote_port = Port{40002}}),
+      third(rig, {.remote_port = Port{40003}}), peer(rig);
+  for (TcpPeer* other : {&first, &second, &third}) {
+    other->send_syn();
+    other->read();
+  }
+  peer.send_syn();
+  REQUIRE(peer.read().size() == 1);
+  REQUIRE(count_of(rig, Outcome::kSynCookieSent) == 1);
+  for (TcpPeer* other : {&first, &second, &third}) other->acknowledge();
+  peer.send_syn();  // once more: there is room for an entry now
+  REQUIRE(count_of(rig, Outcome::kSynQueued) == 4);
+  const bool takes_cookie = GENERATE(true, false);
+  if (!takes_cookie) peer.read();
+  peer.acknowledge();
+  CHECK(count_of(rig, Outcome::kCookieCompleted) == (takes_cookie ? 1 : 0));
+  REQUIRE(rig.find(peer.flow()) != nullptr);
+  CHECK(rig.ctx().half_opens.used() == 0);
+  for (int i = 0; i < 4; ++i) CHECK(accept(rig.ctx(), listener).has_value());
+  for (const auto& segment : rig.take_sent()) CHECK(!segment.has(kRst));
+  rig.require_clean();
+}
+
 TEST_CASE("SYN-ACKs to one prefix are capped, and answered ones do not count", "[tcp][gate]") {
   EngineConfig config = with_cookies(GENERATE(CookieMode::kAlways, CookieMode::kOff));
   config.syn_ack_prefix_limit = {.rate_per_s = 10, .burst = 4};
