@@ -33,6 +33,7 @@ struct Command {
 };
 
 int run_conns(Arguments arguments, Streams streams);
+int run_gate(Arguments arguments, Streams streams);
 int run_neigh(Arguments arguments, Streams streams);
 int run_routes(Arguments arguments, Streams streams);
 int run_stats(Arguments arguments, Streams streams);

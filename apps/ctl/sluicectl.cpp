@@ -12,11 +12,12 @@
 namespace sluice::ctl {
 namespace {
 
-constexpr std::array<Command, 6> kCommands = {{
+constexpr std::array<Command, 7> kCommands = {{
     {"conns", "listeners, half-open entries, connections, TIME-WAIT entries", run_conns},
     {"trace", "the flight recorder's story of one connection: text, picture, JSON", run_trace},
     {"stats", "every counter: outcomes of received packets, events, timers, transitions",
      run_stats},
+    {"gate", "who knocks at the listeners: calm, pressed or attack, and why; cookies", run_gate},
     {"neigh", "the neighbour table", run_neigh},
     {"routes", "addresses and routes", run_routes},
     {"instances", "whose state can be read", run_instances},

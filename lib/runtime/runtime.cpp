@@ -16,6 +16,7 @@
 #include "drivers/middleware/pcap_writer.hpp"
 #include "runtime/command_line.hpp"
 #include "runtime/entropy.hpp"
+#include "runtime/gate_log.hpp"
 #include "runtime/join.hpp"
 #include "runtime/worker_loop.hpp"
 
@@ -330,8 +331,11 @@ int Runtime::run() {
   for (unsigned worker = 1; worker < impl_->shards.size(); ++worker)
     if (rte_eal_remote_launch(start, &impl_->shards[worker], worker) != 0)
       throw SetupError(fmt::format("worker {} did not start", worker), 1);
-  impl_->serve(impl_->shards[0]);
-  rte_eal_mp_wait_lcore();
+  {
+    const runtime::GateLogThread gate_log(impl_->region->get(), impl_->program.name);
+    impl_->serve(impl_->shards[0]);
+    rte_eal_mp_wait_lcore();
+  }
   std::uint32_t reset = 0;
   for (const Impl::Shard& shard : impl_->shards) reset += shard.reset_connections;
   if (reset == 0) {

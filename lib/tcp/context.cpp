@@ -11,6 +11,7 @@ namespace sluice::tcp {
 namespace {
 
 constexpr std::uint32_t kControlCapacity = 1024;
+constexpr std::uint64_t kGateKey = 1;  // label of what the flow table's key gives the gate
 
 std::uint32_t table_size(const ContextDeps& deps) {
   return static_cast<std::uint32_t>(deps.tcbs.size() + deps.half_open.size() +
@@ -41,6 +42,7 @@ Context::Context(const EngineConfig& engine_config, const ContextDeps& deps, Ins
       used_cookies(std::min(config.max_connections, 65536u)),
       cookie_doubts(std::min(config.max_half_open, 4096u)),
       syn_ack_limit(config.syn_ack_prefix_limit, 4096, flow_hash(keys.ports, FlowKey{})),
+      gate(deps.gate, deps.top_prefixes, derive_key(deps.keys.flow_table, kGateKey), start),
       rng(deps.seed),
       tcbs(deps.tcbs),
       totals(deps.totals),

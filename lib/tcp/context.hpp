@@ -24,6 +24,7 @@
 #include "tcp/demux/time_wait_table.hpp"
 #include "tcp/gate/cookie_memory.hpp"
 #include "tcp/gate/prefix_limit.hpp"
+#include "tcp/gate/gate_watch.hpp"
 #include "tcp/records.hpp"
 #include "tcp/recovery/send_side.hpp"
 #include "tcp/tcb.hpp"
@@ -119,6 +120,8 @@ struct ContextDeps {
   std::span<TimeWait4> time_wait4;
   std::span<TimeWait6> time_wait6;
   std::span<ListenerRecord> listeners;
+  std::span<GateRecord> gate;
+  TopPrefixesRecord& top_prefixes;
 };
 
 struct Context {
@@ -276,6 +279,7 @@ struct Context {
   UsedCookies used_cookies;
   CookieDoubts cookie_doubts;
   PrefixLimit syn_ack_limit;
+  GateWatch gate;
   Rng rng;
 
   Slab<Tcb> tcbs;

@@ -38,7 +38,9 @@ ContextDeps context_deps(const EngineDeps& deps) {
           .half_open = region.section<HalfOpen>(SectionKind::kHalfOpen, worker),
           .time_wait4 = region.section<TimeWait4>(SectionKind::kTimeWait4, worker),
           .time_wait6 = region.section<TimeWait6>(SectionKind::kTimeWait6, worker),
-          .listeners = region.section<ListenerRecord>(SectionKind::kListeners, worker)};
+          .listeners = region.section<ListenerRecord>(SectionKind::kListeners, worker),
+          .gate = region.section<GateRecord>(SectionKind::kGate, worker),
+          .top_prefixes = region.section<TopPrefixesRecord>(SectionKind::kTopPrefixes, worker)[0]};
 }
 
 }  // namespace
@@ -59,6 +61,8 @@ void Engine::plan_state(const EngineConfig& config, unsigned worker,
   add(SectionKind::kTimeWait4, config.max_time_wait, static_cast<TimeWait4*>(nullptr));
   add(SectionKind::kTimeWait6, v6_share(config.max_time_wait), static_cast<TimeWait6*>(nullptr));
   add(SectionKind::kListeners, config.max_listeners, static_cast<ListenerRecord*>(nullptr));
+  add(SectionKind::kGate, config.max_listeners, static_cast<GateRecord*>(nullptr));
+  add(SectionKind::kTopPrefixes, 1, static_cast<TopPrefixesRecord*>(nullptr));
 }
 
 Engine::Engine(const EngineConfig& config, const EngineDeps& deps, Instant now)
@@ -67,6 +71,7 @@ Engine::Engine(const EngineConfig& config, const EngineDeps& deps, Instant now)
 //= rfc9293#3.10.7.4 MUST-58, MUST-59  ACKs are only marked as due; transmit() comes after the burst
 void Engine::receive(std::span<InboundSegment> burst, Instant now) {
   ctx_.set_now(now);
+  watch_gate();  // a step that is over does not count what comes now
   while (!burst.empty()) {
     const auto chunk = burst.first(std::min(burst.size(), kStage));
     burst = burst.subspan(chunk.size());
@@ -189,7 +194,9 @@ Outcome Engine::to_connection(std::uint32_t index, Segment& segment) {
 
 Outcome Engine::to_half_open(std::uint32_t index, Segment& segment) {
   std::uint32_t connection = kNoIndex;
+  const std::uint16_t listener = ctx_.half_opens[index].listener;
   const Outcome outcome = half_open_arrives(ctx_, index, segment, connection);
+  note_at_gate(listener, segment, outcome);
   if (connection != kNoIndex) take_rest(connection, segment);
   return outcome;
 }
@@ -197,6 +204,7 @@ Outcome Engine::to_half_open(std::uint32_t index, Segment& segment) {
 Outcome Engine::to_listener(std::uint16_t listener, Segment& segment, FlowRef time_wait) {
   std::uint32_t connection = kNoIndex;
   const Outcome outcome = listen_arrives(ctx_, listener, segment, time_wait, connection);
+  note_at_gate(listener, segment, outcome);
   if (connection != kNoIndex) take_rest(connection, segment);
   return outcome;
 }
@@ -224,7 +232,35 @@ Outcome Engine::to_time_wait(FlowRef ref, Segment& segment) {
 Outcome Engine::to_no_connection(Segment& segment) {
   const std::uint16_t listener = ctx_.listeners.find(segment.flow.local, segment.flow.local_port);
   if (listener != ListenerHandle::kNone) return to_listener(listener, segment, {});
+  ctx_.gate.note_stray(ListenerHandle::kNone, segment.flow.remote);
   return answer_stray(ctx_, segment);
+}
+
+/// What became of a segment to a listener or to one of its half-open entries. A SYN that comes
+/// again, or while the worker drains, is nobody's first.
+void Engine::note_at_gate(std::uint16_t listener, const Segment& segment, Outcome outcome) {
+  const IpAddr& source = segment.flow.remote;
+  if (outcome == Outcome::kSynCookieSent || outcome == Outcome::kSynQueued) {
+    ctx_.gate.note_syn(listener, source, GateWatch::SynFate::kAnswered);
+  } else if (outcome == Outcome::kSynQueueFull || outcome == Outcome::kSynPrefixLimited ||
+             (outcome == Outcome::kNoMemory && segment.has(wire::kSyn))) {
+    ctx_.gate.note_syn(listener, source, GateWatch::SynFate::kRefused);
+  } else if (outcome == Outcome::kHandshakeCompleted) {
+    ctx_.gate.note_completion(listener, GateWatch::Completion::kByEntry);
+  } else if (outcome == Outcome::kCookieCompleted) {
+    ctx_.gate.note_completion(listener, GateWatch::Completion::kByCookie);
+  } else if (outcome == Outcome::kAcceptQueueFull || outcome == Outcome::kNoMemory) {
+    ctx_.gate.note_completion(listener, GateWatch::Completion::kUnaccepted);
+  } else if (outcome == Outcome::kStrayAnswered || outcome == Outcome::kStraySilenced ||
+             outcome == Outcome::kStrayRst || outcome == Outcome::kListenNoSyn ||
+             outcome == Outcome::kSynMalformed || outcome == Outcome::kCookieDoubtful) {
+    ctx_.gate.note_stray(listener, source);
+  }
+}
+
+void Engine::watch_gate() {
+  if (ctx_.gate.is_due(ctx_.now))
+    ctx_.gate.end_step(ctx_.listeners, ctx_.config.max_half_open, ctx_.now, ctx_.metrics);
 }
 
 bool Engine::on_icmp_error(const IcmpError& error, Instant now) {
@@ -235,6 +271,7 @@ bool Engine::on_icmp_error(const IcmpError& error, Instant now) {
 void Engine::advance(Instant now) {
   ctx_.set_now(now);
   advance_timers(ctx_, kTimerBudget);
+  watch_gate();
 }
 
 std::size_t Engine::transmit(std::span<OutboundSegment> out, Instant now) {
@@ -255,7 +292,7 @@ std::size_t Engine::transmit(std::span<OutboundSegment> out, Instant now) {
 }
 
 Instant Engine::next_deadline() const {
-  return next_timer(ctx_);
+  return std::min(next_timer(ctx_), ctx_.gate.next_deadline());
 }
 
 }  // namespace sluice::tcp

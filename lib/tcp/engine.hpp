@@ -59,6 +59,8 @@ class Engine {
   Outcome to_listener(std::uint16_t listener, Segment& segment, FlowRef time_wait);
   void take_rest(std::uint32_t connection, Segment& segment);
   Outcome to_no_connection(Segment& segment);
+  void note_at_gate(std::uint16_t listener, const Segment& segment, Outcome outcome);
+  void watch_gate();
 
   Context ctx_;
   std::vector<Segment> stage_;

@@ -313,7 +313,8 @@ struct ListenerRecord {
   std::uint64_t accept_dropped_total;
   std::uint64_t cookies_sent_total;
   std::uint64_t cookies_accepted_total;
-  std::uint64_t last_cookie_slot;  ///< Of the last one sent; 0: none yet.
+  std::uint64_t cookies_rejected_total;  ///< ACKs that were none while cookies were out.
+  std::uint64_t last_cookie_slot;        ///< Of the last one sent; 0: none yet.
 };
 static_assert(std::is_trivially_copyable_v<ListenerRecord>);
 

@@ -337,6 +337,7 @@ Result<ListenerHandle, Error> listen(Context& ctx, const ListenRequest& request)
   listener.cookie_mode =
       static_cast<std::uint8_t>(request.syn_cookies.value_or(ctx.config.syn_cookies));
   listener.version.end_write();
+  ctx.gate.begin(handle);
   return handle;
 }
 

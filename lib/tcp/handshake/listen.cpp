@@ -264,6 +264,7 @@ Outcome cookie_arrives(Context& ctx, std::uint16_t listener, Segment& segment,
   const auto facts = cookie_facts(ctx, segment);
   if (!facts || ctx.used_cookies.holds(segment.hash, iss)) {
     ctx.metrics.count(Counter::kCookiesRejected);
+    ++owner.cookies_rejected_total;
     if (may_follow_cookie(ctx, segment)) return Outcome::kCookieDoubtful;
     return answer_stray(ctx, segment);
   }

@@ -7,6 +7,7 @@
 #include "ip/address_table.hpp"
 #include "ip/route_table.hpp"
 #include "link/neighbor_record.hpp"
+#include "tcp/gate/gate_record.hpp"
 #include "wire/tcp.hpp"
 
 namespace sluice::ctl::test {
@@ -17,7 +18,7 @@ using telemetry::SectionKind;
 
 FakeInstance::FakeInstance(const std::string& suffix, std::uint32_t recorder_events)
     : name_("unit-ctl-" + suffix + "-" + std::to_string(::getpid())) {
-  const std::array<telemetry::SectionPlan, 13> plan = {{
+  const std::array<telemetry::SectionPlan, 15> plan = {{
       {SectionKind::kWorkerInfo, 0, sizeof(telemetry::WorkerInfo), 1},
       {SectionKind::kMetrics, 0, sizeof(telemetry::Metrics), 1},
       {SectionKind::kRecorder, 0, sizeof(telemetry::RecorderHead), 1},
@@ -27,6 +28,8 @@ FakeInstance::FakeInstance(const std::string& suffix, std::uint32_t recorder_eve
       {SectionKind::kHalfOpen, 0, sizeof(tcp::HalfOpen), 4},
       {SectionKind::kTimeWait4, 0, sizeof(tcp::TimeWait4), 4},
       {SectionKind::kListeners, 0, sizeof(tcp::ListenerRecord), 4},
+      {SectionKind::kGate, 0, sizeof(tcp::GateRecord), 4},
+      {SectionKind::kTopPrefixes, 0, sizeof(tcp::TopPrefixesRecord), 1},
       {SectionKind::kV6Keys, 0, sizeof(tcp::V6Key), 2},
       {SectionKind::kNeighbors, telemetry::kSharedSection, sizeof(link::NeighborRecord), 4},
       {SectionKind::kRoutes, telemetry::kSharedSection, sizeof(ip::RouteRecord), 4},

@@ -1,0 +1,128 @@
+#include "tcp/gate/gate_watch.hpp"
+
+#include <algorithm>
+
+namespace sluice::tcp {
+
+using telemetry::Counter;
+
+GateWatch::GateWatch(std::span<GateRecord> records, TopPrefixesRecord& top, const HashKey& key,
+                     Instant start)
+    : records_(records),
+      top_(top),
+      hash_(key),
+      tallies_(records.size()),
+      step_begin_(start),
+      step_end_(start + kStep),
+      now_(start) {}
+
+void GateWatch::begin(ListenerHandle listener) {
+  tallies_[listener.index] = Tally{};
+  GateRecord& record = records_[listener.index];
+  record.version.begin_write();
+  const SeqVersion version = record.version;
+  record = GateRecord{};
+  record.version = version;
+  record.generation = listener.generation;
+  record.version.end_write();
+}
+
+void GateWatch::end_step(const ListenTable& listeners, std::uint32_t max_half_open, Instant now,
+                         telemetry::Metrics& metrics) {
+  now_ = now;
+  const auto step_ms =
+      static_cast<std::uint32_t>(std::min<std::int64_t>((now - step_begin_).ms(), 0x7fffffff));
+  second_ms_ = last_step_ms_ + step_ms;
+  last_step_ms_ = step_ms;
+  step_begin_ = now;
+  step_end_ = now + kStep;
+  is_active_ = false;
+  for (std::uint16_t index = 0; index < tallies_.size(); ++index)
+    judge_listener(listeners[index], index, max_half_open, metrics);
+  parity_ ^= 1;
+  for (Tally& tally : tallies_)
+    if (tally.is_active) tally.prefixes[parity_].clear();
+
+  if (parity_ == 0) {  // two steps are a second
+    top_.version.begin_write();
+    publish_top(top_syns_, top_.syns);
+    publish_top(top_strays_, top_.strays);
+    top_.version.end_write();
+    top_syns_.clear();
+    top_strays_.clear();
+  }
+  is_active_ |= top_syns_.total() > 0 || top_strays_.total() > 0;
+}
+
+void GateWatch::publish_top(const TopPrefixes& top, TopPrefixList& list) {
+  if (top.total() == 0) return;  // the last senders stay to be seen
+  list.second_end = now_.ns();
+  list.total = top.total();
+  list.error = top.error();
+  top.copy_to(list.entries);
+}
+
+void GateWatch::judge_listener(const ListenerRecord& listener, std::uint16_t index,
+                               std::uint32_t max_half_open, telemetry::Metrics& metrics) {
+  Tally& tally = tallies_[index];
+  GateRecord& record = records_[index];
+  const auto& [running, last, before_last] = tally.steps;
+  constexpr Counts kNothing;
+  const bool was_active = tally.is_active;
+  tally.is_active = !(running == kNothing && last == kNothing && before_last == kNothing) ||
+                    tally.verdict != GateVerdict{};
+  is_active_ |= tally.is_active;
+  if (!tally.is_active && !was_active) return;
+
+  const auto a_second = [this](std::uint32_t count) {
+    return static_cast<std::uint32_t>(std::uint64_t{count} * 1000 / std::max(second_ms_, 1u));
+  };
+  const auto made = [&](Completion how) {
+    const auto at = static_cast<std::size_t>(how);
+    return a_second(running.completions[at] + last.completions[at]);
+  };
+  const std::uint32_t syns = running.syns + last.syns;
+  const GateFigures figures{
+      .syns = a_second(syns),
+      .refused = a_second(syns - running.answered - last.answered),
+      .unaccepted = made(Completion::kUnaccepted),
+      .strays = a_second(running.strays + last.strays),
+      .prefixes = syns == 0 ? 0 : DistinctPrefixes::estimate(tally.prefixes[0], tally.prefixes[1]),
+      .overdue_syns = last.syns + before_last.syns,
+      .overdue_answered = last.answered + before_last.answered,
+      .proved = running.proved() + last.proved() + before_last.proved(),
+      .half_open = listener.half_open,
+      .syn_backlog = listener.syn_backlog == 0 ? max_half_open
+                                               : std::min(listener.syn_backlog, max_half_open)};
+  const GateState before = tally.verdict.state;
+  tally.verdict = listener.is_open ? judge(figures, tally.verdict) : GateVerdict{};
+  const GateState state = tally.verdict.state;
+
+  record.version.begin_write();
+  record.reason = tally.verdict.reason;
+  record.second_end = now_.ns();
+  record.syns = figures.syns;
+  record.refused = figures.refused;
+  record.by_entry = made(Completion::kByEntry);
+  record.by_cookie = made(Completion::kByCookie);
+  record.unaccepted = figures.unaccepted;
+  record.strays = figures.strays;
+  record.prefixes = figures.prefixes;
+  record.half_open = figures.half_open;
+  record.syn_backlog = figures.syn_backlog;
+  if (state != before) {
+    record.state = state;
+    record.state_since = now_.ns();
+    ++record.state_changes;
+    metrics.count(Counter::kGateStateChanges);
+    if (state == GateState::kAttack) {
+      ++record.attacks;
+      metrics.count(Counter::kGateAttacks);
+    }
+  }
+  record.version.end_write();
+  std::rotate(tally.steps.begin(), tally.steps.end() - 1, tally.steps.end());
+  tally.steps[0] = {};
+}
+
+}  // namespace sluice::tcp
