@@ -329,11 +329,11 @@ TEST_CASE("a connection survives that all mbufs are gone, and goes on when they 
     auto held = starve(rig.pools().indirect());
     send_octets(rig, connection, pattern(2 * 1448));
     CHECK(peer.read().empty());
+    const wire::SeqNum una = peer.una;
     held.clear();
     rig.run_for(Duration::from_s(2));
-    std::size_t octets = 0;
-    for (const SentSegment& segment : peer.read()) octets += segment.payload.size();
-    CHECK(octets == 2 * 1448);
+    static_cast<void>(peer.read());
+    CHECK(wire::seq_distance(una, peer.una) == 2 * 1448);
   }
   peer.acknowledge();
   peer.send(kAck, 70);
