@@ -37,7 +37,7 @@ void GateWatch::end_step(const ListenTable& listeners, std::uint32_t max_half_op
   step_begin_ = now;
   step_end_ = now + kStep;
   is_active_ = false;
-  for (std::uint16_t index = 0; index < tallies_.size(); ++index)
+  for (std::uint16_t index = 0; index < listeners.size(); ++index)
     judge_listener(listeners[index], index, max_half_open, metrics);
   parity_ ^= 1;
   for (Tally& tally : tallies_)
@@ -66,7 +66,9 @@ void GateWatch::judge_listener(const ListenerRecord& listener, std::uint16_t ind
                                std::uint32_t max_half_open, telemetry::Metrics& metrics) {
   Tally& tally = tallies_[index];
   GateRecord& record = records_[index];
-  const auto& [running, last, before_last] = tally.steps;
+  const Counts& running = tally.steps[0];
+  const Counts& last = tally.steps[1];
+  const Counts& before_last = tally.steps[2];
   constexpr Counts kNothing;
   const bool was_active = tally.is_active;
   tally.is_active = !(running == kNothing && last == kNothing && before_last == kNothing) ||
