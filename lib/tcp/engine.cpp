@@ -259,8 +259,13 @@ void Engine::note_at_gate(std::uint16_t listener, const Segment& segment, Outcom
 }
 
 void Engine::watch_gate() {
-  if (ctx_.gate.is_due(ctx_.now))
-    ctx_.gate.end_step(ctx_.listeners, ctx_.config.max_half_open, ctx_.now, ctx_.metrics);
+  if (!ctx_.gate.is_due(ctx_.now)) return;
+  // A flood may end with its last SYN: cookies are not to wait for another one to end.
+  for (std::uint16_t index = 0; index < ctx_.listeners.size(); ++index)
+    if (ListenerRecord& listener = ctx_.listeners[index];
+        listener.is_open != 0 && listener.is_sending_cookies != 0)
+      settle_cookies(ctx_, listener);
+  ctx_.gate.end_step(ctx_.listeners, ctx_.config.max_half_open, ctx_.now, ctx_.metrics);
 }
 
 bool Engine::on_icmp_error(const IcmpError& error, Instant now) {

@@ -188,26 +188,6 @@ Outcome queue_syn(Context& ctx, std::uint16_t listener, const Segment& segment, 
 
 // --- without an entry: SYN cookies ---
 
-/// Whether SYNs to the listener are answered by cookies now; in CookieMode::kAuto they begin above
-/// one watermark and end below another.
-bool is_sending_cookies(Context& ctx, ListenerRecord& listener) {
-  const auto mode = static_cast<CookieMode>(listener.cookie_mode);
-  if (mode != CookieMode::kAuto) return mode == CookieMode::kAlways;
-  const std::uint32_t backlog = syn_backlog_of(ctx, listener), quarter = backlog / 4;
-  const bool is_full = listener.half_open >= backlog - quarter || ctx.half_opens.is_full();
-  if (listener.is_sending_cookies != 0) {
-    if (is_full || listener.half_open > quarter) return true;
-    ctx.metrics.count(Counter::kCookiesReleased);
-  } else {
-    if (!is_full) return false;
-    ctx.metrics.count(Counter::kCookiesEngaged);
-  }
-  listener.version.begin_write();
-  listener.is_sending_cookies ^= 1;
-  listener.version.end_write();
-  return listener.is_sending_cookies != 0;
-}
-
 Outcome answer_by_cookie(Context& ctx, std::uint16_t listener, Segment& segment) {
   ListenerRecord& owner = ctx.listeners[listener];
   HalfOpen entry{};
@@ -366,6 +346,24 @@ std::uint32_t accept_backlog_of(const Context& ctx, const ListenerRecord& listen
   return bounded(listener.accept_backlog, ctx.config.max_accept_queue);
 }
 
+bool settle_cookies(Context& ctx, ListenerRecord& listener) {
+  const auto mode = static_cast<CookieMode>(listener.cookie_mode);
+  if (mode != CookieMode::kAuto) return mode == CookieMode::kAlways;
+  const std::uint32_t backlog = syn_backlog_of(ctx, listener), quarter = backlog / 4;
+  const bool is_full = listener.half_open >= backlog - quarter || ctx.half_opens.is_full();
+  if (listener.is_sending_cookies != 0) {
+    if (is_full || listener.half_open > quarter) return true;
+    ctx.metrics.count(Counter::kCookiesReleased);
+  } else {
+    if (!is_full) return false;
+    ctx.metrics.count(Counter::kCookiesEngaged);
+  }
+  listener.version.begin_write();
+  listener.is_sending_cookies ^= 1;
+  listener.version.end_write();
+  return listener.is_sending_cookies != 0;
+}
+
 Outcome listen_arrives(Context& ctx, std::uint16_t listener, Segment& segment, FlowRef time_wait,
                        std::uint32_t& connection) {
   //= rfc9293#3.10.7.2
@@ -380,7 +378,7 @@ Outcome listen_arrives(Context& ctx, std::uint16_t listener, Segment& segment, F
   if (ctx.is_draining) return Outcome::kSynDraining;
   if (!ctx.syn_ack_limit.take(segment.flow.remote, ctx.tick)) return Outcome::kSynPrefixLimited;
   // third. A cookie's ISS does not lie beyond what the old connection in TIME-WAIT used.
-  if (is_sending_cookies(ctx, ctx.listeners[listener]) && time_wait.is_none())
+  if (settle_cookies(ctx, ctx.listeners[listener]) && time_wait.is_none())
     return answer_by_cookie(ctx, listener, segment);
   return queue_syn(ctx, listener, segment, time_wait);
 }

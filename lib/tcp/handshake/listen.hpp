@@ -10,6 +10,10 @@ namespace sluice::tcp {
 std::uint32_t syn_backlog_of(const Context& ctx, const ListenerRecord& listener);
 std::uint32_t accept_backlog_of(const Context& ctx, const ListenerRecord& listener);
 
+/// Whether SYNs to the listener are answered by cookies now. In CookieMode::kAuto they begin above
+/// one watermark of its SYN backlog and end below another; each change is counted.
+bool settle_cookies(Context& ctx, ListenerRecord& listener);
+
 /// A segment to a listener that belongs to no connection. `time_wait`, if not none, is the entry
 /// that gives way to this SYN (RFC 6191). An ACK that is a cookie completes a handshake:
 /// `connection` is then as below, else kNoIndex.

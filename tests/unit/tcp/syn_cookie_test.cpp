@@ -372,6 +372,22 @@ TEST_CASE("cookies begin at three quarters of the backlog and end at one", "[tcp
   rig.require_clean();
 }
 
+TEST_CASE("cookies end with a flood, though no other SYN comes", "[tcp][gate]") {
+  TcpRig rig(with_cookies(CookieMode::kAuto));
+  listen_on(rig, 4);
+  for (std::uint16_t i = 0; i < 100; ++i) {
+    TcpPeer peer(rig, {.remote_port = Port{static_cast<std::uint16_t>(2000 + i)}});
+    peer.send_syn();
+  }
+  REQUIRE(rig.ctx().listeners[0].is_sending_cookies == 1);
+  rig.run_for(Duration::from_s(64));  // the entries expire
+  CHECK(rig.ctx().listeners[0].half_open == 0);
+  CHECK(rig.ctx().listeners[0].is_sending_cookies == 0);
+  CHECK(rig.metrics().of(Counter::kCookiesReleased) == 1);
+  static_cast<void>(rig.take_sent());
+  rig.require_clean();
+}
+
 TEST_CASE("a SYN that was answered by a cookie and then by an entry may take either",
           "[tcp][gate]") {
   TcpRig rig(with_cookies(CookieMode::kAuto));
