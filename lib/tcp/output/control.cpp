@@ -2,6 +2,7 @@
 
 #include <algorithm>
 
+#include "base/assert.hpp"
 #include "tcp/input/sack_report.hpp"
 #include "tcp/output/window.hpp"
 
@@ -26,6 +27,11 @@ void push(Context& ctx, const FlowKey& flow, const TcpHeader& header,
     return;
   }
   if (packet) {
+    packet->data_len = 0;
+    packet->pkt_len = 0;
+    const auto length = static_cast<std::uint16_t>(wire::tcp_header_length(header));
+    const std::byte* const room = packet::append(*packet, length);
+    SLUICE_ASSERT(room != nullptr);  // see may_be_turned_round()
     put_header(*packet, header);
   } else {
     packet = make_header_packet(ctx, header);
