@@ -145,7 +145,7 @@ struct SendRecord {
   SeqNum dsack_round;  ///< A D-SACK widens the reordering window once until this is acknowledged.
   SeqNum tail_probe_end;   ///< SND.NXT when the tail loss probe was sent.
   SeqNum timed_round_end;  ///< SRTT takes one sample for each round trip (RFC 6298 4).
-  Tick rto_at = 0;         ///< When the RTO would fire, whatever the timer is set for now.
+  Tick rto_at = 0;         ///< When the RTO would fire, whatever the timer is set for.
 
   // Undo (RFC 3522, 4015, 2883): how it was before the last congestion event.
   SeqNum undo_marker;  ///< SND.UNA then.

@@ -209,8 +209,8 @@ void process_timeout_phase(SendSide& side, const AckOutcome& out) {
   if (is_recover_acked(side)) open(side);
 }
 
-/// In fast recovery, RECOVER not acknowledged yet. False: originals still arrive late, so for now
-/// nothing more is called lost.
+/// In fast recovery, RECOVER not acknowledged yet. False: originals still arrive late, so nothing
+/// more is called lost by this ACK.
 bool process_fast_recovery(SendSide& side, const AckOutcome& out) {
   SendRecord& record = side.record;
   if (out.has_advanced() && record.has_undo && is_answer_to_original(side, out)) {
