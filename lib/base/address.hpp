@@ -35,6 +35,8 @@ struct Ipv4Addr {
   constexpr bool is_unspecified() const { return value == 0; }
   constexpr bool is_broadcast() const { return value == 0xffffffffu; }
   constexpr bool is_multicast() const { return (value >> 28) == 0xe; }
+  /// Multicast or broadcast: no single host.
+  constexpr bool is_group() const { return is_multicast() || is_broadcast(); }
   constexpr bool is_loopback() const { return (value >> 24) == 127; }
   constexpr auto operator<=>(const Ipv4Addr&) const = default;
 };
@@ -44,22 +46,8 @@ class IpAddr {
  public:
   constexpr IpAddr() = default;  ///< The unspecified IPv6 address `::`.
   constexpr IpAddr(Ipv4Addr v4)  // NOLINT: every Ipv4Addr is an IpAddr
-      : octets_{0,
-                0,
-                0,
-                0,
-                0,
-                0,
-                0,
-                0,
-                0,
-                0,
-                0xff,
-                0xff,
-                static_cast<std::uint8_t>(v4.value >> 24),
-                static_cast<std::uint8_t>(v4.value >> 16),
-                static_cast<std::uint8_t>(v4.value >> 8),
-                static_cast<std::uint8_t>(v4.value)} {}
+      : octets_(std::bit_cast<std::array<std::uint8_t, 16>>(std::array<std::uint64_t, 2>{
+            0, kV4Mapped | std::uint64_t{__builtin_bswap32(v4.value)} << 32})) {}
   static constexpr IpAddr from_v6_octets(const std::array<std::uint8_t, 16>& octets) {
     IpAddr address;
     address.octets_ = octets;
@@ -67,18 +55,17 @@ class IpAddr {
   }
 
   constexpr bool is_v4() const {
-    constexpr std::uint64_t kMapped = 0xffff0000, kMask = 0xffffffff;  // little-endian octets 8..11
     const auto own = words();
-    return own[0] == 0 && (own[1] & kMask) == kMapped;
+    return own[0] == 0 && static_cast<std::uint32_t>(own[1]) == kV4Mapped;
   }
   /// The IPv4 address held. Precondition: is_v4().
   constexpr Ipv4Addr v4() const {
-    return Ipv4Addr::from_octets(octets_[12], octets_[13], octets_[14], octets_[15]);
+    return {__builtin_bswap32(static_cast<std::uint32_t>(words()[1] >> 32))};
   }
   constexpr const std::array<std::uint8_t, 16>& octets() const { return octets_; }
   constexpr bool is_unspecified() const {
-    if (is_v4()) return v4().is_unspecified();
-    return *this == IpAddr{};
+    const auto own = words();
+    return own[0] == 0 && (own[1] == 0 || own[1] == kV4Mapped);
   }
   constexpr auto operator<=>(const IpAddr&) const = default;
   constexpr bool operator==(const IpAddr& other) const { return words() == other.words(); }
@@ -90,12 +77,15 @@ class IpAddr {
     return first == 0 && __builtin_bswap64(own[1] ^ others[1]) >> (128 - bits) == 0;
   }
 
- private:
-  /// The octets as two words, for comparing: every packet does so several times.
+  /// The octets as two words, for comparing and hashing: every packet does so several times. An
+  /// IPv4 address is the upper half of the second.
   constexpr std::array<std::uint64_t, 2> words() const {
     static_assert(std::endian::native == std::endian::little);
     return std::bit_cast<std::array<std::uint64_t, 2>>(octets_);
   }
+
+ private:
+  static constexpr std::uint32_t kV4Mapped = 0xffff0000;  // octets 8..11, little-endian
   std::array<std::uint8_t, 16> octets_{};
 };
 

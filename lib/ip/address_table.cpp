@@ -3,15 +3,10 @@
 namespace sluice::ip {
 namespace {
 
-/// All-ones, or the all-zeros of old systems (RFC 1122 3.3.6), after the prefix. Prefixes of 31 and
-/// 32 bits have no broadcast address (RFC 3021).
-bool is_broadcast_in(const AddressRecord& record, Ipv4Addr address) {
-  if (!record.address.is_v4() || record.prefix_length > 30) return false;
-  if (record.prefix_length == 0) return false;
-  const std::uint32_t host_mask = 0xffffffffu >> record.prefix_length;
-  if (((address.value ^ record.address.v4().value) & ~host_mask) != 0) return false;
-  const std::uint32_t host = address.value & host_mask;
-  return host == host_mask || host == 0;
+/// The bits that are all ones, or the all-zeros of old systems (RFC 1122 3.3.6), in a broadcast
+/// address. Prefixes of 31 and 32 bits have none (RFC 3021).
+std::uint32_t broadcast_mask(unsigned prefix_length) {
+  return prefix_length == 0 || prefix_length > 30 ? 0 : 0xffffffffu >> prefix_length;
 }
 
 }  // namespace
@@ -26,7 +21,7 @@ AddressTable::AddResult AddressTable::add(std::uint8_t interface, const Prefix& 
   record.prefix_length = prefix.length;
   record.address = prefix.address;
   record.version.end_write();
-  ++generation_;
+  rebuild();
   return AddResult::kAdded;
 }
 
@@ -42,28 +37,28 @@ bool AddressTable::remove(std::uint8_t interface, const IpAddr& address) {
       records_[j].version.end_write();
     }
     --size_;
-    ++generation_;
+    rebuild();
     return true;
   }
   return false;
 }
 
-AddressKind AddressTable::classify(std::uint8_t interface, Ipv4Addr address) const {
-  if (address.is_broadcast()) return AddressKind::kLimitedBroadcast;
-  if (address.is_multicast()) return AddressKind::kMulticast;
-  if (address.value >> 24 == 0 || address.is_loopback() || address.value >> 28 == 0xf)
-    return AddressKind::kMartian;
-  AddressKind kind = AddressKind::kUnicast;
-  for (const AddressRecord& record : addresses()) {
-    if (record.address == IpAddr(address))
-      return record.interface == interface ? AddressKind::kOurs : AddressKind::kOtherInterface;
-    if (record.interface == interface && is_broadcast_in(record, address))
-      kind = AddressKind::kSubnetBroadcast;
-  }
-  return kind;
+void AddressTable::rebuild() {
+  ++generation_;
+  own4_.clear();
+  for (const AddressRecord& record : addresses())
+    own4_.push_back(record.address.is_v4()
+                        ? Own4{record.address.v4().value, broadcast_mask(record.prefix_length),
+                               record.interface}
+                        : Own4{0, 0, record.interface});
 }
 
-const AddressRecord* AddressTable::find(const IpAddr& address) const {
+AddressKind AddressTable::classify_special(Ipv4Addr address) {
+  if (address.is_broadcast()) return AddressKind::kLimitedBroadcast;
+  return address.is_multicast() ? AddressKind::kMulticast : AddressKind::kMartian;
+}
+
+const AddressRecord* AddressTable::find6(const IpAddr& address) const {
   for (const AddressRecord& record : addresses())
     if (record.address == address) return &record;
   return nullptr;

@@ -6,6 +6,7 @@
 #include <cstdint>
 #include <span>
 #include <type_traits>
+#include <vector>
 
 #include "base/address.hpp"
 #include "base/seqlock.hpp"
@@ -37,16 +38,41 @@ enum class AddressKind : std::uint8_t {
 /// Bounded list. One writer.
 class AddressTable {
  public:
-  explicit AddressTable(std::span<AddressRecord> records) : records_(records) {}
+  explicit AddressTable(std::span<AddressRecord> records) : records_(records) {
+    own4_.reserve(records.size());
+  }
 
   enum class AddResult : std::uint8_t { kAdded, kDuplicate, kFull };
   [[nodiscard]] AddResult add(std::uint8_t interface, const Prefix& prefix);
   bool remove(std::uint8_t interface, const IpAddr& address);
 
-  AddressKind classify(std::uint8_t interface, Ipv4Addr address) const;
+  /// A few cycles an address of ours.
+  AddressKind classify(std::uint8_t interface, Ipv4Addr address) const {
+    const std::uint32_t value = address.value;
+    if (value >> 28 >= 0xe || value >> 24 == 0 || value >> 24 == 127)
+      return classify_special(address);
+    AddressKind kind = AddressKind::kUnicast;
+    for (const Own4& own : own4_) {
+      if (own.address == value)
+        return own.interface == interface ? AddressKind::kOurs : AddressKind::kOtherInterface;
+      // In its subnet, and all ones or all zeros there.
+      const std::uint32_t differs = own.address ^ value, host = value & own.host_mask;
+      if ((differs & ~own.host_mask) == 0 && (host == own.host_mask || host == 0) &&
+          own.interface == interface && own.host_mask != 0)
+        kind = AddressKind::kSubnetBroadcast;
+    }
+    return kind;
+  }
   bool is_ours(const IpAddr& address) const { return find(address) != nullptr; }
   /// The record of an address of ours, or null.
-  const AddressRecord* find(const IpAddr& address) const;
+  const AddressRecord* find(const IpAddr& address) const {
+    if (!address.is_v4()) return find6(address);
+    const std::uint32_t value = address.v4().value;
+    if (value == 0) return nullptr;
+    for (std::size_t i = 0; i < own4_.size(); ++i)
+      if (own4_[i].address == value) return &records_[i];
+    return nullptr;
+  }
   /// The address of ours to use towards `next_hop`: one whose prefix holds it (the longest), else
   /// the interface's first of that family. Null: the interface has none.
   const AddressRecord* source_for(std::uint8_t interface, const IpAddr& next_hop) const;
@@ -55,7 +81,18 @@ class AddressTable {
   std::span<const AddressRecord> addresses() const { return records_.first(size_); }
 
  private:
+  /// What every packet asks of a record, close together. At the same index; of IPv6: matches none.
+  struct Own4 {
+    std::uint32_t address;    ///< 0: not IPv4.
+    std::uint32_t host_mask;  ///< 0: no broadcast address.
+    std::uint32_t interface;
+  };
+  void rebuild();
+  static AddressKind classify_special(Ipv4Addr address);
+  const AddressRecord* find6(const IpAddr& address) const;
+
   std::span<AddressRecord> records_;
+  std::vector<Own4> own4_;
   std::size_t size_ = 0;
   std::uint32_t generation_ = 0;
 };

@@ -1,26 +1,17 @@
 #include "ip/ipv4_output.hpp"
 
 #include "base/assert.hpp"
-#include "wire/ipv4.hpp"
 
 namespace sluice::ip {
 
-std::span<std::byte> prepend_ipv4(rte_mbuf& packet, const OutputOptions& options) {
+std::span<std::byte> prepend_ipv4(rte_mbuf& packet, wire::Ipv4Header& header) {
   SLUICE_ASSERT(packet::is_exclusive(packet));
   SLUICE_ASSERT(packet.pkt_len + wire::kIpv4MinHeader <= 0xffff);
-  if (packet::prepend(packet, wire::kIpv4MinHeader) == nullptr) return {};
-  wire::Ipv4Header header;
-  header.source = options.source;
-  header.destination = options.destination;
+  std::byte* const at = packet::prepend(packet, wire::kIpv4MinHeader);
+  if (at == nullptr) return {};
   header.total_length = static_cast<std::uint16_t>(packet.pkt_len);
-  header.identification = options.identification;
-  header.protocol = options.protocol;
-  header.ttl = options.ttl;
-  header.traffic_class = options.traffic_class;
-  header.dont_fragment = options.dont_fragment;
-  const std::span<std::byte> octets = packet::first_segment(packet).first(wire::kIpv4MinHeader);
-  wire::emit_ipv4(header, octets);
-  return octets;
+  wire::emit_ipv4(header, {at, wire::kIpv4MinHeader});
+  return {at, wire::kIpv4MinHeader};
 }
 
 void add_packet(wire::Checksum& sum, const rte_mbuf& packet, std::uint32_t offset) {

@@ -2,6 +2,8 @@
 
 #include <array>
 
+#include "base/assert.hpp"
+
 namespace sluice::ip {
 namespace {
 
@@ -21,13 +23,12 @@ bool is_same(const RouteRecord& record, const Route& route, const IpAddr& networ
          record.destination == network && record.gateway == route.gateway;
 }
 
-bool matches(const RouteRecord& record, const IpAddr& destination) {
-  return Prefix{record.destination, record.prefix_length}.contains(destination);
-}
-
 }  // namespace
 
-RouteTable::RouteTable(std::span<RouteRecord> records) : records_(records) {}
+RouteTable::RouteTable(std::span<RouteRecord> records) : records_(records) {
+  SLUICE_ASSERT(records.size() <= 0xffff);
+  match4_.reserve(records.size());
+}
 
 void RouteTable::store(std::size_t index, const RouteRecord& record) {
   RouteRecord& at = records_[index];
@@ -58,7 +59,7 @@ RouteTable::AddResult RouteTable::add(const Route& route) {
   record.transport_hint = route.transport_hint;
   store(at, record);
   ++size_;
-  ++generation_;
+  rebuild();
   return AddResult::kAdded;
 }
 
@@ -69,41 +70,49 @@ bool RouteTable::remove(const Route& route) {
     for (std::size_t j = i; j < size_; ++j)
       store(j, j + 1 < size_ ? records_[j + 1] : RouteRecord{});
     --size_;
-    ++generation_;
+    rebuild();
     return true;
   }
   return false;
 }
 
-NextHop RouteTable::next_hop_of(const RouteRecord& record, const IpAddr& destination) {
-  return {record.gateway.is_unspecified() ? destination : record.gateway, record.interface,
-          static_cast<std::uint8_t>(record.transport_hint)};
+void RouteTable::rebuild() {
+  ++generation_;
+  match4_.clear();
+  for (const RouteRecord& record : routes()) {
+    if (!record.destination.is_v4()) {
+      match4_.push_back({1, 0, record.interface});
+      continue;
+    }
+    const std::uint32_t mask =
+        record.prefix_length == 0 ? 0 : 0xffffffffu << (32 - record.prefix_length);
+    match4_.push_back({record.destination.v4().value & mask, mask, record.interface});
+  }
 }
 
 bool RouteTable::lookup(const IpAddr& destination, NextHop& next_hop) const {
-  for (const RouteRecord& record : routes()) {
-    if (!matches(record, destination)) continue;
-    next_hop = next_hop_of(record, destination);
-    return true;
-  }
-  return false;
+  constexpr std::uint8_t kAny = 0xff;  // no interface has this number
+  return lookup(destination, kAny, next_hop);
 }
 
 bool RouteTable::lookup(const IpAddr& destination, std::uint8_t interface,
                         NextHop& next_hop) const {
-  const RouteRecord* first = nullptr;
-  for (const RouteRecord& record : routes()) {
-    if (first != nullptr && record.prefix_length < first->prefix_length) break;
-    if (!matches(record, destination)) continue;
-    if (first == nullptr) first = &record;
-    if (record.interface == interface) {
-      first = &record;
-      break;
-    }
-  }
-  if (first == nullptr) return false;
-  next_hop = next_hop_of(*first, destination);
+  const std::size_t at =
+      destination.is_v4() ? find(destination.v4(), interface) : find6(destination, interface);
+  if (at == kNone) return false;
+  next_hop = next_hop_of(at, destination);
   return true;
+}
+
+std::size_t RouteTable::find6(const IpAddr& destination, std::uint8_t interface) const {
+  std::size_t first = kNone;
+  for (std::size_t i = 0; i < size_; ++i) {
+    if (first != kNone && records_[i].prefix_length < records_[first].prefix_length) break;
+    if (!Prefix{records_[i].destination, records_[i].prefix_length}.contains(destination)) continue;
+    if (records_[i].interface == interface) return i;
+    if (first == kNone) first = i;
+  }
+  return first;
 }
 
 }  // namespace sluice::ip

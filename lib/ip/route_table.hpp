@@ -42,6 +42,8 @@ struct NextHop {
   IpAddr address;
   std::uint8_t interface = 0;
   std::uint8_t transport_hint = kNoHint;
+  bool is_gateway = false;  ///< Of all packets of the route.
+  std::uint16_t route = 0;  ///< Index of the record, as long as generation() stays.
 };
 
 /// Bounded table, sorted by prefix length, longest first; lookup is a scan that ends at the first
@@ -55,22 +57,57 @@ class RouteTable {
   /// Removes the route of this very prefix, gateway and interface. False: no such.
   bool remove(const Route& route);
 
+  static constexpr std::size_t kNone = ~std::size_t{0};
+  /// Index of the route to an IPv4 destination, kNone if there is none. Among the longest matching
+  /// ones one of `interface` goes first: packets from an address of ours leave by its interface
+  /// where that is a way (RFC 1122 3.3.4.2). A few cycles a route.
+  std::size_t find(Ipv4Addr destination, std::uint8_t interface) const {
+    const auto matches = [&](std::size_t i) {
+      return (destination.value & match4_[i].mask) == match4_[i].network;
+    };
+    std::size_t first = 0;
+    while (first < match4_.size() && !matches(first)) ++first;
+    if (first == match4_.size()) return kNone;
+    if (match4_[first].interface == interface) return first;
+    for (std::size_t i = first + 1; i < match4_.size() && match4_[i].mask == match4_[first].mask;
+         ++i)
+      if (match4_[i].interface == interface && matches(i)) return i;
+    return first;
+  }
+  /// Where a packet to `destination` goes by the route of this index.
+  NextHop next_hop_of(std::size_t index, const IpAddr& destination) const {
+    const RouteRecord& record = records_[index];
+    const bool is_gateway = !record.gateway.is_unspecified();
+    return {is_gateway ? record.gateway : destination, record.interface,
+            static_cast<std::uint8_t>(record.transport_hint), is_gateway,
+            static_cast<std::uint16_t>(index)};
+  }
+
   /// False: no route.
   [[nodiscard]] bool lookup(const IpAddr& destination, NextHop& next_hop) const;
-  /// The same, but among the longest matching routes one of `interface` goes first: packets from
-  /// an address of ours leave by its interface where that is a way (RFC 1122 3.3.4.2).
+  /// The same, with a preference for routes of `interface`, as find() has it.
   [[nodiscard]] bool lookup(const IpAddr& destination, std::uint8_t interface,
                             NextHop& next_hop) const;
 
   std::uint32_t generation() const { return generation_; }  ///< Counts changes.
   std::size_t size() const { return size_; }
+  std::size_t capacity() const { return records_.size(); }
   std::span<const RouteRecord> routes() const { return records_.first(size_); }
 
  private:
-  static NextHop next_hop_of(const RouteRecord& record, const IpAddr& destination);
+  /// What a lookup asks of a record, close together. At the same index; IPv6's matches no address
+  /// of IPv4.
+  struct Match4 {
+    std::uint32_t network;
+    std::uint32_t mask;
+    std::uint32_t interface;
+  };
+  std::size_t find6(const IpAddr& destination, std::uint8_t interface) const;
   void store(std::size_t index, const RouteRecord& record);
+  void rebuild();
 
   std::span<RouteRecord> records_;
+  std::vector<Match4> match4_;
   std::size_t size_ = 0;
   std::uint32_t generation_ = 0;
 };

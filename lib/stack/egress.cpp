@@ -27,6 +27,7 @@ wire::Ipv4Header own_header(const rte_mbuf& packet) {
 }
 
 /// Segments without payload are control: they carry the ACKs and RSTs that free buffers elsewhere.
+/// The packet starts at its IPv4 header.
 TransmitQueue::Share share_of(const rte_mbuf& packet, const wire::Ipv4Header& header) {
   if (header.protocol != wire::ip_protocol::kTcp) return TransmitQueue::Share::kData;
   const auto tcp = wire::peek_tcp(packet::first_segment(packet).subspan(kIpv4MinHeader));
@@ -34,7 +35,9 @@ TransmitQueue::Share share_of(const rte_mbuf& packet, const wire::Ipv4Header& he
                                                       : TransmitQueue::Share::kData;
 }
 
-bool has_indirect_segment(const rte_mbuf& packet) {
+bool must_be_copied(const rte_mbuf& packet, const packet::PortCapabilities& capabilities) {
+  if (!capabilities.tx_multi_segment && packet.nb_segs > 1) return true;
+  if (capabilities.tx_indirect) return false;
   for (const rte_mbuf* at = &packet; at != nullptr; at = at->next)
     if (!RTE_MBUF_DIRECT(at)) return true;
   return false;
@@ -42,20 +45,20 @@ bool has_indirect_segment(const rte_mbuf& packet) {
 
 //= rfc9293#3.1 MUST-2
 /// Fills the TCP checksum in, or what the port needs to do so: the pseudo header's sum.
-void finish_tcp(rte_mbuf& packet, const wire::Ipv4Header& header,
+/// The segment begins at `offset`.
+void finish_tcp(rte_mbuf& packet, std::size_t offset, const wire::Ipv4Header& header,
                 const packet::PortCapabilities& capabilities) {
-  const std::span<std::byte> tcp = packet::first_segment(packet).subspan(kIpv4MinHeader);
-  wire::set_tcp_checksum(tcp, 0);
+  const std::span<std::byte> tcp = packet::first_segment(packet).subspan(offset);
   wire::Checksum sum;
   sum.add_pseudo_header(header.source, header.destination, header.protocol,
                         header.payload_length());
   if (capabilities.tx_tcp_checksum) {
     packet.ol_flags |= RTE_MBUF_F_TX_IPV4 | RTE_MBUF_F_TX_TCP_CKSUM;
-    packet.l4_len = wire::peek_tcp(tcp).header_length;
     wire::set_tcp_checksum(tcp, static_cast<std::uint16_t>(~sum.finish()));
     return;
   }
-  ip::add_packet(sum, packet, kIpv4MinHeader);
+  wire::set_tcp_checksum(tcp, 0);
+  ip::add_packet(sum, packet, static_cast<std::uint32_t>(offset));
   wire::set_tcp_checksum(tcp, sum.finish());
 }
 
@@ -67,7 +70,8 @@ Egress::Egress(const StackConfig& config, const Deps& deps)
       metrics_(deps.metrics),
       rng_(deps.rng),
       //= rfc9293#3.9.2 MUST-49
-      ttl_(config.ttl) {
+      ttl_(config.ttl),
+      gateways_(network_.routes().capacity()) {
   reports_.reserve(kMaxReports);
 }
 
@@ -86,76 +90,139 @@ unsigned Egress::attach(const packet::PortCapabilities& capabilities, const MacA
 // --- packets in ---
 
 void Egress::send(tcp::OutboundSegment segment, Instant now) {
+  if (send_plain(segment, now)) return;
   if (!segment.source.is_v4() || !segment.destination.is_v4()) {
     metrics_.count(Counter::kTxNoRoute);  // No interface has a way for IPv6.
     return report(segment.source, segment.destination, packet::first_segment(*segment.packet),
                   tcp::IcmpErrorKind::kNoRoute, 0);
   }
-  PacketPtr packet = std::move(segment.packet);
   //= rfc6864#4.1
   // An atomic datagram's identification means nothing: 0 tells nobody how much we send.
   //= rfc9293#3.9.1.9 SHLD-22
-  const auto header = ip::prepend_ipv4(*packet, {.source = segment.source.v4(),
-                                                 .destination = segment.destination.v4(),
-                                                 .protocol = wire::ip_protocol::kTcp,
-                                                 .ttl = ttl_,
-                                                 .traffic_class = segment.traffic_class});
-  SLUICE_ASSERT(!header.empty());  // The engine leaves packet::kHeaderRoom.
-  if (segment.hint != nullptr && send_by_hint(packet, *segment.hint, now)) return;
-  const wire::Ipv4Header parsed = own_header(*packet);
-  send_by_route(std::move(packet), parsed, segment.hint, now);
+  Datagram datagram{std::move(segment.packet), {}, segment.hint};
+  datagram.header.source = segment.source.v4();
+  datagram.header.destination = segment.destination.v4();
+  datagram.header.protocol = wire::ip_protocol::kTcp;
+  datagram.header.traffic_class = segment.traffic_class;
+  datagram.header.dont_fragment = true;
+  send(std::move(datagram), now);
+}
+
+bool Egress::send_plain(tcp::OutboundSegment& segment, Instant now) {
+  if (!segment.source.is_v4()) return false;
+  MacAddr mac;
+  const auto leads_on = [&](const tcp::PathHint& hint) {
+    return hint.route_generation == network_.path_generation() &&
+           network_.neighbors().use(hint.neighbor, mac, now);
+  };
+  const tcp::PathHint* hint = segment.hint;
+  if (hint == nullptr || !leads_on(*hint)) {
+    hint = gateway_to(segment.source, segment.destination);
+    if (hint == nullptr || !leads_on(*hint)) return false;
+    if (segment.hint != nullptr) *segment.hint = *hint;
+  }
+  const PortBinding& port = network_.port(hint->port);
+  rte_mbuf& packet = *segment.packet;
+  const std::uint32_t total_length = packet.pkt_len + static_cast<std::uint32_t>(kIpv4MinHeader);
+  if (total_length > port.capabilities.mtu || must_be_copied(packet, port.capabilities))
+    return false;
+  constexpr std::size_t kHeaders = kEthernetHeader + kIpv4MinHeader;
+  std::byte* const at = packet::prepend(packet, kHeaders);
+  SLUICE_ASSERT(at != nullptr);  // The engine leaves packet::kHeaderRoom.
+  wire::emit_ethernet(
+      {.destination = mac, .source = port.mac, .ether_type = wire::ether_type::kIpv4},
+      {at, kEthernetHeader});
+  wire::Ipv4Header ip;
+  ip.source = segment.source.v4();
+  ip.destination = segment.destination.v4();
+  ip.total_length = static_cast<std::uint16_t>(total_length);
+  ip.protocol = wire::ip_protocol::kTcp;
+  ip.ttl = ttl_;
+  ip.traffic_class = segment.traffic_class;
+  ip.dont_fragment = true;
+  const std::span<std::byte> ip_octets(at + kEthernetHeader, kIpv4MinHeader);
+  wire::emit_ipv4(ip, ip_octets);
+  packet.ol_flags &= RTE_MBUF_F_INDIRECT | RTE_MBUF_F_EXTERNAL;
+  const auto header_length = static_cast<std::uint8_t>(wire::load_u8(at + kHeaders + 12) >> 4 << 2);
+  packet.tx_offload =
+      rte_mbuf_tx_offload(kEthernetHeader, kIpv4MinHeader, header_length, 0, 0, 0, 0);
+  finish_tcp(packet, kHeaders, ip, port.capabilities);
+  if (port.capabilities.tx_ipv4_checksum) {
+    packet.ol_flags |= RTE_MBUF_F_TX_IPV4 | RTE_MBUF_F_TX_IP_CKSUM;
+  } else {
+    wire::set_ipv4_checksum(ip_octets);
+  }
+  const auto share = ip.payload_length() == header_length ? TransmitQueue::Share::kControl
+                                                          : TransmitQueue::Share::kData;
+  if (!queues_[hint->port].push(segment.packet, share)) {
+    metrics_.count(Counter::kTxDropped);
+    segment.packet.reset();
+  }
+  return true;
+}
+
+/// What is known of the gateway between the two; null: the way has none, or there is no way.
+const tcp::PathHint* Egress::gateway_to(const IpAddr& source, const IpAddr& destination) const {
+  ip::NextHop next_hop;
+  return network_.find_route(source, destination, next_hop) && next_hop.is_gateway
+             ? &gateways_[next_hop.route]
+             : nullptr;
 }
 
 void Egress::send(OutboundPacket outbound, Instant now) {
-  PacketPtr packet = std::move(outbound.packet);
-  const auto header =
-      ip::prepend_ipv4(*packet, {.source = outbound.source,
-                                 .destination = outbound.destination,
-                                 .protocol = outbound.protocol,
-                                 .ttl = ttl_,
-                                 .traffic_class = outbound.traffic_class,
-                                 .dont_fragment = false,
-                                 .identification = static_cast<std::uint16_t>(rng_.next())});
-  if (header.empty()) {
-    metrics_.count(Counter::kTxNoBuffer);
-    return;
-  }
-  const wire::Ipv4Header parsed = own_header(*packet);
-  send_by_route(std::move(packet), parsed, nullptr, now);
+  Datagram datagram{std::move(outbound.packet), {}, nullptr};
+  datagram.header.source = outbound.source;
+  datagram.header.destination = outbound.destination;
+  datagram.header.protocol = outbound.protocol;
+  datagram.header.traffic_class = outbound.traffic_class;
+  datagram.header.identification = static_cast<std::uint16_t>(rng_.next());
+  send(std::move(datagram), now);
 }
 
-bool Egress::send_by_hint(PacketPtr& packet, const tcp::PathHint& hint, Instant now) {
+void Egress::send(Datagram datagram, Instant now) {
+  ip::NextHop next_hop;
+  if (!network_.find_route(datagram.header.source, datagram.header.destination, next_hop)) {
+    metrics_.count(Counter::kTxNoRoute);
+    return report(datagram, tcp::IcmpErrorKind::kNoRoute, 0);
+  }
+  if (!next_hop.is_gateway) return send_by_neighbor(datagram, next_hop, now);
+  tcp::PathHint& gateway = gateways_[next_hop.route];
+  tcp::PathHint* const asked = std::exchange(datagram.hint, &gateway);
+  if (!send_by_hint(datagram, gateway, now)) send_by_neighbor(datagram, next_hop, now);
+  if (asked != nullptr) *asked = gateway;
+}
+
+bool Egress::send_by_hint(Datagram& datagram, const tcp::PathHint& hint, Instant now) {
   MacAddr mac;
   if (hint.route_generation != network_.path_generation() ||
       !network_.neighbors().use(hint.neighbor, mac, now))
     return false;
-  if (prepare(packet, hint.port)) enqueue_ip(std::move(packet), hint.port, mac);
+  if (!put_ip(datagram, hint.port)) return true;
+  const auto share = share_of(*datagram.packet, datagram.header);
+  enqueue_frame(std::move(datagram.packet), hint.port, mac, wire::ether_type::kIpv4, share);
   return true;
 }
 
-void Egress::send_by_route(PacketPtr packet, const wire::Ipv4Header& header, tcp::PathHint* hint,
-                           Instant now) {
-  ip::NextHop next_hop;
-  if (!network_.find_route(header.source, header.destination, next_hop)) {
-    metrics_.count(Counter::kTxNoRoute);
-    return report(*packet, tcp::IcmpErrorKind::kNoRoute, 0);
-  }
+void Egress::send_by_neighbor(Datagram& datagram, const ip::NextHop& next_hop, Instant now) {
   const std::uint16_t port = network_.interface(next_hop.interface).ports.front();
-  if (!prepare(packet, port)) return;
-
-  link::WaitingPacket waiting{std::move(packet), port};
+  if (!put_ip(datagram, port)) return;
+  link::WaitingPacket waiting{std::move(datagram.packet), port};
   const auto answer =
       network_.neighbors().resolve({next_hop.interface, next_hop.address}, waiting, *this, now);
   if (answer.dropped > 0) metrics_.count(Counter::kNeighborQueueFull, answer.dropped);
   switch (answer.resolution) {
-    case link::Resolution::kResolved:
-      if (hint != nullptr) *hint = {network_.path_generation(), answer.slot, port};
-      return enqueue_ip(std::move(waiting.packet), port, answer.mac);
+    case link::Resolution::kResolved: {
+      if (datagram.hint != nullptr)
+        *datagram.hint = {network_.path_generation(), answer.slot, port};
+      const auto share = share_of(*waiting.packet, datagram.header);
+      return enqueue_frame(std::move(waiting.packet), port, answer.mac, wire::ether_type::kIpv4,
+                           share);
+    }
     case link::Resolution::kQueued:
       return metrics_.count(Counter::kNeighborQueued);
     case link::Resolution::kUnreachable:
       metrics_.count(Counter::kNeighborFailed);
-      return report(*waiting.packet, tcp::IcmpErrorKind::kNoNeighbor, 0);
+      return report(*waiting.packet, tcp::IcmpErrorKind::kNoNeighbor);
     case link::Resolution::kTableFull:
       return metrics_.count(answer.slot == link::NeighborTable::kNone
                                 ? Counter::kNeighborTableFull
@@ -176,16 +243,16 @@ void Egress::send_arp(unsigned port, const MacAddr& destination, const wire::Arp
 
 // --- what a port can take ---
 
-bool Egress::prepare(PacketPtr& packet, unsigned port) {
+bool Egress::put_ip(Datagram& datagram, unsigned port) {
   const packet::PortCapabilities& capabilities = network_.port(port).capabilities;
-  if (packet->pkt_len > capabilities.mtu) {
+  PacketPtr& packet = datagram.packet;
+  const std::uint32_t total_length = packet->pkt_len + static_cast<std::uint32_t>(kIpv4MinHeader);
+  if (total_length > capabilities.mtu) {
     metrics_.count(Counter::kTxDropped);
-    report(*packet, tcp::IcmpErrorKind::kFragmentationNeeded, capabilities.mtu);
+    report(datagram, tcp::IcmpErrorKind::kFragmentationNeeded, capabilities.mtu);
     return false;
   }
-  const bool must_copy = (!capabilities.tx_multi_segment && packet->nb_segs > 1) ||
-                         (!capabilities.tx_indirect && has_indirect_segment(*packet));
-  if (must_copy) {
+  if (must_be_copied(*packet, capabilities)) {
     packet = copy_linear(*packet);
     if (!packet) {
       metrics_.count(Counter::kTxNoBuffer);
@@ -193,15 +260,24 @@ bool Egress::prepare(PacketPtr& packet, unsigned port) {
     }
     metrics_.count(Counter::kTxLinearized);
   }
+  datagram.header.ttl = ttl_;
+  const std::span<std::byte> octets = ip::prepend_ipv4(*packet, datagram.header);
+  if (octets.empty()) {
+    metrics_.count(Counter::kTxNoBuffer);
+    return false;
+  }
   packet->ol_flags &= RTE_MBUF_F_INDIRECT | RTE_MBUF_F_EXTERNAL;
   packet->l2_len = kEthernetHeader;
   packet->l3_len = kIpv4MinHeader;
-  const wire::Ipv4Header header = own_header(*packet);
-  if (header.protocol == wire::ip_protocol::kTcp) finish_tcp(*packet, header, capabilities);
+  if (datagram.header.protocol == wire::ip_protocol::kTcp)
+    packet->l4_len =
+        wire::peek_tcp(packet::first_segment(*packet).subspan(kIpv4MinHeader)).header_length;
+  if (datagram.header.protocol == wire::ip_protocol::kTcp)
+    finish_tcp(*packet, kIpv4MinHeader, datagram.header, capabilities);
   if (capabilities.tx_ipv4_checksum) {
     packet->ol_flags |= RTE_MBUF_F_TX_IPV4 | RTE_MBUF_F_TX_IP_CKSUM;
   } else {
-    wire::set_ipv4_checksum(packet::first_segment(*packet).first(kIpv4MinHeader));
+    wire::set_ipv4_checksum(octets);
   }
   return true;
 }
@@ -218,11 +294,6 @@ PacketPtr Egress::copy_linear(const rte_mbuf& packet) {
     at += octets.size();
   }
   return copy;
-}
-
-void Egress::enqueue_ip(PacketPtr packet, unsigned port, const MacAddr& destination) {
-  const TransmitQueue::Share share = share_of(*packet, own_header(*packet));
-  enqueue_frame(std::move(packet), port, destination, wire::ether_type::kIpv4, share);
 }
 
 void Egress::enqueue_frame(PacketPtr packet, unsigned port, const MacAddr& destination,
@@ -291,19 +362,27 @@ void Egress::on_solicit(const link::NeighborRecord& neighbor, const MacAddr& to,
 
 void Egress::on_resolved(const link::NeighborRecord& neighbor, link::WaitingPacket waiting,
                          Instant) {
-  enqueue_ip(std::move(waiting.packet), waiting.port, neighbor.mac);
+  const auto share = share_of(*waiting.packet, own_header(*waiting.packet));
+  enqueue_frame(std::move(waiting.packet), waiting.port, neighbor.mac, wire::ether_type::kIpv4,
+                share);
 }
 
 void Egress::on_unreachable(const link::NeighborRecord&, link::WaitingPacket waiting, Instant) {
   metrics_.count(Counter::kNeighborFailed);
-  report(*waiting.packet, tcp::IcmpErrorKind::kNoNeighbor, 0);
+  report(*waiting.packet, tcp::IcmpErrorKind::kNoNeighbor);
 }
 
-void Egress::report(const rte_mbuf& packet, tcp::IcmpErrorKind kind, std::uint16_t mtu) {
+void Egress::report(const rte_mbuf& packet, tcp::IcmpErrorKind kind) {
   const wire::Ipv4Header header = own_header(packet);
   if (header.protocol != wire::ip_protocol::kTcp) return;
   report(header.source, header.destination, packet::first_segment(packet).subspan(kIpv4MinHeader),
-         kind, mtu);
+         kind, 0);
+}
+
+void Egress::report(const Datagram& datagram, tcp::IcmpErrorKind kind, std::uint16_t mtu) {
+  if (datagram.header.protocol != wire::ip_protocol::kTcp) return;
+  report(datagram.header.source, datagram.header.destination,
+         packet::first_segment(*datagram.packet), kind, mtu);
 }
 
 void Egress::report(const IpAddr& source, const IpAddr& destination,

@@ -77,19 +77,29 @@ class Egress final : private link::NeighborSink {
   link::NeighborSink& neighbor_sink() { return *this; }
 
  private:
-  /// Takes the packet, which starts at its IPv4 header, to the neighbour that the hint remembers.
-  /// False: the hint does not help, the packet is untouched.
-  bool send_by_hint(packet::PacketPtr& packet, const tcp::PathHint& hint, Instant now);
-  void send_by_route(packet::PacketPtr packet, const wire::Ipv4Header& header, tcp::PathHint* hint,
-                     Instant now);
-  /// Makes the packet one that `port` can take: size, segments, checksums. False: dropped, counted.
-  bool prepare(packet::PacketPtr& packet, unsigned port);
+  /// A packet on its way down: it starts at the IP payload; `header` says the rest.
+  struct Datagram {
+    packet::PacketPtr packet;
+    wire::Ipv4Header header;
+    tcp::PathHint* hint = nullptr;
+  };
+  void send(Datagram datagram, Instant now);
+  /// The short way of the segment that nearly all are: one that the port takes as it is, to a
+  /// neighbour whose MAC is known. False: nothing has happened.
+  bool send_plain(tcp::OutboundSegment& segment, Instant now);
+  const tcp::PathHint* gateway_to(const IpAddr& source, const IpAddr& destination) const;
+  /// To the neighbour that `hint` remembers. False: it does not help, and nothing has happened.
+  bool send_by_hint(Datagram& datagram, const tcp::PathHint& hint, Instant now);
+  void send_by_neighbor(Datagram& datagram, const ip::NextHop& next_hop, Instant now);
+  /// Makes the packet one that `port` can take, with its IP header and checksums. False: dropped,
+  /// counted.
+  bool put_ip(Datagram& datagram, unsigned port);
   packet::PacketPtr copy_linear(const rte_mbuf& packet);
   void enqueue_frame(packet::PacketPtr packet, unsigned port, const MacAddr& destination,
                      std::uint16_t ether_type, TransmitQueue::Share share);
-  void enqueue_ip(packet::PacketPtr packet, unsigned port, const MacAddr& destination);
   /// Reports a packet of ours, which starts at its IPv4 header, if it is a segment.
-  void report(const rte_mbuf& packet, tcp::IcmpErrorKind kind, std::uint16_t mtu);
+  void report(const rte_mbuf& packet, tcp::IcmpErrorKind kind);
+  void report(const Datagram& datagram, tcp::IcmpErrorKind kind, std::uint16_t mtu);
   void report(const IpAddr& source, const IpAddr& destination, std::span<const std::byte> segment,
               tcp::IcmpErrorKind kind, std::uint16_t mtu);
 
@@ -105,6 +115,8 @@ class Egress final : private link::NeighborSink {
   Rng& rng_;
   std::uint8_t ttl_;
   std::vector<TransmitQueue> queues_;
+  /// By route: the way to its gateway, which all its packets go.
+  std::vector<tcp::PathHint> gateways_;
   std::vector<tcp::IcmpError> reports_;
 };
 

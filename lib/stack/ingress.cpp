@@ -54,6 +54,11 @@ bool is_l4_checksum_known_good(const rte_mbuf& packet) {
 
 /// Cuts the packet to `length` octets: what link layers fill frames up with goes.
 void trim_to(rte_mbuf& packet, std::uint32_t length) {
+  if (packet.nb_segs == 1) {
+    packet.data_len = static_cast<std::uint16_t>(length);
+    packet.pkt_len = length;
+    return;
+  }
   if (packet.pkt_len == length) return;
   rte_mbuf* last = &packet;
   std::uint32_t left = length;
@@ -74,6 +79,8 @@ void trim_to(rte_mbuf& packet, std::uint32_t length) {
 /// One call of process().
 struct Ingress::Burst {
   unsigned port;
+  const PortBinding& binding;
+  std::uint64_t mac;  ///< The port's, as wire::mac_word().
   Instant now;
   std::span<tcp::InboundSegment> segments;
   std::span<tcp::IcmpError> errors;
@@ -91,22 +98,71 @@ Ingress::Yield Ingress::process(unsigned port, std::span<rte_mbuf* const> frames
                                 std::span<tcp::InboundSegment> segments,
                                 std::span<tcp::IcmpError> errors) {
   SLUICE_ASSERT(segments.size() >= frames.size() && errors.size() >= frames.size());
-  Burst burst{port, now, segments, errors, {}};
+  const PortBinding& binding = network_.port(port);
+  Burst burst{port, binding, wire::mac_word(binding.mac), now, segments, errors, {}};
+  for (const rte_mbuf* const frame : frames) {
+    const char* const line = rte_pktmbuf_mtod(frame, const char*);
+    __builtin_prefetch(line);
+    __builtin_prefetch(line + 64);
+  }
   std::uint64_t bytes = 0;
   for (rte_mbuf* const frame : frames) {
     bytes += frame->pkt_len;
-    on_frame(burst, PacketPtr(frame));
+    if (!take_plain(burst, *frame)) on_frame(burst, PacketPtr(frame));
   }
   metrics_.count(Counter::kRxPackets, frames.size());
   metrics_.count(Counter::kRxBytes, bytes);
   return burst.yield;
 }
 
+/// The short way of the frame that nearly all are. False, and nothing has happened: the long way
+/// decides what it is, and counts it.
+bool Ingress::take_plain(Burst& burst, rte_mbuf& frame) {
+  if (frame.data_len < std::min<std::size_t>(frame.pkt_len, kMaxHeaders)) return false;
+  wire::PlainFrame plain;
+  const auto octets = packet::first_segment(std::as_const(frame));
+  if (!wire::parse_plain(octets, frame.pkt_len, burst.mac, plain)) return false;
+  const ip::AddressTable& addresses = network_.addresses();
+  const std::uint8_t interface = burst.binding.interface;
+  if (addresses.classify(interface, plain.destination) != ip::AddressKind::kOurs ||
+      addresses.classify(interface, plain.source) != ip::AddressKind::kUnicast)
+    return false;
+  if (!is_plain_checksum_right(burst, frame, plain)) return false;
+  const wire::TcpPeek peek = wire::peek_tcp(octets.subspan(wire::PlainFrame::kTcp));
+  if (peek.source == Port{} || peek.destination == Port{}) return false;
+
+  rte_pktmbuf_adj(&frame, wire::PlainFrame::kTcp);
+  trim_to(frame, plain.total_length - static_cast<std::uint32_t>(wire::kIpv4MinHeader));
+  frame.ol_flags &= RTE_MBUF_F_INDIRECT | RTE_MBUF_F_EXTERNAL;
+  tcp::InboundSegment& segment = burst.segments[burst.yield.segments++];
+  segment.packet.reset(&frame);
+  segment.source = plain.source;
+  segment.destination = plain.destination;
+  segment.ecn = static_cast<std::uint8_t>(plain.traffic_class & 3);
+  return true;
+}
+
+/// Of IP header and segment. False also if the long way must find out.
+bool Ingress::is_plain_checksum_right(const Burst& burst, const rte_mbuf& frame,
+                                      const wire::PlainFrame& plain) {
+  const bool is_checked = burst.binding.capabilities.rx_checksum;
+  if (is_checked && is_ip_checksum_known_good(frame) && is_l4_checksum_known_good(frame))
+    return true;
+  if (frame.nb_segs > 1) return false;
+  const auto octets = packet::first_segment(frame).subspan(wire::PlainFrame::kIp);
+  if (!wire::is_ipv4_checksum_right(octets.first(wire::kIpv4MinHeader))) return false;
+  const std::size_t length = plain.total_length - wire::kIpv4MinHeader;
+  wire::Checksum sum;
+  sum.add_pseudo_header(plain.source, plain.destination, wire::ip_protocol::kTcp,
+                        static_cast<std::uint32_t>(length));
+  sum.add(octets.subspan(wire::kIpv4MinHeader, length));
+  return sum.finish() == 0;
+}
+
 void Ingress::on_frame(Burst& burst, PacketPtr packet) {
   packet = gather(std::move(packet), kMaxHeaders);
   if (!packet) return metrics_.count(Outcome::kNoMemory);
-  const auto frame =
-      link::classify_frame(packet::first_segment(*packet), network_.port(burst.port).mac);
+  const auto frame = link::classify_frame(packet::first_segment(*packet), burst.binding.mac);
   if (!frame) return metrics_.count(frame.error());
   rte_pktmbuf_adj(packet.get(), frame->header_length);
   switch (frame->protocol) {
@@ -120,7 +176,7 @@ void Ingress::on_frame(Burst& burst, PacketPtr packet) {
 Outcome Ingress::on_arp(Burst& burst, const rte_mbuf& packet) {
   const auto arp = wire::parse_arp(packet::first_segment(packet));
   if (!arp) return Outcome::kArpMalformed;
-  const PortBinding& port = network_.port(burst.port);
+  const PortBinding& port = burst.binding;
   const link::ArpContext context{port.interface, port.mac,
                                  network_.interface(port.interface).prefixes};
   wire::ArpPacket reply;
@@ -132,7 +188,7 @@ Outcome Ingress::on_arp(Burst& burst, const rte_mbuf& packet) {
 }
 
 void Ingress::on_ipv4(Burst& burst, PacketPtr packet, link::Delivery delivery) {
-  const PortBinding& port = network_.port(burst.port);
+  const PortBinding& port = burst.binding;
   const bool is_checked = port.capabilities.rx_checksum && is_ip_checksum_known_good(*packet);
   const ip::InputContext context{
       .interface = port.interface,
@@ -224,8 +280,7 @@ void Ingress::on_tcp(Burst& burst, PacketPtr packet, const ip::Arrival& arrival)
 //= rfc9293#3.1 MUST-3
 bool Ingress::is_tcp_checksum_right(const Burst& burst, const rte_mbuf& packet,
                                     const ip::Arrival& arrival) const {
-  if (network_.port(burst.port).capabilities.rx_checksum && is_l4_checksum_known_good(packet))
-    return true;
+  if (burst.binding.capabilities.rx_checksum && is_l4_checksum_known_good(packet)) return true;
   wire::Checksum sum;
   sum.add_pseudo_header(arrival.header.source, arrival.header.destination, wire::ip_protocol::kTcp,
                         packet.pkt_len);

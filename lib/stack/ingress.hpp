@@ -15,6 +15,7 @@
 #include "stack/network.hpp"
 #include "tcp/segment.hpp"
 #include "telemetry/metrics.hpp"
+#include "wire/plain_frame.hpp"
 
 namespace sluice::stack {
 
@@ -45,6 +46,9 @@ class Ingress {
  private:
   struct Burst;
 
+  bool take_plain(Burst& burst, rte_mbuf& frame);
+  static bool is_plain_checksum_right(const Burst& burst, const rte_mbuf& frame,
+                                      const wire::PlainFrame& plain);
   void on_frame(Burst& burst, packet::PacketPtr packet);
   telemetry::Outcome on_arp(Burst& burst, const rte_mbuf& packet);
   void on_ipv4(Burst& burst, packet::PacketPtr packet, link::Delivery delivery);

@@ -69,6 +69,7 @@ Network::Network(const StackConfig& config, telemetry::StateRegion& region, unsi
     : interfaces_(config.interfaces.size()),
       addresses_(region.section<ip::AddressRecord>(SectionKind::kAddresses, worker)),
       routes_(region.section<ip::RouteRecord>(SectionKind::kRoutes, worker)),
+      known_paths_(routes_.capacity()),
       neighbors_(region.section<link::NeighborRecord>(SectionKind::kNeighbors, worker),
                  neighbor_options(config), make_key(rng), now) {
   SLUICE_ASSERT(config.interfaces.size() < 256);
@@ -105,6 +106,7 @@ unsigned Network::attach(const packet::PortCapabilities& capabilities, const Mac
                          unsigned interface_index) {
   SLUICE_ASSERT(interface_index < interfaces_.size() && ports_.size() < 0xffff);
   const auto number = static_cast<std::uint16_t>(ports_.size());
+  ++port_generation_;
   ports_.push_back({capabilities, mac, static_cast<std::uint8_t>(interface_index)});
   interfaces_[interface_index].ports.push_back(number);
   return number;
@@ -123,6 +125,7 @@ bool Network::find_route(const IpAddr& source, const IpAddr& destination,
 
 Result<tcp::PathInfo, tcp::PathError> Network::path_to(const IpAddr& destination,
                                                        const IpAddr& preferred_source) const {
+  if (const tcp::PathInfo* const known = known_path(destination, preferred_source)) return *known;
   const bool has_preference = !preferred_source.is_unspecified();
   if (has_preference && !addresses_.is_ours(preferred_source))
     return fail(tcp::PathError::kNoAddress);
@@ -144,7 +147,23 @@ Result<tcp::PathInfo, tcp::PathError> Network::path_to(const IpAddr& destination
     path.mtu = std::min(path.mtu, ports_[port].capabilities.mtu);
   if (next_hop.transport_hint != ip::kNoHint)
     path.congestion = static_cast<tcp::Algorithm>(next_hop.transport_hint);
+  if (has_preference && destination.is_v4())
+    known_paths_[next_hop.route] = {preferred_source, way_generation(), path};
   return path;
+}
+
+/// What path_to() said of the last way by this route from this address: nearly always the same way
+/// is asked for again.
+const tcp::PathInfo* Network::known_path(const IpAddr& destination, const IpAddr& source) const {
+  const ip::AddressRecord* const own = addresses_.find(source);
+  if (own == nullptr || !destination.is_v4()) return nullptr;
+  const std::size_t route = routes_.find(destination.v4(), own->interface);
+  if (route == ip::RouteTable::kNone) return nullptr;
+  const KnownPath& known = known_paths_[route];
+  const std::uint8_t interface = routes_.routes()[route].interface;
+  const bool stands = known.generation == way_generation() && known.source == source &&
+                      addresses_.classify(interface, destination.v4()) == ip::AddressKind::kUnicast;
+  return stands ? &known.path : nullptr;
 }
 
 }  // namespace sluice::stack

@@ -74,10 +74,23 @@ class Network final : public tcp::PathProvider {
   }
 
  private:
+  struct KnownPath {
+    IpAddr source;
+    std::uint32_t generation = 0;  ///< way_generation() when it was found; 0: none.
+    tcp::PathInfo path;
+  };
+  const tcp::PathInfo* known_path(const IpAddr& destination, const IpAddr& source) const;
+  /// Changes whenever path_to() may answer otherwise. Never 0.
+  std::uint32_t way_generation() const {
+    return 1 + routes_.generation() + addresses_.generation() + port_generation_;
+  }
+
   std::vector<PortBinding> ports_;
   std::vector<Interface> interfaces_;
   ip::AddressTable addresses_;
   ip::RouteTable routes_;
+  mutable std::vector<KnownPath> known_paths_;  ///< By route: a memory of path_to().
+  std::uint32_t port_generation_ = 0;
   link::NeighborTable neighbors_;
 };
 

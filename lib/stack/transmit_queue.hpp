@@ -1,5 +1,6 @@
 #pragma once
 
+#include <bit>
 #include <cstddef>
 #include <cstdint>
 #include <span>
@@ -16,14 +17,15 @@ class TransmitQueue {
  public:
   enum class Share : std::uint8_t { kData, kControl };
 
+  /// `capacity`: a power of two.
   TransmitQueue(std::size_t capacity, std::size_t reserve) : ring_(capacity), reserve_(reserve) {
-    SLUICE_ASSERT(reserve < capacity);
+    SLUICE_ASSERT(reserve < capacity && std::has_single_bit(capacity));
   }
 
   /// Takes `frame`, or leaves it and gives false if its share is full.
   [[nodiscard]] bool push(packet::PacketPtr& frame, Share share) {
     if (room(share) == 0) return false;
-    ring_[(head_ + size_) % ring_.size()] = std::move(frame);
+    ring_[(head_ + size_) & (ring_.size() - 1)] = std::move(frame);
     ++size_;
     return true;
   }
@@ -32,7 +34,7 @@ class TransmitQueue {
     std::size_t count = 0;
     for (; count < out.size() && size_ > 0; ++count) {
       out[count] = ring_[head_].release();
-      head_ = (head_ + 1) % ring_.size();
+      head_ = (head_ + 1) & (ring_.size() - 1);
       --size_;
     }
     return count;

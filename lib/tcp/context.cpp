@@ -123,10 +123,6 @@ std::uint32_t Context::timestamp_offset_of(const FlowKey& flow) const {
   return fleet + static_cast<std::uint32_t>(flow_hash(keys.timestamps, flow));
 }
 
-std::uint64_t Context::hash_of(const FlowKey& flow) const {
-  return flow_hash(keys.flow_table, flow);
-}
-
 FlowKey Context::flow_of_time_wait(FlowRef ref) {
   if (ref.kind() == FlowRef::kTimeWait4) {
     const CompactKey& key = time_wait4[ref.index()].key;
@@ -136,19 +132,17 @@ FlowKey Context::flow_of_time_wait(FlowRef ref) {
   return {entry.local, entry.remote, Port{entry.local_port}, Port{entry.remote_port}};
 }
 
-FlowRef Context::find_flow(const FlowKey& flow, std::uint64_t hash) {
-  return flows.find(hash, [&](FlowRef ref) {
-    switch (ref.kind()) {
-      case FlowRef::kConnection:
-        return has_flow(tcbs[ref.index()], flow);
-      case FlowRef::kHalfOpen:
-        return flow_of(half_opens[ref.index()]) == flow;
-      case FlowRef::kTimeWait4:
-      case FlowRef::kTimeWait6:
-        return flow_of_time_wait(ref) == flow;
-    }
-    return false;
-  });
+bool Context::has_flow(FlowRef ref, const FlowKey& flow) {
+  switch (ref.kind()) {
+    case FlowRef::kConnection:
+      return has_flow(tcbs[ref.index()], flow);
+    case FlowRef::kHalfOpen:
+      return flow_of(half_opens[ref.index()]) == flow;
+    case FlowRef::kTimeWait4:
+    case FlowRef::kTimeWait6:
+      return flow_of_time_wait(ref) == flow;
+  }
+  return false;
 }
 
 std::uint32_t Context::make_tcb(const FlowKey& flow, std::uint64_t hash, FlowRef previous) {

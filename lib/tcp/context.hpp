@@ -4,6 +4,7 @@
 // input/ and output/ act on. One thread, no locks, all memory taken before the first packet.
 
 #include <algorithm>
+#include <bit>
 #include <cstdint>
 #include <memory>
 #include <new>
@@ -19,6 +20,7 @@
 #include "packet/pools.hpp"
 #include "sluice/errors.hpp"
 #include "tcp/config.hpp"
+#include "tcp/demux/flow_hash.hpp"
 #include "tcp/demux/flow_table.hpp"
 #include "tcp/demux/listen_table.hpp"
 #include "tcp/demux/time_wait_table.hpp"
@@ -45,8 +47,7 @@ struct Segment {
   std::uint64_t hash = 0;
   std::uint32_t payload = 0;  ///< Octets of payload.
   std::uint8_t ecn = 0;       ///< The two ECN bits of the IP header.
-  FlowRef hint;               ///< What the first look-up of the burst found.
-  std::uint32_t hint_generation = 0;
+  FlowRef hint;               ///< What the flow table knows of it.
 
   bool has(std::uint8_t flags) const { return header.has(flags); }
   SeqNum seq() const { return header.seq; }
@@ -87,15 +88,14 @@ class SlabMemory {
 /// Segments without a connection's queue behind them: SYN-ACK, RST, challenge ACK. Bounded.
 class ControlQueue {
  public:
-  explicit ControlQueue(std::uint32_t capacity) : ring_(capacity) {}
+  explicit ControlQueue(std::uint32_t capacity) : ring_(std::bit_ceil(capacity)) {}
   bool is_full() const { return count_ == ring_.size(); }
   bool is_empty() const { return count_ == 0; }
-  void push(OutboundSegment segment) {
-    ring_[(head_ + count_++) % ring_.size()] = std::move(segment);
-  }
+  /// The next one, to be filled in. Precondition: not full.
+  OutboundSegment& push() { return ring_[(head_ + count_++) & (ring_.size() - 1)]; }
   OutboundSegment pop() {
     OutboundSegment segment = std::move(ring_[head_]);
-    head_ = (head_ + 1) % ring_.size();
+    head_ = (head_ + 1) & (ring_.size() - 1);
     --count_;
     return segment;
   }
@@ -150,8 +150,11 @@ struct Context {
   FlowKey flow_of(const Tcb& block) const;
   FlowKey flow_of(const HalfOpen& entry) const;
   bool has_flow(const Tcb& block, const FlowKey& flow) const;
-  std::uint64_t hash_of(const FlowKey& flow) const;
-  FlowRef find_flow(const FlowKey& flow, std::uint64_t hash);
+  bool has_flow(FlowRef ref, const FlowKey& flow);
+  std::uint64_t hash_of(const FlowKey& flow) const { return flow_id(keys.flow_table, flow); }
+  FlowRef find_flow(const FlowKey& flow, std::uint64_t hash) {
+    return flows.find(hash, [&](FlowRef ref) { return has_flow(ref, flow); });
+  }
   /// What is added to `tick` for a TSval: a keyed hash of the 4-tuple, so that a new connection of
   /// the same tuple continues the old one's clock (RFC 6191) and nobody learns the uptime.
   std::uint32_t timestamp_offset_of(const FlowKey& flow) const;

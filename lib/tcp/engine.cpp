@@ -1,6 +1,8 @@
 #include "tcp/engine.hpp"
 
 #include <algorithm>
+#include <array>
+#include <initializer_list>
 
 #include "tcp/handshake/listen.hpp"
 #include "tcp/icmp_error.hpp"
@@ -9,6 +11,7 @@
 #include "tcp/output/control.hpp"
 #include "tcp/output/output.hpp"
 #include "tcp/timer/tcp_timers.hpp"
+#include "wire/tcp_peek.hpp"
 
 namespace sluice::tcp {
 namespace {
@@ -43,6 +46,38 @@ ContextDeps context_deps(const EngineDeps& deps) {
           .top_prefixes = region.section<TopPrefixesRecord>(SectionKind::kTopPrefixes, worker)[0]};
 }
 
+/// What an outcome says to the gate's watch.
+enum class GateNote : std::uint8_t {
+  kNothing,
+  kSynAnswered,
+  kSynRefused,
+  kByEntry,
+  kByCookie,
+  kUnaccepted,
+  kNoMemory,  ///< Refused or unaccepted, as the segment is a SYN or not.
+  kStray,
+};
+
+GateNote gate_note_of(Outcome outcome) {
+  static constexpr auto kNotes = [] {
+    std::array<GateNote, static_cast<std::size_t>(Outcome::kCount)> notes{};
+    const auto say = [&](GateNote note, std::initializer_list<Outcome> outcomes) {
+      for (const Outcome of : outcomes) notes[static_cast<std::size_t>(of)] = note;
+    };
+    say(GateNote::kSynAnswered, {Outcome::kSynCookieSent, Outcome::kSynQueued});
+    say(GateNote::kSynRefused, {Outcome::kSynQueueFull, Outcome::kSynPrefixLimited});
+    say(GateNote::kNoMemory, {Outcome::kNoMemory});
+    say(GateNote::kByEntry, {Outcome::kHandshakeCompleted});
+    say(GateNote::kByCookie, {Outcome::kCookieCompleted});
+    say(GateNote::kUnaccepted, {Outcome::kAcceptQueueFull});
+    say(GateNote::kStray,
+        {Outcome::kStrayAnswered, Outcome::kStraySilenced, Outcome::kStrayRst,
+         Outcome::kListenNoSyn, Outcome::kSynMalformed, Outcome::kCookieDoubtful});
+    return notes;
+  }();
+  return kNotes[static_cast<std::size_t>(outcome)];
+}
+
 }  // namespace
 
 void Engine::plan_state(const EngineConfig& config, unsigned worker,
@@ -72,22 +107,81 @@ Engine::Engine(const EngineConfig& config, const EngineDeps& deps, Instant now)
 void Engine::receive(std::span<InboundSegment> burst, Instant now) {
   ctx_.set_now(now);
   watch_gate();  // a step that is over does not count what comes now
+  ctx_.metrics.count(Counter::kSegmentsReceived, burst.size());
   while (!burst.empty()) {
     const auto chunk = burst.first(std::min(burst.size(), kStage));
     burst = burst.subspan(chunk.size());
-    std::size_t count = 0;
-    for (InboundSegment& inbound : chunk)
-      if (parse(inbound, stage_[count])) ctx_.flows.prefetch(stage_[count++].hash);
-    for (std::size_t i = 0; i < count; ++i) look_up(stage_[i]);
-    for (std::size_t i = 0; i < count; ++i) {
-      process(stage_[i]);
-      stage_[i].packet.reset();
-    }
+    for (std::size_t i = 0; i < chunk.size(); ++i) glance_at(chunk[i], stage_[i]);
+    for (Glance& glance : std::span(stage_).first(chunk.size())) look_up(glance);
+    seen_changes_ = ctx_.flows.changes();
+    for (std::size_t i = 0; i < chunk.size(); ++i) process(chunk[i], stage_[i]);
   }
 }
 
-bool Engine::parse(InboundSegment& inbound, Segment& segment) {
-  ctx_.metrics.count(Counter::kSegmentsReceived);
+/// First stage: what the flow table is asked with, and its bucket on the way here.
+void Engine::glance_at(const InboundSegment& inbound, Glance& glance) {
+  const auto octets = packet::first_segment(std::as_const(*inbound.packet));
+  glance.is_whole = octets.size() >= wire::kTcpMinHeader;
+  if (!glance.is_whole) return;
+  const wire::TcpPeek tcp = wire::peek_tcp(octets);
+  glance.flow = {inbound.destination, inbound.source, tcp.destination, tcp.source};
+  glance.hash = ctx_.hash_of(glance.flow);
+  ctx_.flows.prefetch(glance.hash);
+}
+
+/// Second stage: who is concerned, and its lines on the way here.
+void Engine::look_up(Glance& glance) {
+  if (!glance.is_whole) return;
+  glance.hint = ctx_.find_flow(glance.flow, glance.hash);
+  if (glance.hint.is_none() || glance.hint.kind() != FlowRef::kConnection) return;
+  const Tcb& block = ctx_.tcb(glance.hint.index());
+  glance.generation = block.generation;
+  const char* const line = reinterpret_cast<const char*>(&block);
+  __builtin_prefetch(line + 64);
+  __builtin_prefetch(line + 128);
+}
+
+/// Does what the early look-up found still stand? A whole life of one tuple can lie in one burst.
+bool Engine::is_current(const Glance& glance) {
+  if (ctx_.flows.changes() == seen_changes_) return true;
+  if (glance.hint.is_none()) return false;
+  if (glance.hint.kind() != FlowRef::kConnection) return false;
+  const Tcb& block = ctx_.tcb(glance.hint.index());
+  return block.generation == glance.generation && !block.has(kDetached) &&
+         block.state != State::kClosed;
+}
+
+/// Third stage, one after the other.
+void Engine::process(InboundSegment& inbound, Glance& glance) {
+  if (!glance.is_whole) {
+    inbound.packet.reset();
+    return ctx_.metrics.count(Outcome::kTcpTruncated);
+  }
+  if (!is_current(glance)) glance.hint = ctx_.find_flow(glance.flow, glance.hash);
+  if (glance.hint.is_none() && is_silenced_stray(inbound, glance)) {
+    inbound.packet.reset();
+    return ctx_.metrics.count(Outcome::kStraySilenced);
+  }
+  Segment segment;
+  if (parse(inbound, glance, segment)) ctx_.metrics.count(dispatch(segment));
+}
+
+/// A flood of strays, more than are answered, ends here, before anything else is read of them:
+/// as answer_stray() would have it.
+bool Engine::is_silenced_stray(const InboundSegment& inbound, const Glance& glance) {
+  if (ctx_.listeners.find(glance.flow.local, glance.flow.local_port) != ListenerHandle::kNone)
+    return false;
+  constexpr std::size_t kFlags = 13;
+  const auto octets = packet::first_segment(std::as_const(*inbound.packet));
+  const bool is_reset = (wire::load_u8(octets.data() + kFlags) & wire::kRst) != 0;
+  const std::size_t header = std::size_t{wire::load_u8(octets.data() + 12)} >> 4 << 2;
+  if (is_reset || header != wire::kTcpMinHeader || !ctx_.reset_bucket.is_empty(ctx_.now))
+    return false;
+  ctx_.gate.note_stray(ListenerHandle::kNone, glance.flow.remote);
+  return true;
+}
+
+bool Engine::parse(InboundSegment& inbound, const Glance& glance, Segment& segment) {
   packet::PacketPtr packet = std::move(inbound.packet);
   const auto result = wire::parse_tcp(packet::first_segment(*packet), segment.header);
   if (!result.ok) {
@@ -97,8 +191,7 @@ bool Engine::parse(InboundSegment& inbound, Segment& segment) {
   }
   if (result.malformed_options) ctx_.metrics.count(Counter::kOptionsMalformed);
   const auto is_unicast = [](const IpAddr& address) {
-    return !address.is_unspecified() &&
-           (!address.is_v4() || (!address.v4().is_multicast() && !address.v4().is_broadcast()));
+    return !address.is_unspecified() && (!address.is_v4() || !address.v4().is_group());
   };
   //= rfc9293#3.9.2.3 MUST-57, MUST-63
   if (segment.header.source.value == 0 || segment.header.destination.value == 0 ||
@@ -106,52 +199,13 @@ bool Engine::parse(InboundSegment& inbound, Segment& segment) {
     ctx_.metrics.count(Outcome::kTcpAddressInvalid);
     return false;
   }
-  segment.flow = {inbound.destination, inbound.source, segment.header.destination,
-                  segment.header.source};
-  segment.hash = ctx_.hash_of(segment.flow);
+  segment.flow = glance.flow;
+  segment.hash = glance.hash;
+  segment.hint = glance.hint;
   segment.payload = packet->pkt_len - segment.header.header_length;
   segment.ecn = inbound.ecn;
   segment.packet = std::move(packet);
   return true;
-}
-
-void Engine::look_up(Segment& segment) {
-  segment.hint = ctx_.find_flow(segment.flow, segment.hash);
-  if (segment.hint.is_none() || segment.hint.kind() != FlowRef::kConnection) return;
-  const Tcb& block = ctx_.tcb(segment.hint.index());
-  segment.hint_generation = block.generation;
-  const char* const line = reinterpret_cast<const char*>(&block);
-  __builtin_prefetch(line + 64);
-  __builtin_prefetch(line + 128);
-}
-
-/// Does what the early look-up found still stand? A whole life of one tuple can lie in one burst.
-bool Engine::is_current(const Segment& segment) {
-  if (segment.hint.is_none()) return false;
-  const std::uint32_t index = segment.hint.index();
-  switch (segment.hint.kind()) {
-    case FlowRef::kConnection: {
-      const Tcb& block = ctx_.tcb(index);
-      return block.generation == segment.hint_generation && !block.has(kDetached) &&
-             block.state != State::kClosed;
-    }
-    case FlowRef::kHalfOpen:
-      return ctx_.half_opens[index].listener != ListenerHandle::kNone &&
-             ctx_.flow_of(ctx_.half_opens[index]) == segment.flow;
-    case FlowRef::kTimeWait4:
-      return (ctx_.time_wait4[index].flags & kTimeWaitInUse) != 0 &&
-             ctx_.flow_of_time_wait(segment.hint) == segment.flow;
-    case FlowRef::kTimeWait6:
-      return (ctx_.time_wait6[index].flags & kTimeWaitInUse) != 0 &&
-             ctx_.flow_of_time_wait(segment.hint) == segment.flow;
-  }
-  return false;
-}
-
-void Engine::process(Segment& segment) {
-  if (!is_current(segment)) segment.hint = ctx_.find_flow(segment.flow, segment.hash);
-  const Outcome outcome = dispatch(segment);
-  ctx_.metrics.count(outcome);
 }
 
 /// The three branches: a known 4-tuple, a SYN to a listener, anything else.
@@ -240,21 +294,25 @@ Outcome Engine::to_no_connection(Segment& segment) {
 /// again, or while the worker drains, is nobody's first.
 void Engine::note_at_gate(std::uint16_t listener, const Segment& segment, Outcome outcome) {
   const IpAddr& source = segment.flow.remote;
-  if (outcome == Outcome::kSynCookieSent || outcome == Outcome::kSynQueued) {
-    ctx_.gate.note_syn(listener, source, GateWatch::SynFate::kAnswered);
-  } else if (outcome == Outcome::kSynQueueFull || outcome == Outcome::kSynPrefixLimited ||
-             (outcome == Outcome::kNoMemory && segment.has(wire::kSyn))) {
-    ctx_.gate.note_syn(listener, source, GateWatch::SynFate::kRefused);
-  } else if (outcome == Outcome::kHandshakeCompleted) {
-    ctx_.gate.note_completion(listener, GateWatch::Completion::kByEntry);
-  } else if (outcome == Outcome::kCookieCompleted) {
-    ctx_.gate.note_completion(listener, GateWatch::Completion::kByCookie);
-  } else if (outcome == Outcome::kAcceptQueueFull || outcome == Outcome::kNoMemory) {
-    ctx_.gate.note_completion(listener, GateWatch::Completion::kUnaccepted);
-  } else if (outcome == Outcome::kStrayAnswered || outcome == Outcome::kStraySilenced ||
-             outcome == Outcome::kStrayRst || outcome == Outcome::kListenNoSyn ||
-             outcome == Outcome::kSynMalformed || outcome == Outcome::kCookieDoubtful) {
-    ctx_.gate.note_stray(listener, source);
+  switch (gate_note_of(outcome)) {
+    case GateNote::kNothing:
+      return;
+    case GateNote::kSynAnswered:
+      return ctx_.gate.note_syn(listener, source, GateWatch::SynFate::kAnswered);
+    case GateNote::kNoMemory:
+      if (!segment.has(wire::kSyn))
+        return ctx_.gate.note_completion(listener, GateWatch::Completion::kUnaccepted);
+      [[fallthrough]];
+    case GateNote::kSynRefused:
+      return ctx_.gate.note_syn(listener, source, GateWatch::SynFate::kRefused);
+    case GateNote::kByEntry:
+      return ctx_.gate.note_completion(listener, GateWatch::Completion::kByEntry);
+    case GateNote::kByCookie:
+      return ctx_.gate.note_completion(listener, GateWatch::Completion::kByCookie);
+    case GateNote::kUnaccepted:
+      return ctx_.gate.note_completion(listener, GateWatch::Completion::kUnaccepted);
+    case GateNote::kStray:
+      return ctx_.gate.note_stray(listener, source);
   }
 }
 

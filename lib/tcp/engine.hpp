@@ -46,12 +46,23 @@ class Engine {
   const Context& context() const { return ctx_; }
 
  private:
-  static constexpr std::size_t kStage = 32;  ///< Segments parsed, looked up and processed together.
+  static constexpr std::size_t kStage = 32;  ///< Segments looked up together.
 
-  bool parse(InboundSegment& inbound, Segment& segment);
-  void look_up(Segment& segment);
-  bool is_current(const Segment& segment);
-  void process(Segment& segment);
+  /// What the first stages find out about a segment.
+  struct Glance {
+    FlowKey flow;
+    std::uint64_t hash = 0;
+    FlowRef hint;
+    std::uint32_t generation = 0;  ///< Of the TCB that `hint` names.
+    bool is_whole = false;         ///< It has a TCP header.
+  };
+
+  void glance_at(const InboundSegment& inbound, Glance& glance);
+  void look_up(Glance& glance);
+  bool is_current(const Glance& glance);
+  void process(InboundSegment& inbound, Glance& glance);
+  bool is_silenced_stray(const InboundSegment& inbound, const Glance& glance);
+  bool parse(InboundSegment& inbound, const Glance& glance, Segment& segment);
   Outcome dispatch(Segment& segment);
   Outcome to_connection(std::uint32_t index, Segment& segment);
   Outcome to_half_open(std::uint32_t index, Segment& segment);
@@ -63,7 +74,8 @@ class Engine {
   void watch_gate();
 
   Context ctx_;
-  std::vector<Segment> stage_;
+  std::vector<Glance> stage_;
+  std::uint64_t seen_changes_ = 0;  ///< Of the flow table, when the stage was looked up.
 };
 
 }  // namespace sluice::tcp

@@ -8,14 +8,6 @@ namespace {
 
 static_assert(std::endian::native == std::endian::little);
 
-constexpr std::uint16_t fold(std::uint64_t sum) {
-  sum = (sum >> 32) + (sum & 0xffffffff);
-  sum = (sum >> 32) + (sum & 0xffffffff);
-  sum = (sum >> 16) + (sum & 0xffff);
-  sum = (sum >> 16) + (sum & 0xffff);
-  return static_cast<std::uint16_t>(sum);
-}
-
 /// The sum of little-endian 32-bit words, the last one filled up with zero octets, in 64 bits: it
 /// cannot overflow below 16 GiB. Two accumulators, so that no carry is waited for; the compiler
 /// makes vector code of the first loop.
@@ -51,19 +43,11 @@ void Checksum::add(std::span<const std::byte> octets) {
 
 void Checksum::add_pseudo_header(const IpAddr& source, const IpAddr& destination,
                                  std::uint8_t protocol, std::uint32_t length) {
-  if (source.is_v4()) {
-    add_u32(source.v4().value);
-    add_u32(destination.v4().value);
-  } else {
-    add(std::as_bytes(std::span(source.octets())));
-    add(std::as_bytes(std::span(destination.octets())));
-  }
+  if (source.is_v4()) return add_pseudo_header(source.v4(), destination.v4(), protocol, length);
+  add(std::as_bytes(std::span(source.octets())));
+  add(std::as_bytes(std::span(destination.octets())));
   add_u16(protocol);
   add_u32(length);
-}
-
-std::uint16_t Checksum::finish() const {
-  return static_cast<std::uint16_t>(~fold(sum_));
 }
 
 std::uint16_t checksum(std::span<const std::byte> octets) {

@@ -14,10 +14,10 @@ enum OptionType : std::uint8_t {
   kStrictSourceRoute = 137,
 };
 
-constexpr std::uint16_t kDontFragment = 0x4000;
-constexpr std::uint16_t kMoreFragments = 0x2000;
-constexpr std::uint16_t kFragmentOffsetMask = 0x1fff;
-constexpr std::size_t kChecksumOffset = 10;
+using ipv4_field::kChecksumOffset;
+using ipv4_field::kDontFragment;
+using ipv4_field::kFragmentOffsetMask;
+using ipv4_field::kMoreFragments;
 
 Ipv4Options scan_options(std::span<const std::byte> list) {
   if (list.empty()) return Ipv4Options::kNone;
@@ -78,25 +78,6 @@ Result<Ipv4Header, Ipv4ParseError> parse_ipv4(std::span<const std::byte> packet,
 
 bool is_ipv4_checksum_right(std::span<const std::byte> header) {
   return checksum(header) == 0;
-}
-
-std::size_t emit_ipv4(const Ipv4Header& header, std::span<std::byte> out) {
-  SLUICE_ASSERT(out.size() >= kIpv4MinHeader);
-  SLUICE_ASSERT(header.total_length >= kIpv4MinHeader && header.fragment_offset % 8 == 0);
-  std::byte* const at = out.data();
-  store_u8(at, 0x45);
-  store_u8(at + 1, header.traffic_class);
-  store_be16(at + 2, header.total_length);
-  store_be16(at + 4, header.identification);
-  store_be16(at + 6, static_cast<std::uint16_t>((header.dont_fragment ? kDontFragment : 0) |
-                                                (header.more_fragments ? kMoreFragments : 0) |
-                                                header.fragment_offset / 8));
-  store_u8(at + 8, header.ttl);
-  store_u8(at + 9, header.protocol);
-  store_be16(at + kChecksumOffset, 0);
-  store_be32(at + 12, header.source.value);
-  store_be32(at + 16, header.destination.value);
-  return kIpv4MinHeader;
 }
 
 void set_ipv4_checksum(std::span<std::byte> header) {

@@ -9,9 +9,19 @@
 #include <span>
 
 #include "base/address.hpp"
+#include "base/assert.hpp"
 #include "base/result.hpp"
+#include "wire/byte_order.hpp"
 
 namespace sluice::wire {
+
+/// Bits and places in the header.
+namespace ipv4_field {
+inline constexpr std::uint16_t kDontFragment = 0x4000;
+inline constexpr std::uint16_t kMoreFragments = 0x2000;
+inline constexpr std::uint16_t kFragmentOffsetMask = 0x1fff;
+inline constexpr std::size_t kChecksumOffset = 10;
+}  // namespace ipv4_field
 
 inline constexpr std::size_t kIpv4MinHeader = 20;
 inline constexpr std::size_t kIpv4MaxHeader = 60;
@@ -75,7 +85,25 @@ bool is_ipv4_checksum_right(std::span<const std::byte> header);
 
 /// Writes a header of 20 octets, without options, to `out` and gives its length. The checksum
 /// field is zero, as ports that fill it in want it. `out` must hold kIpv4MinHeader octets.
-std::size_t emit_ipv4(const Ipv4Header& header, std::span<std::byte> out);
+inline std::size_t emit_ipv4(const Ipv4Header& header, std::span<std::byte> out) {
+  SLUICE_ASSERT(out.size() >= kIpv4MinHeader);
+  SLUICE_ASSERT(header.total_length >= kIpv4MinHeader && header.fragment_offset % 8 == 0);
+  std::byte* const at = out.data();
+  store_u8(at, 0x45);
+  store_u8(at + 1, header.traffic_class);
+  store_be16(at + 2, header.total_length);
+  store_be16(at + 4, header.identification);
+  store_be16(at + 6,
+             static_cast<std::uint16_t>((header.dont_fragment ? ipv4_field::kDontFragment : 0) |
+                                        (header.more_fragments ? ipv4_field::kMoreFragments : 0) |
+                                        header.fragment_offset / 8));
+  store_u8(at + 8, header.ttl);
+  store_u8(at + 9, header.protocol);
+  store_be16(at + ipv4_field::kChecksumOffset, 0);
+  store_be32(at + 12, header.source.value);
+  store_be32(at + 16, header.destination.value);
+  return kIpv4MinHeader;
+}
 
 /// Computes and stores the checksum of an emitted header, given alone.
 void set_ipv4_checksum(std::span<std::byte> header);

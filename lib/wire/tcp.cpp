@@ -69,29 +69,6 @@ bool parse_option(std::span<const std::byte> option, TcpOptions& options) {
   }
 }
 
-/// Reads the list of options. False if a malformed one ended it.
-//= rfc9293#3.1 MUST-5, MUST-4
-bool parse_options(std::span<const std::byte> list, TcpOptions& options) {
-  if (list.size() == 12 && load_be32(list.data()) == kAlignedTimestamps)
-    return parse_option(list.subspan(2), options);
-  while (!list.empty()) {
-    const std::uint8_t kind = load_u8(list.data());
-    if (kind == kEndOfList) return true;
-    //= rfc9293#3.2 MUST-64
-    if (kind == kNoOperation) {
-      list = list.subspan(1);
-      continue;
-    }
-    //= rfc9293#3.1 MUST-7
-    if (list.size() < 2) return false;
-    const std::size_t length = load_u8(list.data() + 1);
-    if (length < 2 || length > list.size()) return false;
-    if (!parse_option(list.first(length), options)) return false;
-    list = list.subspan(length);
-  }
-  return true;
-}
-
 std::size_t sack_blocks_that_fit(const TcpOptions& options, std::size_t octets_used) {
   if (options.sack_count == 0 || octets_used + 4 > kTcpMaxOptions) return 0;
   return std::min<std::size_t>(options.sack_count,
@@ -115,7 +92,8 @@ std::byte* emit_word(std::byte* at, std::uint32_t word) {
 std::byte* emit_options(const TcpOptions& options, std::byte* at) {
   //= rfc9293#3.1 MUST-68, MUST-69  NOPs align, no end of list is sent, so nothing lies behind one
   constexpr std::uint32_t kNopNop = kNoOperation << 24 | kNoOperation << 16;
-  const std::size_t blocks = sack_blocks_that_fit(options, fixed_options_length(options));
+  const std::size_t blocks =
+      options.sack_count == 0 ? 0 : sack_blocks_that_fit(options, fixed_options_length(options));
   if (options.has_mss) at = emit_word(at, kMss << 24 | kMssLength << 16 | options.mss);
   if (options.has_sack_permitted && options.has_timestamps) {
     at = emit_word(at, kSackPermitted << 24 | kSackPermittedLength << 16 | kTimestamps << 8 |
@@ -140,35 +118,37 @@ std::byte* emit_options(const TcpOptions& options, std::byte* at) {
 
 }  // namespace
 
-TcpParseResult parse_tcp(std::span<const std::byte> segment, TcpHeader& header) {
-  if (segment.size() < kTcpMinHeader) return {.error = TcpParseError::kTruncated};
-  const std::byte* const at = segment.data();
-  const std::size_t length = static_cast<std::size_t>(load_u8(at + 12) >> 4) * 4;
-  if (length < kTcpMinHeader || length > segment.size())
-    return {.error = TcpParseError::kDataOffset};
-  header.source = Port{load_be16(at)};
-  header.destination = Port{load_be16(at + 2)};
-  header.seq = SeqNum(load_be32(at + 4));
-  header.ack = SeqNum(load_be32(at + 8));
-  header.flags = load_u8(at + 13);
-  header.header_length = static_cast<std::uint8_t>(length);
-  //= rfc9293#3.1 MUST-1
-  header.window = load_be16(at + 14);
-  header.urgent_pointer = load_be16(at + 18);
-  header.options = {};
-  const bool well_formed =
-      parse_options(segment.subspan(kTcpMinHeader, length - kTcpMinHeader), header.options);
-  return {.ok = true, .malformed_options = !well_formed};
+//= rfc9293#3.1 MUST-5, MUST-4
+bool parse_tcp_options(std::span<const std::byte> list, TcpOptions& options) {
+  if (list.size() == 12 && load_be32(list.data()) == kAlignedTimestamps)
+    return parse_option(list.subspan(2), options);
+  while (!list.empty()) {
+    const std::uint8_t kind = load_u8(list.data());
+    if (kind == kEndOfList) return true;
+    //= rfc9293#3.2 MUST-64
+    if (kind == kNoOperation) {
+      list = list.subspan(1);
+      continue;
+    }
+    //= rfc9293#3.1 MUST-7
+    if (list.size() < 2) return false;
+    const std::size_t length = load_u8(list.data() + 1);
+    if (length < 2 || length > list.size()) return false;
+    if (!parse_option(list.first(length), options)) return false;
+    list = list.subspan(length);
+  }
+  return true;
 }
 
 std::size_t tcp_header_length(const TcpHeader& header) {
   const std::size_t fixed = fixed_options_length(header.options);
+  if (header.options.sack_count == 0) return kTcpMinHeader + fixed;
   const std::size_t blocks = sack_blocks_that_fit(header.options, fixed);
   return kTcpMinHeader + fixed + (blocks == 0 ? 0 : 4 + blocks * kSackBlockLength);
 }
 
 std::size_t emit_tcp(const TcpHeader& header, std::span<std::byte> out) {
-  SLUICE_ASSERT(out.size() >= tcp_header_length(header));
+  SLUICE_ASSERT(out.size() >= kTcpMaxHeader || out.size() >= tcp_header_length(header));
   std::byte* const at = out.data();
   store_be16(at, header.source.value);
   store_be16(at + 2, header.destination.value);
@@ -182,11 +162,6 @@ std::size_t emit_tcp(const TcpHeader& header, std::span<std::byte> out) {
       static_cast<std::size_t>(emit_options(header.options, at + kTcpMinHeader) - at);
   store_u8(at + 12, static_cast<std::uint8_t>(length / 4 << 4));
   return length;
-}
-
-void set_tcp_checksum(std::span<std::byte> header, std::uint16_t checksum) {
-  SLUICE_ASSERT(header.size() >= kTcpMinHeader);
-  store_be16(header.data() + kChecksumOffset, checksum);
 }
 
 }  // namespace sluice::wire

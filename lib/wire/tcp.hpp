@@ -8,6 +8,8 @@
 #include <span>
 
 #include "base/address.hpp"
+#include "base/assert.hpp"
+#include "wire/byte_order.hpp"
 #include "wire/seq_num.hpp"
 
 namespace sluice::wire {
@@ -79,7 +81,10 @@ struct TcpParseResult {
   TcpParseError error = TcpParseError::kTruncated;
   bool malformed_options = false;
 };
-TcpParseResult parse_tcp(std::span<const std::byte> segment, TcpHeader& header);
+inline TcpParseResult parse_tcp(std::span<const std::byte> segment, TcpHeader& header);
+
+/// Reads a list of options. False if a malformed one ended it.
+bool parse_tcp_options(std::span<const std::byte> list, TcpOptions& options);
 
 /// Writes `header` with its options in the order Linux uses (SYN: mss, sackOK, TS, nop, wscale;
 /// without TS: mss, nop, nop, sackOK, nop, wscale; otherwise nop, nop, TS, nop, nop, SACK) to
@@ -90,6 +95,32 @@ std::size_t emit_tcp(const TcpHeader& header, std::span<std::byte> out);
 std::size_t tcp_header_length(const TcpHeader& header);
 
 /// Stores `checksum`, as Checksum::finish() gave it, in an emitted header.
-void set_tcp_checksum(std::span<std::byte> header, std::uint16_t checksum);
+inline void set_tcp_checksum(std::span<std::byte> header, std::uint16_t checksum) {
+  constexpr std::size_t kChecksumOffset = 16;
+  SLUICE_ASSERT(header.size() >= kTcpMinHeader);
+  store_be16(header.data() + kChecksumOffset, checksum);
+}
+
+inline TcpParseResult parse_tcp(std::span<const std::byte> segment, TcpHeader& header) {
+  if (segment.size() < kTcpMinHeader) return {.error = TcpParseError::kTruncated};
+  const std::byte* const at = segment.data();
+  const std::size_t length = static_cast<std::size_t>(load_u8(at + 12) >> 4) * 4;
+  if (length < kTcpMinHeader || length > segment.size())
+    return {.error = TcpParseError::kDataOffset};
+  header.source = Port{load_be16(at)};
+  header.destination = Port{load_be16(at + 2)};
+  header.seq = SeqNum(load_be32(at + 4));
+  header.ack = SeqNum(load_be32(at + 8));
+  header.flags = load_u8(at + 13);
+  header.header_length = static_cast<std::uint8_t>(length);
+  //= rfc9293#3.1 MUST-1
+  header.window = load_be16(at + 14);
+  header.urgent_pointer = load_be16(at + 18);
+  header.options = {};
+  if (length == kTcpMinHeader) return {.ok = true};
+  const bool is_well_formed =
+      parse_tcp_options(segment.subspan(kTcpMinHeader, length - kTcpMinHeader), header.options);
+  return {.ok = true, .malformed_options = !is_well_formed};
+}
 
 }  // namespace sluice::wire

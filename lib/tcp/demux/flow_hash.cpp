@@ -11,14 +11,12 @@ class Message {
  public:
   explicit Message(const FlowKey& flow) {
     if (flow.is_v4()) {
-      add(flow.local.v4().value);
-      add(flow.remote.v4().value);
+      add((flow.local.words()[1] >> 32) | (flow.remote.words()[1] & ~std::uint64_t{0xffffffff}));
     } else {
       add(flow.local.octets());
       add(flow.remote.octets());
     }
-    add(flow.local_port.value);
-    add(flow.remote_port.value);
+    add(std::uint32_t{flow.local_port.value} | std::uint32_t{flow.remote_port.value} << 16);
   }
   template <class Value>
   void add(const Value& value) {

@@ -43,15 +43,6 @@ void ListenTable::close(std::uint16_t index) {
   record.version.end_write();
 }
 
-std::uint16_t ListenTable::find(const IpAddr& address, Port port) const {
-  std::uint16_t any = ListenerHandle::kNone;
-  for (std::uint16_t at = first_[port.value]; at != ListenerHandle::kNone; at = next_[at]) {
-    if (records_[at].address == address) return at;
-    if (records_[at].address.is_unspecified()) any = at;
-  }
-  return any;
-}
-
 ListenerRecord* ListenTable::get(ListenerHandle handle) {
   if (handle.index >= records_.size()) return nullptr;
   ListenerRecord& record = records_[handle.index];

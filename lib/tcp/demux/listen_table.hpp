@@ -21,7 +21,14 @@ class ListenTable {
   void close(std::uint16_t index);
 
   /// Index of the listener for a segment to (address, port); ListenerHandle::kNone if none.
-  std::uint16_t find(const IpAddr& address, Port port) const;
+  std::uint16_t find(const IpAddr& address, Port port) const {
+    std::uint16_t any = ListenerHandle::kNone;
+    for (std::uint16_t at = first_[port.value]; at != ListenerHandle::kNone; at = next_[at]) {
+      if (records_[at].address == address) return at;
+      if (records_[at].address.is_unspecified()) any = at;
+    }
+    return any;
+  }
   bool is_listening(Port port) const { return first_[port.value] != ListenerHandle::kNone; }
   /// Null if the handle is stale.
   ListenerRecord* get(ListenerHandle handle);

@@ -12,6 +12,8 @@ GateWatch::GateWatch(std::span<GateRecord> records, TopPrefixesRecord& top, cons
       top_(top),
       hash_(key),
       tallies_(records.size()),
+      syn_sampler_(hash_(0)),
+      stray_sampler_(hash_(1)),
       step_begin_(start),
       step_end_(start + kStep),
       now_(start) {}
@@ -45,21 +47,24 @@ void GateWatch::end_step(const ListenTable& listeners, std::uint32_t max_half_op
 
   if (parity_ == 0) {  // two steps are a second
     top_.version.begin_write();
-    publish_top(top_syns_, top_.syns);
-    publish_top(top_strays_, top_.strays);
+    publish_top(top_syns_, syn_sampler_, top_.syns);
+    publish_top(top_strays_, stray_sampler_, top_.strays);
     top_.version.end_write();
-    top_syns_.clear();
-    top_strays_.clear();
   }
-  is_active_ |= top_syns_.total() > 0 || top_strays_.total() > 0;
+  is_active_ |= syn_sampler_.seen() > 0 || stray_sampler_.seen() > 0;
 }
 
-void GateWatch::publish_top(const TopPrefixes& top, TopPrefixList& list) {
-  if (top.total() == 0) return;  // the last senders stay to be seen
-  list.second_end = now_.ns();
-  list.total = top.total();
-  list.error = top.error();
-  top.copy_to(list.entries);
+void GateWatch::publish_top(TopPrefixes& top, Sampler& sampler, TopPrefixList& list) {
+  if (sampler.seen() > 0) {  // else the last senders stay to be seen
+    const std::uint32_t weight = sampler.weight();
+    list.second_end = now_.ns();
+    list.total = sampler.seen();
+    list.error = top.error() * weight;
+    top.copy_to(list.entries);
+    for (TopPrefixes::Entry& entry : list.entries) entry.count *= weight;
+  }
+  top.clear();
+  sampler.end_second();
 }
 
 void GateWatch::judge_listener(const ListenerRecord& listener, std::uint16_t index,

@@ -1,8 +1,9 @@
 #pragma once
 
 // Counts what comes to the listeners of one worker, and judges it twice a second. A note is an
-// addition; that of a SYN or a stray goes into the sketches as well, at most 85 instructions, about
-// 30 cycles. Memory is taken once, whoever sends.
+// addition; that of a SYN or a stray goes into the sketches as well, at most 85 instructions. In a
+// flood the list of those who send the most takes a sample of one in eight. Memory is taken once,
+// whoever sends.
 
 #include <array>
 #include <cstdint>
@@ -42,7 +43,7 @@ class GateWatch {
     tally.steps[0].answered += fate == SynFate::kAnswered ? 1 : 0;
     const std::uint64_t prefix = source_prefix(source), hash = hash_(prefix);
     tally.prefixes[parity_].add(hash);
-    top_syns_.add(prefix, hash);
+    if (syn_sampler_.takes_next()) top_syns_.add(prefix, hash);
     is_active_ = true;
   }
   void note_completion(std::uint16_t listener, Completion how) {
@@ -52,8 +53,10 @@ class GateWatch {
   /// `listener`: ListenerHandle::kNone if nobody listens there.
   void note_stray(std::uint16_t listener, const IpAddr& source) {
     if (listener != ListenerHandle::kNone) ++tallies_[listener].steps[0].strays;
-    const std::uint64_t prefix = source_prefix(source);
-    top_strays_.add(prefix, hash_(prefix));
+    if (stray_sampler_.takes_next()) {
+      const std::uint64_t prefix = source_prefix(source);
+      top_strays_.add(prefix, hash_(prefix));
+    }
     is_active_ = true;
   }
 
@@ -84,9 +87,33 @@ class GateWatch {
     bool is_active = false;
   };
 
+  /// Every one while they are few, one in eight, by chance, in a second after one of many: then
+  /// each stands for eight.
+  class Sampler {
+   public:
+    explicit Sampler(std::uint64_t seed) : state_(seed) {}
+    bool takes_next() {
+      ++seen_;
+      state_ = state_ * 0x9e3779b97f4a7c15u + 1;
+      return (state_ >> 61 & mask_) == 0;
+    }
+    std::uint32_t seen() const { return seen_; }
+    std::uint32_t weight() const { return mask_ + 1; }
+    void end_second() {
+      constexpr std::uint32_t kMany = 100'000;
+      mask_ = seen_ > kMany ? 7 : 0;
+      seen_ = 0;
+    }
+
+   private:
+    std::uint64_t state_;
+    std::uint32_t seen_ = 0;
+    std::uint32_t mask_ = 0;
+  };
+
   void judge_listener(const ListenerRecord& listener, std::uint16_t index,
                       std::uint32_t max_half_open, telemetry::Metrics& metrics);
-  void publish_top(const TopPrefixes& top, TopPrefixList& list);
+  void publish_top(TopPrefixes& top, Sampler& sampler, TopPrefixList& list);
 
   std::span<GateRecord> records_;
   TopPrefixesRecord& top_;
@@ -94,6 +121,8 @@ class GateWatch {
   std::vector<Tally> tallies_;
   TopPrefixes top_syns_;
   TopPrefixes top_strays_;
+  Sampler syn_sampler_;
+  Sampler stray_sampler_;
   Instant step_begin_;
   Instant step_end_;
   Instant now_;

@@ -61,17 +61,9 @@ std::uint16_t cookie_mss(std::uint16_t mss, bool is_fine) {
   return decode_mss(code);
 }
 
-std::uint64_t SynCookies::slot_at(Instant now) const {
-  return static_cast<std::uint64_t>((now + clock_.to_wall).ns() / kSlot.ns());
-}
-
-const HashKey& SynCookies::key_of(std::uint64_t slot) {
-  SlotKey& kept = keys_[slot & 1];
-  if (kept.slot != slot) {
-    kept.key = derive_key(master_, slot);
-    kept.slot = slot;
-  }
-  return kept.key;
+void SynCookies::derive(SlotKey& kept, std::uint64_t slot) const {
+  kept.key = derive_key(master_, slot);
+  kept.slot = slot;
 }
 
 SynCookies::Cookie SynCookies::make(const FlowKey& flow, wire::SeqNum irs, const CookieFacts& facts,

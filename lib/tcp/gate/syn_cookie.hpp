@@ -75,14 +75,22 @@ class SynCookies {
                                    std::optional<std::uint32_t> ts_ecr, Instant now);
 
   /// Number of the slot whose cookies are made at `now`.
-  std::uint64_t slot_at(Instant now) const;
+  std::uint64_t slot_at(Instant now) const {
+    return static_cast<std::uint64_t>((now + clock_.to_wall).ns()) /
+           static_cast<std::uint64_t>(kSlot.ns());
+  }
 
  private:
   struct SlotKey {
     std::uint64_t slot = ~std::uint64_t{0};
     HashKey key;
   };
-  const HashKey& key_of(std::uint64_t slot);
+  const HashKey& key_of(std::uint64_t slot) {
+    SlotKey& kept = keys_[slot & 1];
+    if (kept.slot != slot) derive(kept, slot);
+    return kept.key;
+  }
+  void derive(SlotKey& kept, std::uint64_t slot) const;
 
   HashKey master_;
   CookieClock clock_;

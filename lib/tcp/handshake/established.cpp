@@ -13,22 +13,6 @@
 
 namespace sluice::tcp {
 
-Agreement agree(const EngineConfig& config, const wire::TcpOptions& options,
-                std::uint16_t path_mtu) {
-  Agreement agreement;
-  agreement.path_mtu = path_mtu;
-  //= rfc9293#3.7.1 MUST-15, MUST-16
-  constexpr std::uint16_t kLeastMss = 64;  // a peer that says less wants us to drown in headers
-  if (options.has_mss) agreement.peer_mss = std::max(options.mss, kLeastMss);
-  //= rfc7323#2.3 MUST-8, MUST-2
-  if (config.window_scaling && options.has_window_scale)
-    agreement.peer_wscale = std::min(options.window_scale, wire::kMaxWindowScale);
-  agreement.timestamps = config.timestamps && options.has_timestamps;
-  //= rfc2018#4 MUST-1
-  agreement.sack = config.sack && options.has_sack_permitted;
-  return agreement;
-}
-
 std::uint16_t effective_send_mss(const EngineConfig& config, const FlowKey& flow,
                                  const Agreement& agreement) {
   const unsigned headers = (flow.is_v4() ? 20u : 40u) + 20u;

@@ -1,5 +1,7 @@
 #pragma once
 
+#include <algorithm>
+
 #include "tcp/context.hpp"
 
 namespace sluice::tcp {
@@ -14,8 +16,21 @@ struct Agreement {
 };
 
 /// Reads a SYN's options against what we are configured to offer.
-Agreement agree(const EngineConfig& config, const wire::TcpOptions& options,
-                std::uint16_t path_mtu);
+inline Agreement agree(const EngineConfig& config, const wire::TcpOptions& options,
+                       std::uint16_t path_mtu) {
+  Agreement agreement;
+  agreement.path_mtu = path_mtu;
+  //= rfc9293#3.7.1 MUST-15, MUST-16
+  constexpr std::uint16_t kLeastMss = 64;  // a peer that says less wants us to drown in headers
+  if (options.has_mss) agreement.peer_mss = std::max(options.mss, kLeastMss);
+  //= rfc7323#2.3 MUST-8, MUST-2
+  if (config.window_scaling && options.has_window_scale)
+    agreement.peer_wscale = std::min(options.window_scale, wire::kMaxWindowScale);
+  agreement.timestamps = config.timestamps && options.has_timestamps;
+  //= rfc2018#4 MUST-1
+  agreement.sack = config.sack && options.has_sack_permitted;
+  return agreement;
+}
 
 /// Writes flags, scales and MSS of the agreement into the TCB.
 void apply_agreement(Context& ctx, Tcb& block, const Agreement& agreement);

@@ -29,8 +29,8 @@ void push(Context& ctx, const FlowKey& flow, const TcpHeader& header,
   if (packet) {
     packet->data_len = 0;
     packet->pkt_len = 0;
-    const auto length = static_cast<std::uint16_t>(wire::tcp_header_length(header));
-    const std::byte* const room = packet::append(*packet, length);
+    // The longest header, so that its length need not be known before it is written.
+    const std::byte* const room = packet::append(*packet, wire::kTcpMaxHeader);
     SLUICE_ASSERT(room != nullptr);  // see may_be_turned_round()
     put_header(*packet, header);
   } else {
@@ -39,11 +39,12 @@ void push(Context& ctx, const FlowKey& flow, const TcpHeader& header,
   if (!packet) return;
   ctx.metrics.count(Counter::kSegmentsSent);
   if (header.has(wire::kRst)) ctx.metrics.count(Counter::kRstSent);
-  ctx.control.push({.packet = std::move(packet),
-                    .source = flow.local,
-                    .destination = flow.remote,
-                    .traffic_class = 0,
-                    .hint = nullptr});
+  OutboundSegment& segment = ctx.control.push();
+  segment.packet = std::move(packet);
+  segment.source = flow.local;
+  segment.destination = flow.remote;
+  segment.traffic_class = 0;
+  segment.hint = nullptr;
 }
 
 void add_timestamps(const Context& ctx, TcpHeader& header, std::uint32_t offset,

@@ -5,6 +5,7 @@
 #include "base/keyed_hash.hpp"
 #include "base/result.hpp"
 #include "base/rng.hpp"
+#include "base/sip_hash.hpp"
 
 using namespace sluice;
 
@@ -16,6 +17,21 @@ TEST_CASE("the keyed hash is SipHash-2-4 of its authors' test vector", "[base][k
   REQUIRE(keyed_hash(key, message) == 0xa129ca6149be45e5u);
   key.octets[0] ^= 1;
   REQUIRE(keyed_hash(key, message) != 0xa129ca6149be45e5u);
+}
+
+// As CPython 3.11 has it for bytes 0, 1, 2 ... under PYTHONHASHSEED=42.
+TEST_CASE("the tables' hash is SipHash-1-3 as others have it", "[base][keyed_hash]") {
+  const HashKey key{{0xaf, 0x90, 0xcd, 0x68, 0xd3, 0x4f, 0x50, 0xdc, 0xc1, 0xe9, 0x99, 0xfe, 0x9f,
+                     0xbb, 0x20, 0xb9}};
+  const auto word = [](std::uint64_t first, unsigned octets) {
+    std::uint64_t value = 0;
+    for (unsigned i = 0; i < octets; ++i) value |= (first + i) << 8 * i;
+    return value;
+  };
+  const std::uint64_t words[] = {word(0, 8), word(8, 8), word(16, 8), word(24, 8)};
+  REQUIRE(sip_hash_1_3(key, std::span(words).first(1), word(8, 4) | std::uint64_t{12} << 56) ==
+          0x550fe6ca26ef7fddu);
+  REQUIRE(sip_hash_1_3(key, words, word(32, 4) | std::uint64_t{36} << 56) == 0x325168a6b0dc469fu);
 }
 
 TEST_CASE("a seed repeats its numbers and another seed has others", "[base][rng]") {

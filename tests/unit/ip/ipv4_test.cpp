@@ -155,11 +155,14 @@ TEST_CASE("a header goes into the headroom in front of the payload", "[ip][outpu
   support::TestPools pools;
   const Octets payload = support::pattern(100);
   auto packet = support::make_packet(pools.control(), payload);
-  const auto header = ip::prepend_ipv4(*packet, {.source = Ipv4Addr::from_octets(10, 0, 0, 2),
-                                                 .destination = Ipv4Addr::from_octets(10, 0, 0, 1),
-                                                 .protocol = 6,
-                                                 .ttl = 7,
-                                                 .traffic_class = 0xb9});
+  wire::Ipv4Header wanted;
+  wanted.source = Ipv4Addr::from_octets(10, 0, 0, 2);
+  wanted.destination = Ipv4Addr::from_octets(10, 0, 0, 1);
+  wanted.protocol = 6;
+  wanted.ttl = 7;
+  wanted.traffic_class = 0xb9;
+  wanted.dont_fragment = true;
+  const auto header = ip::prepend_ipv4(*packet, wanted);
   REQUIRE(header.size() == 20);
   wire::set_ipv4_checksum(header);
   const Octets octets = support::octets_of(*packet);
@@ -174,8 +177,8 @@ TEST_CASE("a header goes into the headroom in front of the payload", "[ip][outpu
   CHECK(Octets(octets.begin() + 20, octets.end()) == payload);
 
   while (rte_pktmbuf_headroom(packet.get()) >= 20)
-    CHECK_FALSE(ip::prepend_ipv4(*packet, {}).empty());
-  CHECK(ip::prepend_ipv4(*packet, {}).empty());
+    CHECK_FALSE(ip::prepend_ipv4(*packet, wanted).empty());
+  CHECK(ip::prepend_ipv4(*packet, wanted).empty());
   packet.reset();
   support::require_pools_full(pools);
 }

@@ -165,6 +165,27 @@ TEST_CASE("the largest senders of SYNs and of strays are published each second",
   rig.require_clean();
 }
 
+TEST_CASE("in a flood the largest senders are told from a sample, as large as they are",
+          "[tcp][gate]") {
+  TcpRig rig;
+  listen_on(rig);
+  const auto a_second_of_strays = [&] {
+    for (std::uint32_t i = 0; i < 300'000; ++i)
+      rig.ctx().gate.note_stray(ListenerHandle::kNone,
+                                Ipv4Addr{i % 10 < 3 ? 0xcb007101 : 0x0b000001 + i * 256});
+    rig.run_for(kHalfSecond * 2);
+  };
+  a_second_of_strays();
+  a_second_of_strays();
+  const TopPrefixList& strays = rig.ctx().gate.top().strays;
+  CHECK(strays.total == 300'000);
+  CHECK(to_string(readable_prefix(strays.entries[0].prefix)) == "203.0.113.0/24");
+  // 90,000 of them: a sample of one in eight is within 3 % of it, the list's error on top.
+  CHECK(strays.entries[0].count <= 93'000);
+  CHECK(strays.entries[0].count + strays.error >= 87'000);
+  CHECK(strays.error <= 300'000 / 33 + 8);
+}
+
 TEST_CASE("SYNs that a full backlog refuses are pressure", "[tcp][gate]") {
   TcpRig rig(with_cookies(CookieMode::kOff));
   listen_on(rig, 4);
