@@ -19,17 +19,56 @@ std::string age_text(const Instance& instance, std::uint32_t worker, std::int64_
   return remaining_text(instance.now_of(clock) - Instant::from_ns(since));
 }
 
+/// Claims that were refused, of one kind and worker.
+void add_claim(Table& table, nlohmann::ordered_json& list, const Instance& instance,
+               std::uint32_t worker, link::NeighborAlarm alarm) {
+  const auto records = instance.view.section<link::NeighborAlarmRecord>(
+      telemetry::SectionKind::kNeighborAlarms, worker);
+  if (records.size() != link::kNeighborAlarms) return;
+  link::NeighborAlarmRecord record;
+  const bool is_torn =
+      read_record(records[static_cast<std::size_t>(alarm)], record) == ReadOutcome::kTorn;
+  if (record.count == 0) return;
+  const std::string known = record.known.is_zero() ? "-" : to_string(record.known);
+  table.add({to_string(record.address), known, to_string(record.claimed),
+             std::string(name_of(alarm)) + (is_torn ? " torn" : ""),
+             fmt::format("{}", record.count), age_text(instance, worker, record.at),
+             fmt::format("{}", record.interface),
+             fmt::format("{}/{}", instance.name, owner_text(worker))});
+  list.push_back({{"instance", instance.name},
+                  {"worker", owner_text(worker)},
+                  {"interface", record.interface},
+                  {"kind", name_of(alarm)},
+                  {"address", to_string(record.address)},
+                  {"known_mac", known},
+                  {"claimed_mac", to_string(record.claimed)},
+                  {"count", record.count},
+                  {"at_ns", record.at}});
+  if (is_torn) list.back()["torn"] = true;
+}
+
 }  // namespace
 
 int run_neigh(Arguments arguments, Streams streams) {
-  auto options = make_options("neigh",
-                              "Neighbours: their addresses, states, and how long ago they last "
-                              "answered. Queued is packets\n"
-                              "that wait for an answer.",
-                              "");
+  auto options =
+      make_options("neigh",
+                   "Neighbours: their addresses, states, and how long ago they last "
+                   "answered. Queued is packets\n"
+                   "that wait for an answer. Below, what ARP claimed and was refused: the last "
+                   "of each kind.",
+                   "");
+  options.add_options()("refused", "only the claims that were refused");
   const auto parsed = parse(options, "neigh", arguments, streams);
   if (!parsed) return 0;
-  nlohmann::ordered_json list = nlohmann::ordered_json::array();
+  nlohmann::ordered_json list = nlohmann::ordered_json::array(), claim_list = list;
+  Table claims({{"Address", Align::kLeft},
+                {"Known MAC", Align::kLeft},
+                {"Claimed by", Align::kLeft},
+                {"Refused", Align::kLeft},
+                {"Times", Align::kRight},
+                {"Last", Align::kRight},
+                {"Interface", Align::kRight},
+                {"Instance/Worker", Align::kLeft}});
   Table table({{"Address", Align::kLeft},
                {"MAC", Align::kLeft},
                {"State", Align::kLeft},
@@ -64,8 +103,17 @@ int run_neigh(Arguments arguments, Streams streams) {
                           {"confirmed_at_ns", record.confirmed_at}});
           if (is_torn) list.back()["torn"] = true;
         });
+    for (std::uint32_t worker = 0; worker < instance.view.workers(); ++worker)
+      for (std::uint32_t kind = 0; kind < link::kNeighborAlarms; ++kind)
+        add_claim(claims, claim_list, instance, worker, static_cast<link::NeighborAlarm>(kind));
   }
-  streams.out << (parsed->count("json") != 0 ? json_text(list) : table.text());
+  const bool is_refused_only = parsed->count("refused") != 0;
+  if (parsed->count("json") != 0) {
+    streams.out << json_text(is_refused_only ? claim_list : list);
+    return 0;
+  }
+  if (!is_refused_only) streams.out << table.text();
+  if (!claim_list.empty()) streams.out << (is_refused_only ? "" : "\n") << claims.text();
   return 0;
 }
 

@@ -48,32 +48,60 @@ Outcome on_arp(const ArpPacket& packet, const ArpContext& context, NeighborTable
   if (is_ours(context, packet.sender_ip)) return Outcome::kArpConflict;
 
   const NeighborKey sender{context.interface, packet.sender_ip};
-  if (packet.operation == ArpOperation::kReply) {
-    if (!is_ours(context, packet.target_ip)) return Outcome::kArpReplyUnsolicited;
-    switch (table.on_answer(sender, packet.sender_mac, sink, now)) {
-      case NeighborTable::Learnt::kYes:
-        return Outcome::kArpReplyLearnt;
-      case NeighborTable::Learnt::kStatic:
-        return Outcome::kArpSpoofed;
-      case NeighborTable::Learnt::kUnasked:
-      case NeighborTable::Learnt::kNoRoom:
-        return Outcome::kArpReplyUnsolicited;
-    }
+  const bool is_to_us = is_ours(context, packet.target_ip);
+  NeighborTable::Learnt learnt;
+  if (!is_to_us) {
+    //= rfc826#packet-reception
+    // Unlike RFC 826, packets for others do not update an entry that we have: they prove no
+    // interest in us, and anybody can send them.
+    learnt = table.compare(sender, packet.sender_mac);
+  } else if (packet.operation == ArpOperation::kReply) {
+    learnt = table.on_answer(sender, packet.sender_mac, sink, now);
+  } else if (is_on_link(context, packet.sender_ip)) {
+    learnt = table.on_request(sender, packet.sender_mac, sink, now);
+  } else {
+    learnt = NeighborTable::Learnt::kUnasked;  // a probe, or of a subnet that we never send to
   }
-
-  //= rfc826#packet-reception
-  // Unlike RFC 826, requests for others do not update an entry that we have: they prove no interest
-  // in us, and anybody can send them.
-  if (!is_ours(context, packet.target_ip)) return Outcome::kArpRequestOther;
-  if (!packet.sender_ip.is_unspecified() && is_on_link(context, packet.sender_ip) &&
-      table.on_request(sender, packet.sender_mac, sink, now) == NeighborTable::Learnt::kStatic)
-    return Outcome::kArpSpoofed;
+  if (learnt == NeighborTable::Learnt::kPinned) return Outcome::kArpPinned;
+  if (learnt == NeighborTable::Learnt::kOtherMac) return Outcome::kArpOtherMac;
+  if (packet.operation == ArpOperation::kReply)
+    return learnt == NeighborTable::Learnt::kYes ? Outcome::kArpReplyLearnt
+                                                 : Outcome::kArpReplyUnsolicited;
+  if (!is_to_us) return Outcome::kArpRequestOther;
   reply.operation = ArpOperation::kReply;
   reply.sender_mac = context.mac;
   reply.sender_ip = packet.target_ip;
   reply.target_mac = packet.sender_mac;
   reply.target_ip = packet.sender_ip;
   return Outcome::kArpRequestAnswered;
+}
+
+void note_alarm(Outcome outcome, const ArpPacket& packet, const ArpContext& context,
+                const NeighborTable& table, std::span<NeighborAlarmRecord> alarms, Instant now) {
+  NeighborAlarm alarm;
+  const NeighborRecord* const entry = table.find({context.interface, packet.sender_ip});
+  if (outcome == Outcome::kArpConflict) {
+    alarm = NeighborAlarm::kOurAddress;
+  } else if (outcome == Outcome::kArpPinned) {
+    alarm = NeighborAlarm::kPinned;
+  } else if (outcome == Outcome::kArpOtherMac) {
+    alarm = NeighborAlarm::kOtherMac;
+  } else if (outcome == Outcome::kArpReplyUnsolicited && entry == nullptr) {
+    alarm = NeighborAlarm::kUnsolicited;  // a second answer that agrees with the first is none
+  } else {
+    return;
+  }
+  NeighborAlarmRecord& record = alarms[static_cast<std::size_t>(alarm)];
+  record.version.begin_write();
+  record.interface = context.interface;
+  record.address = packet.sender_ip;
+  record.known = alarm == NeighborAlarm::kOurAddress ? context.mac
+                 : entry != nullptr                  ? entry->mac
+                                                     : MacAddr{};
+  record.claimed = packet.sender_mac;
+  ++record.count;
+  record.at = now.ns();
+  record.version.end_write();
 }
 
 }  // namespace sluice::link

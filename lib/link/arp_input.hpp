@@ -26,4 +26,10 @@ telemetry::Outcome on_arp(const wire::ArpPacket& packet, const ArpContext& conte
                           NeighborTable& table, NeighborSink& sink, Instant now,
                           wire::ArpPacket& reply);
 
+/// Writes down for the operator what on_arp() refused, if it was a claim to somebody's address:
+/// `alarms` has a record for each NeighborAlarm, in the state region.
+void note_alarm(telemetry::Outcome outcome, const wire::ArpPacket& packet,
+                const ArpContext& context, const NeighborTable& table,
+                std::span<NeighborAlarmRecord> alarms, Instant now);
+
 }  // namespace sluice::link

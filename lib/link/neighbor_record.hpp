@@ -52,4 +52,31 @@ struct NeighborRecord {
 };
 static_assert(std::is_trivially_copyable_v<NeighborRecord> && sizeof(NeighborRecord) == 48);
 
+/// What ARP claimed that it may not. The values are indices in the state region.
+enum class NeighborAlarm : std::uint8_t {
+  kOurAddress,   ///< Another host says that an address of ours is its own.
+  kPinned,       ///< Another MAC for a neighbour that the operator pinned.
+  kOtherMac,     ///< Another MAC for a neighbour whose MAC is known.
+  kUnsolicited,  ///< An answer that nobody asked for, about an address that we know nothing of.
+};
+inline constexpr std::uint32_t kNeighborAlarms = 4;
+
+/// "own-address", as `sluicectl neigh --json` writes it.
+std::string_view name_of(NeighborAlarm alarm);
+
+/// The last claim of a kind; all zero while there was none. Nothing was learnt from it.
+struct NeighborAlarmRecord {
+  SeqVersion version;
+  std::uint8_t interface;
+  std::uint8_t reserved[3];
+  IpAddr address;
+  MacAddr known;    ///< The MAC that stands: ours, the pinned or the learnt one; zero: none.
+  MacAddr claimed;  ///< The claimant's.
+  std::uint32_t reserved2;
+  std::uint64_t count;  ///< Claims of this kind since the start.
+  std::int64_t at;      ///< Instant of the last, ns.
+};
+static_assert(std::is_trivially_copyable_v<NeighborAlarmRecord> &&
+              sizeof(NeighborAlarmRecord) == 56);
+
 }  // namespace sluice::link

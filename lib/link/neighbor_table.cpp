@@ -28,6 +28,20 @@ std::string_view to_string(NeighborState state) {
   return "?";
 }
 
+std::string_view name_of(NeighborAlarm alarm) {
+  switch (alarm) {
+    case NeighborAlarm::kOurAddress:
+      return "own-address";
+    case NeighborAlarm::kPinned:
+      return "pinned";
+    case NeighborAlarm::kOtherMac:
+      return "other-mac";
+    case NeighborAlarm::kUnsolicited:
+      return "unsolicited";
+  }
+  return "?";
+}
+
 NeighborTable::NeighborTable(std::span<NeighborRecord> records, const Options& options,
                              const HashKey& key, Instant now)
     : records_(records),
@@ -56,11 +70,14 @@ NeighborTable::Answer NeighborTable::resolve(const NeighborKey& key, WaitingPack
                                              NeighborSink& sink, Instant now) {
   Answer answer;
   answer.slot = lookup(key);
+  const bool is_wanted = waiting.cause == PacketCause::kConnection;
   if (answer.slot == kNone) {
-    answer.slot = insert(key, Evict::kLeastRecentlyUsed, now);
+    answer.slot = insert(key, is_wanted ? Newcomer::kWanted : Newcomer::kDoubtful, sink, now);
     if (answer.slot == kNone) return answer;
     set_state(answer.slot, NeighborState::kIncomplete, now);
     solicit(answer.slot, sink, now);
+  } else if (is_wanted && slots_[answer.slot].list == List::kDoubtful) {
+    enlist(answer.slot, List::kWanted, now);
   }
   touch(answer.slot, now);
   switch (records_[answer.slot].state) {
@@ -91,13 +108,18 @@ bool NeighborTable::enqueue(std::uint16_t slot, WaitingPacket& waiting, Answer& 
   NeighborRecord& record = records_[slot];
   //= rfc1122#2.3.2.2 SHOULD
   // The latest packet is kept: of a neighbour whose queue is full, or that has a packet to give
-  // when all places are taken, the oldest goes.
-  const bool is_full = record.queued >= options_.queue_packets || free_pending_ == kNil;
+  // when all places are taken, the oldest goes. No answer takes the place of a connection's packet.
+  const bool is_answer = waiting.cause == PacketCause::kAnswer;
+  const bool is_full = record.queued >= options_.queue_packets || free_pending_ == kNil ||
+                       (is_answer && answers_waiting_ >= most_answers_waiting());
   if (is_full) {
     if (record.queued == 0) return false;
+    const WaitingPacket& oldest = pending_[slots_[slot].first_waiting].packet;
+    if (is_answer && oldest.cause != PacketCause::kAnswer) return false;
     dequeue(slot).packet.reset();
     answer.dropped = 1;
   }
+  answers_waiting_ += is_answer ? 1 : 0;
   const std::uint32_t index = free_pending_;
   free_pending_ = pending_[index].next;
   pending_[index].packet = std::move(waiting);
@@ -121,6 +143,7 @@ WaitingPacket NeighborTable::dequeue(std::uint16_t slot) {
   pending_[index].next = free_pending_;
   free_pending_ = index;
   --waiting_;
+  if (pending_[index].packet.cause == PacketCause::kAnswer) --answers_waiting_;
   NeighborRecord& record = records_[slot];
   record.version.begin_write();
   --record.queued;
@@ -142,32 +165,42 @@ void NeighborTable::give_up_waiting(std::uint16_t slot, NeighborSink& sink, Inst
 NeighborTable::Learnt NeighborTable::on_answer(const NeighborKey& key, const MacAddr& mac,
                                                NeighborSink& sink, Instant now) {
   const std::uint16_t slot = lookup(key);
-  if (slot == kNone) return Learnt::kUnasked;
-  switch (records_[slot].state) {
-    case NeighborState::kIncomplete:
-    case NeighborState::kProbe:
-      confirm(slot, mac, sink, now);
-      return Learnt::kYes;
-    case NeighborState::kStatic:
-      return records_[slot].mac == mac ? Learnt::kUnasked : Learnt::kStatic;
-    case NeighborState::kFree:
-    case NeighborState::kReachable:
-    case NeighborState::kStale:
-    case NeighborState::kFailed:
-      return Learnt::kUnasked;
-  }
-  return Learnt::kUnasked;
+  const bool is_asked = slot != kNone && (records_[slot].state == NeighborState::kIncomplete ||
+                                          records_[slot].state == NeighborState::kProbe);
+  // A poll goes to the MAC that is known: none else has an answer to it.
+  const Learnt claim = compare(key, mac);
+  if (!is_asked || claim != Learnt::kUnasked) return claim;
+  confirm(slot, mac, sink, now);
+  return Learnt::kYes;
 }
 
 NeighborTable::Learnt NeighborTable::on_request(const NeighborKey& key, const MacAddr& mac,
                                                 NeighborSink& sink, Instant now) {
   std::uint16_t slot = lookup(key);
-  if (slot == kNone) slot = insert(key, Evict::kUnusedOnly, now);
+  const Learnt claim = compare(key, mac);
+  if (claim == Learnt::kOtherMac) poll(slot, sink, now);
+  if (claim != Learnt::kUnasked) return claim;
+  if (slot == kNone) slot = insert(key, Newcomer::kRequester, sink, now);
   if (slot == kNone) return Learnt::kNoRoom;
-  if (records_[slot].state == NeighborState::kStatic)
-    return records_[slot].mac == mac ? Learnt::kYes : Learnt::kStatic;
-  confirm(slot, mac, sink, now);
+  if (records_[slot].state != NeighborState::kStatic) confirm(slot, mac, sink, now);
   return Learnt::kYes;
+}
+
+NeighborTable::Learnt NeighborTable::compare(const NeighborKey& key, const MacAddr& mac) const {
+  const std::uint16_t slot = lookup(key);
+  if (slot == kNone || records_[slot].mac.is_zero() || records_[slot].mac == mac)
+    return Learnt::kUnasked;
+  return records_[slot].state == NeighborState::kStatic ? Learnt::kPinned : Learnt::kOtherMac;
+}
+
+/// Asks the MAC that is known, but for one that has just answered.
+void NeighborTable::poll(std::uint16_t slot, NeighborSink& sink, Instant now) {
+  const NeighborRecord& record = records_[slot];
+  const bool is_idle =
+      record.state == NeighborState::kReachable || record.state == NeighborState::kStale;
+  if (!is_idle || Instant::from_ns(record.confirmed_at) + options_.retry > now) return;
+  set_state(slot, NeighborState::kProbe, now);
+  solicit(slot, sink, now);
 }
 
 void NeighborTable::confirm(std::uint16_t slot, const MacAddr& mac, NeighborSink& sink,
@@ -178,6 +211,7 @@ void NeighborTable::confirm(std::uint16_t slot, const MacAddr& mac, NeighborSink
   record.version.begin_write();
   record.confirmed_at = now.ns();
   record.version.end_write();
+  if (slots_[slot].list != List::kUsed) enlist(slot, List::kUsed, now);
   arm(slot, options_.reachable, now);
   flush_waiting(slot, sink, now);
 }
@@ -185,10 +219,10 @@ void NeighborTable::confirm(std::uint16_t slot, const MacAddr& mac, NeighborSink
 bool NeighborTable::add_static(const NeighborKey& key, const MacAddr& mac, NeighborSink& sink,
                                Instant now) {
   std::uint16_t slot = lookup(key);
-  if (slot == kNone) slot = insert(key, Evict::kLeastRecentlyUsed, now);
+  if (slot == kNone) slot = insert(key, Newcomer::kStatic, sink, now);
   if (slot == kNone) return false;
   wheel_.cancel(slot);
-  if (records_[slot].state != NeighborState::kStatic) unlist(slot);
+  unlist(slot);
   set_mac(slot, mac);
   set_state(slot, NeighborState::kStatic, now);
   flush_waiting(slot, sink, now);
@@ -284,10 +318,16 @@ const NeighborRecord* NeighborTable::find(const NeighborKey& key) const {
   return slot == kNone ? nullptr : &records_[slot];
 }
 
-std::uint16_t NeighborTable::insert(const NeighborKey& key, Evict evict, Instant now) {
-  if (free_slot_ == kNone) {
-    const std::uint16_t leaving = victim(evict, now);
+std::uint16_t NeighborTable::insert(const NeighborKey& key, Newcomer newcomer, NeighborSink& sink,
+                                    Instant now) {
+  const List list = newcomer == Newcomer::kDoubtful ? List::kDoubtful
+                    : newcomer == Newcomer::kWanted ? List::kWanted
+                                                    : List::kUsed;
+  const bool is_one_too_many = list == List::kDoubtful && list_of(list).count >= most_unanswered();
+  if (free_slot_ == kNone || is_one_too_many) {
+    const std::uint16_t leaving = victim(newcomer, now);
     if (leaving == kNone) return kNone;
+    give_up_waiting(leaving, sink, now);
     erase(leaving);
   }
   const std::uint16_t slot = free_slot_;
@@ -303,18 +343,35 @@ std::uint16_t NeighborTable::insert(const NeighborKey& key, Evict evict, Instant
   record.address = key.address;
   record.version.end_write();
   entry.used_at = now;
-  move_to_front(slot, now);
+  enlist(slot, list, now);
   return slot;
 }
 
-/// The least recently used entry that is not static and has no packet waiting: at most
-/// `pending_total` entries have, which bounds the walk.
-std::uint16_t NeighborTable::victim(Evict evict, Instant now) const {
-  std::uint16_t slot = oldest_;
+/// The oldest of a list of unanswered ones, once it had the time for an answer.
+std::uint16_t NeighborTable::overdue(List list, Instant now) const {
+  const std::uint16_t slot = list_of(list).oldest;
+  return slot != kNone && slots_[slot].listed_at + options_.retry <= now ? slot : kNone;
+}
+
+/// Who makes room: a doubtful entry; one that was wanted, but had its time; the least recently used
+/// one without a packet waiting (at most `pending_total` have, which bounds the walk).
+std::uint16_t NeighborTable::victim(Newcomer newcomer, Instant now) const {
+  const AgeList& doubtful = list_of(List::kDoubtful);
+  if (newcomer == Newcomer::kDoubtful) {
+    const std::uint16_t late = overdue(List::kDoubtful, now);
+    if (late != kNone || doubtful.count >= most_unanswered()) return late;
+  } else if (doubtful.oldest != kNone) {
+    return doubtful.oldest;
+  } else {
+    const std::uint16_t late = overdue(List::kWanted, now);
+    const bool is_one_too_many =
+        newcomer == Newcomer::kWanted && list_of(List::kWanted).count >= most_unanswered();
+    if (late != kNone || is_one_too_many) return late;
+  }
+  std::uint16_t slot = list_of(List::kUsed).oldest;
   while (slot != kNone && slots_[slot].first_waiting != kNil) slot = slots_[slot].newer;
-  if (slot != kNone && evict == Evict::kUnusedOnly &&
-      slots_[slot].used_at + options_.reachable > now)
-    return kNone;
+  const bool is_certain = newcomer == Newcomer::kWanted || newcomer == Newcomer::kStatic;
+  if (slot != kNone && !is_certain && slots_[slot].used_at + options_.reachable > now) return kNone;
   return slot;
 }
 
@@ -325,7 +382,7 @@ void NeighborTable::erase(std::uint16_t slot) {
   while (*link != slot) link = &slots_[*link].next_in_bucket;
   *link = slots_[slot].next_in_bucket;
   wheel_.cancel(slot);
-  if (record.state != NeighborState::kStatic) unlist(slot);
+  unlist(slot);
   set_mac(slot, MacAddr{});
   record.version.begin_write();
   const SeqVersion version = record.version;
@@ -367,25 +424,30 @@ NeighborTable::LogRead NeighborTable::change_after(std::uint32_t generation,
   return LogRead::kChange;
 }
 
-// --- least recently used: newest_ ... oldest_ ---
+// --- lists: newest ... oldest ---
 
-void NeighborTable::move_to_front(std::uint16_t slot, Instant now) {
-  Slot& entry = slots_[slot];
-  entry.listed_at = now;
-  if (records_[slot].state == NeighborState::kStatic || newest_ == slot) return;
+/// Puts the entry at the front of `list`, wherever it was.
+void NeighborTable::enlist(std::uint16_t slot, List list, Instant now) {
   unlist(slot);
-  entry.older = newest_;
-  (newest_ == kNone ? oldest_ : slots_[newest_].newer) = slot;
-  newest_ = slot;
+  Slot& entry = slots_[slot];
+  AgeList& ages = list_of(list);
+  entry.list = list;
+  entry.listed_at = now;
+  entry.older = ages.newest;
+  (ages.newest == kNone ? ages.oldest : slots_[ages.newest].newer) = slot;
+  ages.newest = slot;
+  ++ages.count;
 }
 
 void NeighborTable::unlist(std::uint16_t slot) {
   Slot& entry = slots_[slot];
-  const bool is_listed = newest_ == slot || entry.newer != kNone;
-  if (!is_listed) return;
-  (entry.newer == kNone ? newest_ : slots_[entry.newer].older) = entry.older;
-  (entry.older == kNone ? oldest_ : slots_[entry.older].newer) = entry.newer;
+  if (entry.list == List::kNone) return;
+  AgeList& ages = list_of(entry.list);
+  (entry.newer == kNone ? ages.newest : slots_[entry.newer].older) = entry.older;
+  (entry.older == kNone ? ages.oldest : slots_[entry.older].newer) = entry.newer;
   entry.newer = entry.older = kNone;
+  entry.list = List::kNone;
+  --ages.count;
 }
 
 }  // namespace sluice::link

@@ -3,6 +3,7 @@
 // The neighbour table: next hop -> MAC address, with the packets that wait for one. Knows nothing
 // of ARP's or NDP's formats: it says whom to ask, and is told the answers.
 
+#include <array>
 #include <cstddef>
 #include <cstdint>
 #include <span>
@@ -23,11 +24,18 @@ struct NeighborKey {
   constexpr bool operator==(const NeighborKey&) const = default;
 };
 
+/// Why a packet goes to a neighbour.
+enum class PacketCause : std::uint8_t {
+  kConnection,
+  kAnswer,  ///< To what came in: its sender, whose address may be forged, has proved nothing.
+};
+
 /// A packet on its way to a neighbour: it starts at the IP header and is ready for `port`, but for
 /// the link header.
 struct WaitingPacket {
   packet::PacketPtr packet;
   std::uint16_t port = 0;
+  PacketCause cause = PacketCause::kConnection;
 };
 
 /// What the table wants done. Called from within its verbs; must not call the table back.
@@ -61,6 +69,13 @@ struct NeighborChange {
 };
 
 /// One writer. Every operation is O(1); the storage is fixed when the table is made.
+///
+/// Answers to forged sources ask for neighbours that do not exist. A neighbour whom nothing but
+/// answers asked for and who has not answered yet is *doubtful*. Such entries have at most a
+/// quarter of the table, and answers at most half of the places to wait in; those that connections
+/// asked for have what is free, and of a full table another quarter. Above it a new one takes the
+/// place of the oldest only when that had `retry` for its answer, so that no flood asks faster.
+/// Everybody else takes a doubtful one's place first.
 class NeighborTable {
  public:
   struct Options {
@@ -109,16 +124,22 @@ class NeighborTable {
   // --- what the network says ---
 
   enum class Learnt : std::uint8_t {
-    kYes,      ///< Entry made or refreshed, or a static one agreed with.
-    kUnasked,  ///< Nobody asked: nothing changed.
-    kStatic,   ///< Contradicts a static entry: nothing changed.
-    kNoRoom,   ///< Table full of entries in use: nothing changed.
+    kYes,       ///< Entry made or refreshed, or a static one agreed with.
+    kUnasked,   ///< Nobody asked: nothing changed.
+    kPinned,    ///< Contradicts a static entry: nothing changed.
+    kOtherMac,  ///< Contradicts an entry whose MAC is known: the MAC stays.
+    kNoRoom,    ///< Table full of entries in use: nothing changed.
   };
-  /// An answer: counts only if a request of ours is outstanding.
+  /// An answer: counts only if a request of ours to that MAC, or to all, is outstanding.
   Learnt on_answer(const NeighborKey& key, const MacAddr& mac, NeighborSink& sink, Instant now);
-  /// A request to us from `key` (RFC 826's merge): updates its entry or makes one, for we are about
-  /// to answer. Makes room only at the cost of entries unused for `reachable`.
+  /// A request to us from `key` (RFC 826's merge): refreshes its entry or makes one, for we are
+  /// about to answer. Makes room only at the cost of doubtful entries and such as were unused for
+  /// `reachable`. With another MAC than the known one, that one is polled now: if it is silent,
+  /// everybody is asked.
   Learnt on_request(const NeighborKey& key, const MacAddr& mac, NeighborSink& sink, Instant now);
+
+  /// A claim that teaches nothing: kUnasked, or whom it contradicts.
+  Learnt compare(const NeighborKey& key, const MacAddr& mac) const;
 
   /// Pins an entry. False if the table is full of static entries and such with packets waiting.
   bool add_static(const NeighborKey& key, const MacAddr& mac, NeighborSink& sink, Instant now);
@@ -157,14 +178,30 @@ class NeighborTable {
   static constexpr Duration kTouchGrain = Duration::from_s(1);
   static constexpr std::uint32_t kAdvanceBudget = 4096;
 
+  /// Which list an entry is on; static ones are on none.
+  enum class List : std::uint8_t {
+    kUsed,      ///< Answered once: by last use.
+    kWanted,    ///< A connection asked for it, it has not answered yet: by age.
+    kDoubtful,  ///< The same, but nothing besides answers asked.
+    kNone,
+  };
+  struct AgeList {
+    std::uint16_t newest = kNone;
+    std::uint16_t oldest = kNone;
+    std::uint32_t count = 0;
+  };
+  /// For whom room is made.
+  enum class Newcomer : std::uint8_t { kDoubtful, kWanted, kRequester, kStatic };
+
   /// The private half of an entry, at the same index.
   struct Slot {
     TimerNode timer;
     Instant used_at;
-    Instant listed_at;  ///< used_at when the slot was last moved to the LRU list's front.
+    Instant listed_at;                     ///< When it was put at its list's front.
     std::uint16_t next_in_bucket = kNone;  ///< Also the free list's link.
-    std::uint16_t newer = kNone;           ///< LRU list, static entries are not on it.
+    std::uint16_t newer = kNone;           ///< On one of the lists; static entries are on none.
     std::uint16_t older = kNone;
+    List list = List::kNone;
     std::uint32_t first_waiting = kNil;
     std::uint32_t last_waiting = kNil;
   };
@@ -180,15 +217,22 @@ class NeighborTable {
   void touch(std::uint16_t slot, Instant now) {
     Slot& entry = slots_[slot];
     entry.used_at = now;
-    if (entry.listed_at + kTouchGrain <= now) move_to_front(slot, now);
+    if (entry.list == List::kUsed && entry.listed_at + kTouchGrain <= now)
+      enlist(slot, List::kUsed, now);
   }
   std::uint32_t bucket_of(const NeighborKey& key) const;
   std::uint16_t lookup(const NeighborKey& key) const;
-  enum class Evict : std::uint8_t { kUnusedOnly, kLeastRecentlyUsed };
-  std::uint16_t insert(const NeighborKey& key, Evict evict, Instant now);
-  std::uint16_t victim(Evict evict, Instant now) const;
+  std::uint16_t insert(const NeighborKey& key, Newcomer newcomer, NeighborSink& sink, Instant now);
+  std::uint16_t victim(Newcomer newcomer, Instant now) const;
+  std::uint16_t overdue(List list, Instant now) const;
+  AgeList& list_of(List list) { return lists_[static_cast<std::size_t>(list)]; }
+  const AgeList& list_of(List list) const { return lists_[static_cast<std::size_t>(list)]; }
+  /// How many entries that never answered may be on either list, and answers may wait.
+  std::uint32_t most_unanswered() const { return (capacity() + 3) / 4; }
+  std::uint32_t most_answers_waiting() const { return (options_.pending_total + 1) / 2; }
+  void poll(std::uint16_t slot, NeighborSink& sink, Instant now);
   void erase(std::uint16_t slot);
-  void move_to_front(std::uint16_t slot, Instant now);
+  void enlist(std::uint16_t slot, List list, Instant now);
   void unlist(std::uint16_t slot);
   void set_state(std::uint16_t slot, NeighborState state, Instant now);
   void set_mac(std::uint16_t slot, const MacAddr& mac);
@@ -209,10 +253,10 @@ class NeighborTable {
   std::vector<Waiting> pending_;
   std::uint32_t free_pending_ = kNil;
   std::uint16_t free_slot_ = kNone;
-  std::uint16_t newest_ = kNone;
-  std::uint16_t oldest_ = kNone;
+  std::array<AgeList, 3> lists_;
   std::uint32_t size_ = 0;
   std::uint32_t waiting_ = 0;
+  std::uint32_t answers_waiting_ = 0;
   std::uint32_t generation_ = 0;
   std::uint32_t slot_generation_ = 0;
   std::vector<NeighborChange> log_;

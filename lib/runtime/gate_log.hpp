@@ -10,6 +10,7 @@
 #include <string>
 #include <vector>
 
+#include "runtime/neighbor_log.hpp"
 #include "tcp/gate/gate_record.hpp"
 #include "tcp/tcb.hpp"
 #include "telemetry/region.hpp"
@@ -40,8 +41,8 @@ class GateLog {
   std::vector<std::vector<Known>> workers_;
 };
 
-/// Writes the changes to standard error twice a second, from its construction to its end, on one of
-/// the CPUs that EAL leaves to control threads.
+/// Writes the changes, and what neighbours claimed, to standard error twice a second, from its
+/// construction to its end, on one of the CPUs that EAL leaves to control threads.
 class GateLogThread {
  public:
   GateLogThread(telemetry::StateRegion& region, std::string program);
@@ -53,6 +54,7 @@ class GateLogThread {
   void run();
 
   GateLog log_;
+  NeighborLog neighbors_;
   std::string program_;
   std::atomic<bool> is_ending_ = false;
   bool is_running_ = false;

@@ -99,7 +99,10 @@ void Egress::send(tcp::OutboundSegment segment, Instant now) {
   //= rfc6864#4.1
   // An atomic datagram's identification means nothing: 0 tells nobody how much we send.
   //= rfc9293#3.9.1.9 SHLD-22
-  Datagram datagram{std::move(segment.packet), {}, segment.hint};
+  // A connection has a hint; an answer to who may not exist has none.
+  Datagram datagram{std::move(segment.packet), {}, segment.hint,
+                    segment.hint != nullptr ? link::PacketCause::kConnection
+                                            : link::PacketCause::kAnswer};
   datagram.header.source = segment.source.v4();
   datagram.header.destination = segment.destination.v4();
   datagram.header.protocol = wire::ip_protocol::kTcp;
@@ -170,7 +173,7 @@ const tcp::PathHint* Egress::gateway_to(const IpAddr& source, const IpAddr& dest
 }
 
 void Egress::send(OutboundPacket outbound, Instant now) {
-  Datagram datagram{std::move(outbound.packet), {}, nullptr};
+  Datagram datagram{std::move(outbound.packet), {}, nullptr, link::PacketCause::kAnswer};
   datagram.header.source = outbound.source;
   datagram.header.destination = outbound.destination;
   datagram.header.protocol = outbound.protocol;
@@ -206,7 +209,7 @@ bool Egress::send_by_hint(Datagram& datagram, const tcp::PathHint& hint, Instant
 void Egress::send_by_neighbor(Datagram& datagram, const ip::NextHop& next_hop, Instant now) {
   const std::uint16_t port = network_.interface(next_hop.interface).ports.front();
   if (!put_ip(datagram, port)) return;
-  link::WaitingPacket waiting{std::move(datagram.packet), port};
+  link::WaitingPacket waiting{std::move(datagram.packet), port, datagram.cause};
   const auto answer =
       network_.neighbors().resolve({next_hop.interface, next_hop.address}, waiting, *this, now);
   if (answer.dropped > 0) metrics_.count(Counter::kNeighborQueueFull, answer.dropped);

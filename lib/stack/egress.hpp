@@ -82,6 +82,7 @@ class Egress final : private link::NeighborSink {
     packet::PacketPtr packet;
     wire::Ipv4Header header;
     tcp::PathHint* hint = nullptr;
+    link::PacketCause cause = link::PacketCause::kAnswer;
   };
   void send(Datagram datagram, Instant now);
   /// The short way of the segment that nearly all are: one that the port takes as it is, to a

@@ -184,6 +184,8 @@ Outcome Ingress::on_arp(Burst& burst, const rte_mbuf& packet) {
       link::on_arp(*arp, context, network_.neighbors(), egress_.neighbor_sink(), burst.now, reply);
   if (outcome == Outcome::kArpRequestAnswered)
     egress_.send_arp(burst.port, reply.target_mac, reply);
+  link::note_alarm(outcome, *arp, context, network_.neighbors(), network_.neighbor_alarms(),
+                   burst.now);
   return outcome;
 }
 

@@ -59,6 +59,8 @@ void Network::plan(const StackConfig& config, unsigned worker,
                    std::vector<telemetry::SectionPlan>& plan) {
   plan.push_back(
       {SectionKind::kNeighbors, worker, sizeof(link::NeighborRecord), neighbor_count(config)});
+  plan.push_back({SectionKind::kNeighborAlarms, worker, sizeof(link::NeighborAlarmRecord),
+                  link::kNeighborAlarms});
   plan.push_back({SectionKind::kRoutes, worker, sizeof(ip::RouteRecord), route_count(config)});
   plan.push_back(
       {SectionKind::kAddresses, worker, sizeof(ip::AddressRecord), address_count(config)});
@@ -71,7 +73,9 @@ Network::Network(const StackConfig& config, telemetry::StateRegion& region, unsi
       routes_(region.section<ip::RouteRecord>(SectionKind::kRoutes, worker)),
       known_paths_(routes_.capacity()),
       neighbors_(region.section<link::NeighborRecord>(SectionKind::kNeighbors, worker),
-                 neighbor_options(config), make_key(rng), now) {
+                 neighbor_options(config), make_key(rng), now),
+      neighbor_alarms_(
+          region.section<link::NeighborAlarmRecord>(SectionKind::kNeighborAlarms, worker)) {
   SLUICE_ASSERT(config.interfaces.size() < 256);
   NoSink sink;
   for (std::size_t i = 0; i < config.interfaces.size(); ++i) {

@@ -64,6 +64,7 @@ class Network final : public tcp::PathProvider {
   ip::AddressTable& addresses() { return addresses_; }
   ip::RouteTable& routes() { return routes_; }
   link::NeighborTable& neighbors() { return neighbors_; }
+  std::span<link::NeighborAlarmRecord> neighbor_alarms() { return neighbor_alarms_; }
   const ip::AddressTable& addresses() const { return addresses_; }
   const ip::RouteTable& routes() const { return routes_; }
   const link::NeighborTable& neighbors() const { return neighbors_; }
@@ -92,6 +93,7 @@ class Network final : public tcp::PathProvider {
   mutable std::vector<KnownPath> known_paths_;  ///< By route: a memory of path_to().
   std::uint32_t port_generation_ = 0;
   link::NeighborTable neighbors_;
+  std::span<link::NeighborAlarmRecord> neighbor_alarms_;
 };
 
 }  // namespace sluice::stack

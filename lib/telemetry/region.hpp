@@ -20,19 +20,20 @@ enum class SectionKind : std::uint32_t {
   kMetrics,         ///< Metrics, one a worker.
   kRecorder,        ///< RecorderHead, then RecorderEvent records (two sections, see recorder.hpp).
   kRecorderEvents,
-  kTcbs,         ///< tcp::Tcb
-  kTcbTotals,    ///< tcp::TcbTotals, same index
-  kHalfOpen,     ///< tcp::HalfOpen
-  kTimeWait4,    ///< tcp::TimeWait4
-  kTimeWait6,    ///< tcp::TimeWait6
-  kListeners,    ///< tcp::ListenerRecord
-  kV6Keys,       ///< tcp::V6Key, side records of IPv6 connections
-  kNeighbors,    ///< link::NeighborRecord
-  kRoutes,       ///< ip::RouteRecord
-  kAddresses,    ///< ip::AddressRecord
-  kPorts,        ///< stack::PortRecord
-  kGate,         ///< tcp::GateRecord, same index as kListeners
-  kTopPrefixes,  ///< tcp::TopPrefixesRecord, one a worker
+  kTcbs,            ///< tcp::Tcb
+  kTcbTotals,       ///< tcp::TcbTotals, same index
+  kHalfOpen,        ///< tcp::HalfOpen
+  kTimeWait4,       ///< tcp::TimeWait4
+  kTimeWait6,       ///< tcp::TimeWait6
+  kListeners,       ///< tcp::ListenerRecord
+  kV6Keys,          ///< tcp::V6Key, side records of IPv6 connections
+  kNeighbors,       ///< link::NeighborRecord
+  kRoutes,          ///< ip::RouteRecord
+  kAddresses,       ///< ip::AddressRecord
+  kPorts,           ///< stack::PortRecord
+  kGate,            ///< tcp::GateRecord, same index as kListeners
+  kTopPrefixes,     ///< tcp::TopPrefixesRecord, one a worker
+  kNeighborAlarms,  ///< link::NeighborAlarmRecord, one for each NeighborAlarm
 };
 
 inline constexpr std::uint32_t kSharedSection = 0xffffffffu;  ///< `worker` of what all share.

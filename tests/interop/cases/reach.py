@@ -28,7 +28,8 @@ def unsolicited_arp(lab):
         wire.send(ethernet(mac, wire.mac(), 0x0806, arp(2, "02:de:ad:00:00:01", server.peer_ip, mac, server.ip)))
         lab.run("ping", "-c", "2", "-i", "0.2", "-W", "2", server.ip)
         expect("02:de:ad:00:00:01" not in server.ctl("neigh", "--json"), f"the table took it: before {before}")
-    expect(server.stats().outcome("ArpReplyUnsolicited") == 1, "the reply was not counted")
+        expect("02:de:ad:00:00:01" in server.ctl("neigh", "--refused"), "sluicectl does not tell who claimed it")
+    expect(server.stats().outcome("ArpOtherMac") == 1, "the reply was not counted")
 
 
 @case("a datagram to UDP gets port unreachable, a strange protocol gets protocol unreachable")

@@ -286,6 +286,32 @@ TEST_CASE("neigh shows addresses, states and ages", "[ctl][neigh]") {
   CHECK(json[0]["state"] == "STALE");
 }
 
+TEST_CASE("neigh shows what ARP claimed and was refused", "[ctl][neigh]") {
+  FakeInstance fake("claims");
+  fake.record<telemetry::WorkerInfo>(SectionKind::kWorkerInfo).last_round = kNow.ns();
+  auto& record = fake.record<link::NeighborAlarmRecord>(
+      SectionKind::kNeighborAlarms, static_cast<std::size_t>(link::NeighborAlarm::kPinned));
+  record.address = Ipv4Addr{0x0a000001};
+  record.known = {{2, 0, 0, 0, 0, 1}};
+  record.claimed = {{2, 6, 6, 6, 6, 6}};
+  record.count = 17;
+  record.at = (kNow - Duration::from_s(3)).ns();
+  fake.die();
+  for (const bool only_refused : {false, true}) {
+    const auto text = only_refused ? run({"neigh", "--instance", fake.name(), "--refused"}).out
+                                   : run({"neigh", "--instance", fake.name()}).out;
+    CHECK_THAT(text,
+               Contains("10.0.0.1  02:00:00:00:00:01  02:06:06:06:06:06  pinned      17  3.00s"));
+    CHECK((text.find("Queued") == std::string::npos) == only_refused);
+  }
+  const auto json =
+      nlohmann::json::parse(run({"neigh", "--instance", fake.name(), "--refused", "--json"}).out);
+  REQUIRE(json.size() == 1);
+  CHECK(json[0]["claimed_mac"] == "02:06:06:06:06:06");
+  CHECK(json[0]["count"] == 17);
+  CHECK(nlohmann::json::parse(run({"neigh", "--instance", fake.name(), "--json"}).out).empty());
+}
+
 TEST_CASE("routes shows addresses and routes in order of lookup", "[ctl][routes]") {
   FakeInstance fake("routes");
   auto& address =

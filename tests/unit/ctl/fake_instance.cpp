@@ -18,7 +18,7 @@ using telemetry::SectionKind;
 
 FakeInstance::FakeInstance(const std::string& suffix, std::uint32_t recorder_events)
     : name_("unit-ctl-" + suffix + "-" + std::to_string(::getpid())) {
-  const std::array<telemetry::SectionPlan, 15> plan = {{
+  const std::array<telemetry::SectionPlan, 16> plan = {{
       {SectionKind::kWorkerInfo, 0, sizeof(telemetry::WorkerInfo), 1},
       {SectionKind::kMetrics, 0, sizeof(telemetry::Metrics), 1},
       {SectionKind::kRecorder, 0, sizeof(telemetry::RecorderHead), 1},
@@ -32,6 +32,7 @@ FakeInstance::FakeInstance(const std::string& suffix, std::uint32_t recorder_eve
       {SectionKind::kTopPrefixes, 0, sizeof(tcp::TopPrefixesRecord), 1},
       {SectionKind::kV6Keys, 0, sizeof(tcp::V6Key), 2},
       {SectionKind::kNeighbors, telemetry::kSharedSection, sizeof(link::NeighborRecord), 4},
+      {SectionKind::kNeighborAlarms, 0, sizeof(link::NeighborAlarmRecord), link::kNeighborAlarms},
       {SectionKind::kRoutes, telemetry::kSharedSection, sizeof(ip::RouteRecord), 4},
       {SectionKind::kAddresses, telemetry::kSharedSection, sizeof(ip::AddressRecord), 4},
   }};

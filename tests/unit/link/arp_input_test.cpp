@@ -51,8 +51,9 @@ TEST_CASE("a request for another host teaches nothing, not even about a known se
   ArpFixture fixture;
   fixture.hear(request(host(1), host(2)));
   auto other = request(host(1), host(3));
-  other.sender_mac = kMacB;
   CHECK(fixture.hear(other) == Outcome::kArpRequestOther);
+  other.sender_mac = kMacB;
+  CHECK(fixture.hear(other) == Outcome::kArpOtherMac);
   CHECK(fixture.table.find(fixture.key(1))->mac == kMacA);
   CHECK(fixture.hear(request(host(5), host(3))) == Outcome::kArpRequestOther);
   CHECK(fixture.table.size() == 1);
@@ -76,8 +77,9 @@ TEST_CASE("a reply to our request is learnt once", "[link][arp]") {
   CHECK(fixture.hear(elsewhere) == Outcome::kArpReplyUnsolicited);
   CHECK(fixture.hear(reply_from(host(1))) == Outcome::kArpReplyLearnt);
   auto second = reply_from(host(1));
-  second.sender_mac = kMacB;
   CHECK(fixture.hear(second) == Outcome::kArpReplyUnsolicited);
+  second.sender_mac = kMacB;
+  CHECK(fixture.hear(second) == Outcome::kArpOtherMac);
   CHECK(fixture.table.find(fixture.key(1))->mac == kMacA);
   CHECK(fixture.sink.sent.size() == 1);
 }
@@ -124,8 +126,9 @@ TEST_CASE("senders that cannot be are refused", "[link][arp]") {
 TEST_CASE("ARP against a static entry is refused and unanswered", "[link][arp]") {
   ArpFixture fixture;
   REQUIRE(fixture.table.add_static(fixture.key(1), kMacB, fixture.sink, fixture.now));
-  CHECK(fixture.hear(request(host(1), host(2))) == Outcome::kArpSpoofed);
-  CHECK(fixture.hear(reply_from(host(1))) == Outcome::kArpSpoofed);
+  CHECK(fixture.hear(request(host(1), host(2))) == Outcome::kArpPinned);
+  CHECK(fixture.hear(reply_from(host(1))) == Outcome::kArpPinned);
+  CHECK(fixture.hear(request(host(1), host(1))) == Outcome::kArpPinned);
   CHECK(fixture.table.find(fixture.key(1))->mac == kMacB);
   auto honest = request(host(1), host(2));
   honest.sender_mac = kMacB;

@@ -105,11 +105,12 @@ TEST_CASE("an answer that nobody asked for changes nothing", "[link][neighbor]")
   fixture.resolve(1);
   CHECK(answer(1, kMacA) == Learnt::kYes);
   const std::uint32_t generation = fixture.table.generation();
-  CHECK(answer(1, kMacB) == Learnt::kUnasked);  // A second answer, from somebody else.
+  CHECK(answer(1, kMacA) == Learnt::kUnasked);
+  CHECK(answer(1, kMacB) == Learnt::kOtherMac);  // A second answer, from somebody else.
   CHECK(fixture.table.find(fixture.key(1))->mac == kMacA);
   fixture.pass(Duration::from_s(61));
   CHECK(fixture.state_of(1) == NeighborState::kStale);
-  CHECK(answer(1, kMacB) == Learnt::kUnasked);
+  CHECK(answer(1, kMacB) == Learnt::kOtherMac);
   CHECK(fixture.state_of(1) == NeighborState::kStale);
   CHECK(fixture.table.generation() == generation);
   // After the failure an answer is late: nothing is outstanding.
@@ -119,13 +120,15 @@ TEST_CASE("an answer that nobody asked for changes nothing", "[link][neighbor]")
   CHECK(answer(2, kMacB) == Learnt::kUnasked);
 }
 
-TEST_CASE("a request to us makes or updates an entry and frees what waits",
+TEST_CASE("a request to us makes or refreshes an entry and frees what waits",
           "[link][neighbor][rfc826]") {
   NeighborFixture fixture;
   CHECK(fixture.table.on_request(fixture.key(1), kMacA, fixture.sink, fixture.now) == Learnt::kYes);
   CHECK(fixture.resolve(1).mac == kMacA);
-  CHECK(fixture.table.on_request(fixture.key(1), kMacB, fixture.sink, fixture.now) == Learnt::kYes);
-  CHECK(fixture.resolve(1).mac == kMacB);
+  fixture.pass(Duration::from_s(61));
+  CHECK(fixture.state_of(1) == NeighborState::kStale);
+  CHECK(fixture.table.on_request(fixture.key(1), kMacA, fixture.sink, fixture.now) == Learnt::kYes);
+  CHECK(fixture.state_of(1) == NeighborState::kReachable);
   fixture.resolve(2, 21);
   fixture.table.on_request(fixture.key(2), kMacA, fixture.sink, fixture.now);
   REQUIRE(fixture.sink.sent.size() == 1);
@@ -232,9 +235,9 @@ TEST_CASE("a static entry answers at once and nothing on the network changes it"
   REQUIRE(fixture.table.add_static(fixture.key(1), kMacA, fixture.sink, fixture.now));
   CHECK(fixture.sink.sent.size() == 1);  // What waited has gone.
   CHECK(fixture.table.on_answer(fixture.key(1), kMacB, fixture.sink, fixture.now) ==
-        Learnt::kStatic);
+        Learnt::kPinned);
   CHECK(fixture.table.on_request(fixture.key(1), kMacB, fixture.sink, fixture.now) ==
-        Learnt::kStatic);
+        Learnt::kPinned);
   CHECK(fixture.table.on_request(fixture.key(1), kMacA, fixture.sink, fixture.now) == Learnt::kYes);
   fixture.pass(Duration::from_s(100'000));
   CHECK(fixture.state_of(1) == NeighborState::kStatic);
@@ -292,7 +295,7 @@ TEST_CASE("a read copy follows the log of changes, or learns that it must start 
   seen = change.generation;
   CHECK(fixture.table.change_after(seen, change) == NeighborTable::LogRead::kUpToDate);
   for (std::uint32_t i = 0; i <= NeighborTable::kChangeLog; ++i)
-    fixture.table.on_request(fixture.key(1), i % 2 == 0 ? kMacA : kMacB, fixture.sink, fixture.now);
+    fixture.table.add_static(fixture.key(1), i % 2 == 0 ? kMacA : kMacB, fixture.sink, fixture.now);
   CHECK(fixture.table.change_after(seen, change) == NeighborTable::LogRead::kLost);
 }
 

@@ -61,6 +61,31 @@ TEST_CASE("an IPv4 header has the config's TTL, the segment's class, DF and no i
   fixture.require_clean();
 }
 
+TEST_CASE("the identification of a packet that is no segment does not count packets",
+          "[stack][egress][rfc6864]") {
+  NetFixture fixture;
+  fixture.know_peer();
+  std::vector<std::uint16_t> seen;
+  for (int i = 0; i < 64; ++i) {
+    packet::PacketPtr message(rte_pktmbuf_alloc(&fixture.pools.control()));
+    REQUIRE(packet::append(*message, 8) != nullptr);
+    stack::OutboundPacket outbound{.packet = std::move(message),
+                                   .source = fixture.ends.destination_ip,
+                                   .destination = fixture.ends.source_ip,
+                                   .protocol = wire::ip_protocol::kIcmp};
+    fixture.egress.send(std::move(outbound), fixture.now);
+    const auto sent = fixture.sent();
+    REQUIRE(sent.size() == 1);
+    seen.push_back(sent[0].ip->identification);
+  }
+  // Steps of a counter are small, whoever else moves it between two packets of ours.
+  int small_steps = 0;
+  for (std::size_t i = 1; i < seen.size(); ++i)
+    if (static_cast<std::uint16_t>(seen[i] - seen[i - 1]) < 1024) ++small_steps;
+  CHECK(small_steps < 8);
+  fixture.require_clean();
+}
+
 TEST_CASE("a destination behind a gateway resolves the gateway", "[stack][egress]") {
   NetFixture fixture;
   fixture.egress.send(fixture.make_segment(0, "203.0.113.9"), fixture.now);
@@ -133,13 +158,22 @@ TEST_CASE("packets that wait for neighbours are bounded and counted", "[stack][e
   options.config.neighbor_pending_total = 3;
   options.config.max_neighbors = 3;
   NetFixture fixture(options);
-  for (int i = 0; i < 4; ++i) fixture.egress.send(fixture.make_segment(), fixture.now);
+  tcp::PathHint hint;
+  const auto send = [&](const char* destination, tcp::PathHint* of_connection) {
+    auto segment = fixture.make_segment(0, destination);
+    segment.hint = of_connection;
+    fixture.egress.send(std::move(segment), fixture.now);
+  };
+  for (int i = 0; i < 4; ++i) send("10.0.0.1", &hint);
   CHECK(fixture.count(Counter::kNeighborQueued) == 4);
   CHECK(fixture.count(Counter::kNeighborQueueFull) == 2);
-  fixture.egress.send(fixture.make_segment(0, "10.0.0.7"), fixture.now);
-  fixture.egress.send(fixture.make_segment(0, "10.0.0.8"), fixture.now);
+  send("10.0.0.7", &hint);
+  send("10.0.0.8", &hint);
   CHECK(fixture.count(Counter::kNeighborQueueFull) == 3);
   CHECK(fixture.network.neighbors().waiting() == 3);
+  // An answer to a source that may be forged finds no entry: connections have them all.
+  send("10.0.0.9", nullptr);
+  CHECK(fixture.count(Counter::kNeighborTableFull) == 1);
   fixture.require_clean();
 }
 

@@ -116,7 +116,16 @@ std::vector<Case> link_cases() {
       {Outcome::kArpConflict,
        with<support::ArpFrame>(arp_frame(ArpOperation::kRequest),
                                [&](auto& f) { f.arp.sender_ip = ends.destination_ip; })},
-      {Outcome::kArpSpoofed, support::build(arp_frame(ArpOperation::kRequest)), pin_peer},
+      {Outcome::kArpPinned, support::build(arp_frame(ArpOperation::kRequest)), pin_peer},
+      {Outcome::kArpOtherMac,
+       with<support::ArpFrame>(arp_frame(ArpOperation::kRequest),
+                               [](auto& f) {
+                                 f.arp.sender_mac = {{2, 6, 6, 6, 6, 6}};
+                               }),
+       [](NetFixture& fixture) { fixture.know_peer(); }},
+      {Outcome::kArpSpoofed,
+       with<support::ArpFrame>(arp_frame(ArpOperation::kRequest),
+                               [](auto& f) { f.arp.sender_ip = Ipv4Addr{0x7f000001}; })},
   };
 }
 
@@ -506,7 +515,7 @@ TEST_CASE("an unsolicited ARP reply changes no record", "[stack][ingress][arp]")
       fixture.region.section<link::NeighborRecord>(telemetry::SectionKind::kNeighbors, 0);
   const std::vector<std::byte> before(std::as_bytes(records).begin(), std::as_bytes(records).end());
   CHECK(fixture.receive(fixture.arp_reply(fixture.ends.source_ip, MacAddr{{2, 6, 6, 6, 6, 6}})) ==
-        Outcome::kArpReplyUnsolicited);
+        Outcome::kArpOtherMac);
   CHECK(fixture.receive(
             fixture.arp_reply(Ipv4Addr::from_octets(10, 0, 0, 254), MacAddr{{2, 6, 6, 6, 6, 6}})) ==
         Outcome::kArpReplyUnsolicited);
