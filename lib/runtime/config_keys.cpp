@@ -315,13 +315,17 @@ void add_tcp_timer_keys(std::vector<Key>& table) {
        {"tcp.keepalive_count", "probes", kRestart,
         "Without answer before the connection is given up.",
         count(AT(stack.tcp.keepalive_count), 1, 100)},
-       {"tcp.reset_rate", "segments/s", kRestart, "RSTs that strangers can make us send. 0: none.",
+       {"tcp.reset_rate", "segments/s", kRestart,
+        "RSTs that strangers can make us send, on average; five a second to one 4-tuple. 0: none.",
         count(AT(stack.tcp.reset_limit.rate_per_s), 0, 10'000'000)},
-       {"tcp.reset_burst", "segments", kRestart, "At once.",
+       {"tcp.reset_burst", "segments", kRestart,
+        "At once, between half of it and one and a half: drawn anew whenever the rate has given "
+        "one burst. The larger, the less is learnt by counting RSTs.",
         count(AT(stack.tcp.reset_limit.burst), 1, 1'000'000)},
-       {"tcp.challenge_rate", "segments/s", kRestart, "Challenge ACKs (RFC 5961). 0: none.",
+       {"tcp.challenge_rate", "segments/s", kRestart,
+        "Challenge ACKs (RFC 5961), on average; five a second of one connection. 0: none.",
         count(AT(stack.tcp.challenge_limit.rate_per_s), 0, 10'000'000)},
-       {"tcp.challenge_burst", "segments", kRestart, "At once.",
+       {"tcp.challenge_burst", "segments", kRestart, "At once, drawn as tcp.reset_burst is.",
         count(AT(stack.tcp.challenge_limit.burst), 1, 1'000'000)}});
 }
 

@@ -100,11 +100,12 @@ struct EngineConfig {
   Duration keepalive_interval = Duration::from_s(75);
   std::uint8_t keepalive_count = 9;
 
-  // Caps on what strangers can make us send, per worker.
-  TokenBucket::Limits reset_limit = {1000, 100};
+  // Caps on what strangers can make us send, per worker. As large a burst as a second's rate: see
+  // RandomBudget for what a burst hides.
+  TokenBucket::Limits reset_limit = {1000, 1000};
   TokenBucket::Limits syn_ack_prefix_limit = {10'000, 65'536};  ///< To each source prefix.
   //= rfc5961#7 SHLD-1, SHLD-3
-  TokenBucket::Limits challenge_limit = {1000, 100};
+  TokenBucket::Limits challenge_limit = {1000, 1000};
 };
 
 }  // namespace sluice::tcp

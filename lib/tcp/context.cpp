@@ -11,7 +11,11 @@ namespace sluice::tcp {
 namespace {
 
 constexpr std::uint32_t kControlCapacity = 1024;
-constexpr std::uint64_t kGateKey = 1;  // label of what the flow table's key gives the gate
+// Labels of what the flow table's key gives others.
+constexpr std::uint64_t kGateKey = 1;
+constexpr std::uint64_t kResetKey = 2;
+constexpr std::uint64_t kChallengeKey = 3;
+constexpr std::uint32_t kPortCounters = 1024;
 
 std::uint32_t table_size(const ContextDeps& deps) {
   return static_cast<std::uint32_t>(deps.tcbs.size() + deps.half_open.size() +
@@ -60,8 +64,11 @@ Context::Context(const EngineConfig& engine_config, const ContextDeps& deps, Ins
       outputs(OutputLinks{deps.tcbs.data()}),
       events(EventLinks{deps.tcbs.data()}),
       control(kControlCapacity),
-      reset_bucket(engine_config.reset_limit),
-      challenge_bucket(engine_config.challenge_limit) {
+      reset_bucket(engine_config.reset_limit, derive_key(deps.keys.flow_table, kResetKey)),
+      resets_sent(4096),
+      challenge_bucket(engine_config.challenge_limit,
+                       derive_key(deps.keys.flow_table, kChallengeKey)),
+      port_counters(kPortCounters) {
   SLUICE_ASSERT(deps.listeners.size() <= 64);
   touched_.reserve(tcbs.capacity());  // each at most once; pages come with use
   for (HalfOpen& entry : deps.half_open) entry.listener = ListenerHandle::kNone;
@@ -188,7 +195,6 @@ std::uint32_t Context::make_tcb(const FlowKey& flow, std::uint64_t hash, FlowRef
   //= rfc5681#3.1 SHLD-2
   block.ssthresh = kInitialSsthresh;
   block.rto_us = static_cast<std::uint32_t>(config.rto_initial.us());
-  block.challenges_left = 5;
   block.timer = TimerNode{};
   totals[index] = TcbTotals{};
   totals[index].opened_at = totals[index].last_received_at = tick;
@@ -487,6 +493,7 @@ void Context::accept_push(std::uint16_t listener, std::uint32_t index) {
   }
   owner.accept_tail = index;
   ++owner.accept_queued;
+  ++accept_queued;
   owner.version.end_write();
   if (!owner.is_paused) acceptable_listeners |= std::uint64_t{1} << listener;
 }
@@ -499,8 +506,9 @@ void Context::accept_remove(std::uint32_t index) {
       block.next_event;
   (block.next_event == kNoIndex ? owner.accept_tail : touch(block.next_event).accept_prev) =
       block.accept_prev;
-  SLUICE_ASSERT(owner.accept_queued > 0);
+  SLUICE_ASSERT(owner.accept_queued > 0 && accept_queued > 0);
   --owner.accept_queued;
+  --accept_queued;
   owner.version.end_write();
   block.clear(kWaitsAccept);
 }

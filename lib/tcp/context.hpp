@@ -13,10 +13,10 @@
 
 #include "app/event.hpp"
 #include "base/keyed_hash.hpp"
+#include "base/random_budget.hpp"
 #include "base/rng.hpp"
 #include "base/slab.hpp"
 #include "base/timer_wheel.hpp"
-#include "base/token_bucket.hpp"
 #include "packet/pools.hpp"
 #include "sluice/errors.hpp"
 #include "tcp/config.hpp"
@@ -27,6 +27,7 @@
 #include "tcp/gate/cookie_memory.hpp"
 #include "tcp/gate/gate_watch.hpp"
 #include "tcp/gate/prefix_limit.hpp"
+#include "tcp/gate/reset_memory.hpp"
 #include "tcp/records.hpp"
 #include "tcp/recovery/send_side.hpp"
 #include "tcp/tcb.hpp"
@@ -303,14 +304,16 @@ struct Context {
   app::IndexList<EventLinks> events;
   std::uint64_t acceptable_listeners = 0;  ///< Bit per listener: on_acceptable is due.
   ControlQueue control;
-  TokenBucket reset_bucket;
-  TokenBucket challenge_bucket;
+  RandomBudget reset_bucket;
+  ResetMemory resets_sent;
+  RandomBudget challenge_bucket;
 
   std::uint32_t reassembly_segments = 0;  ///< Packets behind gaps, all connections.
   std::uint64_t receive_growth = 0;       ///< Octets that buffers have grown by, all connections.
   std::uint32_t orphans = 0;
-  std::uint32_t connections = 0;  ///< TCBs in the flow table.
-  std::uint32_t ephemeral_counter = 0;
+  std::uint32_t connections = 0;             ///< TCBs in the flow table.
+  std::uint32_t accept_queued = 0;           ///< Connections on accept queues, all listeners.
+  std::vector<std::uint32_t> port_counters;  ///< Of choose_port(): a power of two.
   bool is_draining = false;
   bool is_starving = false;  ///< A send() found no buffer or record; see feed_starving().
   /// Receive mbufs above the low watermark when the burst began: what send() may take of them. Or

@@ -276,9 +276,7 @@ Outcome Engine::to_time_wait(FlowRef ref, Segment& segment) {
   const std::uint16_t listener = ctx_.listeners.find(segment.flow.local, segment.flow.local_port);
   if (listener == ListenerHandle::kNone) {
     // Nobody would take the new connection: the old one's wait goes on.
-    if (!ctx_.challenge_bucket.take(ctx_.now)) return Outcome::kTimeWaitIgnored;
-    send_time_wait_ack(ctx_, ref);
-    return Outcome::kTimeWaitAcked;
+    return challenge_time_wait(ctx_, ref) ? Outcome::kTimeWaitAcked : Outcome::kTimeWaitIgnored;
   }
   return to_listener(listener, segment, ref);
 }

@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "tcp/recovery/loss_recovery.hpp"
+#include "tcp/recovery/rexmit_queue.hpp"
 
 namespace sluice::tcp {
 namespace {
@@ -39,21 +40,43 @@ void fail_connect(Context& ctx, std::uint32_t index, const IcmpError& error) {
   ctx.close(index, is_refused ? CloseReason::kRefused : CloseReason::kUnreachable);
 }
 
-/// A router cannot pass our segments: smaller ones, at once (RFC 1191 6.4), never below 536 +
-/// options.
-void lower_mss(Context& ctx, std::uint32_t index, std::uint16_t mtu) {
+/// The segment at `seq` may have been an IP packet of more than `mtu` octets.
+bool was_larger_than(Context& ctx, Tcb& block, SeqNum seq, unsigned mtu) {
+  SendRecord* const record = ctx.send_record(block);
+  if (record == nullptr) return false;
+  const unsigned most_headers = (block.has(kIsV6) ? 40u : 20u) + wire::kTcpMaxHeader;
+  bool was_larger = false;
+  SendSide side = ctx.send_side(block, *record);
+  RexmitQueue queue(side);
+  queue.for_each([&](std::uint32_t index) {
+    const SentRun& run = queue[index];
+    if (!wire::seq_in_window(seq, run.left, run.length)) return;
+    const std::uint32_t rest = wire::seq_distance(seq, run.end());
+    was_larger = std::min<std::uint32_t>(run.segment_size, rest) + most_headers > mtu;
+  });
+  return was_larger;
+}
+
+/// A router cannot pass the segment at `seq`: smaller ones, at once (RFC 1191 6.4), never below 536
+/// + options. False if that cannot be so: no IPv4 link is below 68 octets (RFC 791), and what is
+/// small enough was not refused for its size (RFC 5927 7).
+bool lower_mss(Context& ctx, std::uint32_t index, SeqNum seq, std::uint16_t mtu) {
   Tcb& block = ctx.touch(index);
   const unsigned headers =
       (block.has(kIsV6) ? 40u : 20u) + 20u + (block.has(kTimestampsOk) ? 12u : 0u);
+  constexpr unsigned kLeastLink = 68;
+  if (mtu != 0 && mtu < kLeastLink) return false;
   constexpr unsigned kLeastMtu = 552;  // what Linux takes as the smallest credible report
   const unsigned believed = std::max<unsigned>(mtu, kLeastMtu);
-  if (believed - headers >= block.snd_mss) return;
+  if (believed - headers >= block.snd_mss) return true;
+  if (!was_larger_than(ctx, block, seq, believed)) return false;
   block.snd_mss = static_cast<std::uint16_t>(believed - headers);
   if (SendRecord* const record = ctx.send_record(block)) {
     SendSide side = ctx.send_side(block, *record);
     resend_larger_than(side, block.snd_mss);
   }
   ctx.want_output(index);
+  return true;
 }
 
 }  // namespace
@@ -78,8 +101,7 @@ bool icmp_error_arrives(Context& ctx, const IcmpError& error) {
   if (soft != SoftError::kNone) ctx.touch(ref.index()).soft_error = static_cast<std::uint8_t>(soft);
   switch (error.kind) {
     case IcmpErrorKind::kFragmentationNeeded:
-      if (is_synchronized(block.state)) lower_mss(ctx, ref.index(), error.mtu);
-      return true;
+      return !is_synchronized(block.state) || lower_mss(ctx, ref.index(), error.seq, error.mtu);
     case IcmpErrorKind::kNetUnreachable:
     case IcmpErrorKind::kHostUnreachable:
     case IcmpErrorKind::kProtocolUnreachable:

@@ -185,7 +185,7 @@ struct alignas(64) Tcb {
       space_at;  ///< Receive autotuning: when this round trip began (low half of a Tick)...
   std::uint8_t close_reason;         ///< sluice::CloseReason, once CLOSED.
   std::uint8_t duplicate_acks_due;   ///< Duplicate ACKs to send: one for each segment behind a gap.
-  std::uint8_t challenges_left;      ///< Challenge ACKs left in challenge_second.
+  std::uint8_t challenges_used;      ///< In challenge_second; high half: answers to keepalive.
   std::uint8_t challenge_second;     ///< Low octet of the tick's seconds.
   std::uint8_t reorder_window_mult;  ///< RACK.reo_wnd_mult, quarters of min_rtt; 0 stands for 1.
   std::uint8_t reorder_window_persist : 7;  ///< Recoveries until it is 1 again.
@@ -233,7 +233,7 @@ struct HalfOpen {
   std::uint8_t peer_wscale;   ///< 0..14; 0xff: not offered.
   std::uint8_t flags;         ///< HalfOpenFlag
   std::uint8_t retransmits;   ///< SYN-ACKs sent again by the timer.
-  std::uint8_t reserved;
+  std::uint8_t answered_at;   ///< With kHalfOpenAnswered: see answer_time().
   std::uint16_t path_mtu;
   std::uint32_t ts_recent;  ///< TSval of the SYN.
   Tick created_at;
@@ -249,6 +249,7 @@ enum HalfOpenFlag : std::uint8_t {
   kHalfOpenAckPending = 1u << 3,  ///< Its last ACK came while the accept queue was full.
   kHalfOpenEcn = 1u << 4,
   kHalfOpenCookie = 1u << 5,  ///< No entry of the table: what a cookie brought back.
+  kHalfOpenAnswered = 1u << 6,
 };
 
 /// A connection in TIME-WAIT: a ring ordered by time of entry.
@@ -286,7 +287,14 @@ enum TimeWaitFlag : std::uint16_t {
   kTimeWaitTimestamps = 1u << 1,
   kTimeWaitTraced = 1u << 2,
   kTimeWaitRestarted = 1u << 3,  ///< 2 MSL began anew: to be moved to the back of the ring.
+  kTimeWaitAnswered = 1u << 4,  ///< The upper octet is the answer_time() of the last challenge ACK.
 };
+
+/// When a half-open entry or one of TIME-WAIT was last sent a challenge ACK: half seconds, modulo
+/// 256. They have one each, as a connection has five a second.
+constexpr std::uint8_t answer_time(Tick now) {
+  return static_cast<std::uint8_t>(now >> 9);
+}
 
 /// A listener of one worker.
 struct ListenerRecord {

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cstring>
 
+#include "tcp/handshake/listen.hpp"
 #include "tcp/output/control.hpp"
 #include "tcp/output/output.hpp"
 #include "tcp/output/window.hpp"
@@ -329,8 +330,11 @@ Result<ListenerHandle, Error> listen(Context& ctx, const ListenRequest& request)
   if (handle.is_none()) return fail(Error::kTooManyConnections);
   ListenerRecord& listener = ctx.listeners[handle.index];
   listener.version.begin_write();
+  // What readers see is what holds: 0, and what lies above the caps, are the caps.
   listener.syn_backlog = request.syn_backlog;
   listener.accept_backlog = request.accept_backlog;
+  listener.syn_backlog = syn_backlog_of(ctx, listener);
+  listener.accept_backlog = accept_backlog_of(ctx, listener);
   listener.is_traced = request.is_traced ? 1 : 0;
   listener.congestion =
       request.congestion ? static_cast<std::uint8_t>(*request.congestion) : std::uint8_t{0xff};

@@ -99,7 +99,8 @@ std::uint32_t make_connection(Context& ctx, const HalfOpen& entry, FlowRef previ
 }
 
 bool is_accept_queue_full(const Context& ctx, const ListenerRecord& listener) {
-  return listener.accept_queued >= accept_backlog_of(ctx, listener);
+  return listener.accept_queued >= accept_backlog_of(ctx, listener) ||
+         ctx.accept_queued >= ctx.config.max_accept_queue;
 }
 
 /// The third segment of the handshake: is there room for the connection?
@@ -285,6 +286,8 @@ Outcome half_open_verdict(Context& ctx, std::uint32_t index, Segment& segment,
   const SeqNum rcv_nxt = entry.irs + 1;
   if (segment.has(wire::kSyn) && !segment.has(wire::kAck | wire::kRst) &&
       segment.seq() == entry.irs) {
+    // Or one forged SYN, sent again and again, would flood its prefix through us.
+    if (!ctx.syn_ack_limit.take(segment.flow.remote, ctx.tick)) return Outcome::kSynPrefixLimited;
     send_syn_ack(ctx, index);
     return Outcome::kSynDuplicate;
   }

@@ -13,16 +13,19 @@
 namespace sluice::tcp {
 namespace {
 
-/// Port selection by a keyed hash and a counter (RFC 6056 3.3.3): a peer cannot guess the next
-/// port, and ports to one peer follow each other, so that none is used again too soon.
+/// Port selection by a keyed hash and counters (RFC 6056 3.3.4): nobody can guess the next port,
+/// ports to one peer follow each other, so that none is used again too soon, and do not tell the
+/// peer how many connections others get, as one counter for all of them would.
 std::optional<Port> choose_port(Context& ctx, FlowKey flow) {
-  //= rfc6056#3.3.3  algorithm 3
+  //= rfc6056#3.3.4  algorithm 4
   flow.local_port = Port{};
   const auto first = static_cast<std::uint32_t>(ctx.config.ephemeral_first);
   const std::uint32_t count = ctx.config.ephemeral_last - first + 1;
-  const auto offset = static_cast<std::uint32_t>(flow_hash(ctx.keys.ports, flow));
+  const std::uint64_t hash = flow_hash(ctx.keys.ports, flow);
+  const auto offset = static_cast<std::uint32_t>(hash);
+  std::uint32_t& counter = ctx.port_counters[(hash >> 32) & (ctx.port_counters.size() - 1)];
   for (std::uint32_t attempt = 0; attempt < count; ++attempt) {
-    const std::uint32_t step = offset + ctx.ephemeral_counter++;
+    const std::uint32_t step = offset + counter++;
     flow.local_port = Port{static_cast<std::uint16_t>(first + step % count)};
     if (ctx.listeners.is_listening(flow.local_port)) continue;
     if (ctx.find_flow(flow, ctx.hash_of(flow)).is_none()) return flow.local_port;

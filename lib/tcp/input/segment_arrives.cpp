@@ -28,6 +28,8 @@ Outcome refuse(Context& ctx, std::uint32_t index, const Segment& segment, Outcom
     if (note_duplicate(ctx, index, segment) && block.duplicate_acks_due < 32)
       ++block.duplicate_acks_due;
     acknowledge_now(ctx, index);
+  } else if (segment.seq() + 1 == ctx.tcb(index).rcv.nxt) {
+    acknowledge_keepalive(ctx, index);
   } else {
     acknowledge_within_budget(ctx, index);
   }
@@ -289,10 +291,8 @@ Outcome time_wait_verdict(Context& ctx, FlowRef ref, Entry& entry, const Segment
   }
   // Octets are answered always: the peer may be stuck before our last ACK (see refuse()).
   const bool is_limited = segment.length() == 0 || segment.has(wire::kSyn);
-  if (is_limited && !ctx.challenge_bucket.take(ctx.now)) {
-    ctx.metrics.count(Counter::kChallengeAcksLimited);
-    return Outcome::kTimeWaitIgnored;
-  }
+  if (is_limited)
+    return challenge_time_wait(ctx, ref) ? Outcome::kTimeWaitAcked : Outcome::kTimeWaitIgnored;
   send_time_wait_ack(ctx, ref);
   return Outcome::kTimeWaitAcked;
 }

@@ -104,10 +104,20 @@ void fill_header(Context& ctx, Tcb& block, TcpHeader& header) {
   }
 }
 
+namespace {
+
+/// A RST for a segment of no connection: one of its flow's five a second, and of the worker's.
+bool may_reset(Context& ctx, const Segment& segment) {
+  return !ctx.reset_bucket.is_spent(ctx.now) && ctx.resets_sent.take(segment.hash, ctx.tick) &&
+         ctx.reset_bucket.take(ctx.now);
+}
+
+}  // namespace
+
 Outcome answer_stray(Context& ctx, const Segment& segment) {
   //= rfc9293#3.10.7.1
   if (segment.has(wire::kRst)) return Outcome::kStrayRst;
-  if (!ctx.reset_bucket.take(ctx.now)) return Outcome::kStraySilenced;
+  if (!may_reset(ctx, segment)) return Outcome::kStraySilenced;
   TcpHeader header;
   header.source = segment.flow.local_port;
   header.destination = segment.flow.remote_port;
@@ -123,7 +133,7 @@ Outcome answer_stray(Context& ctx, const Segment& segment) {
 }
 
 bool send_reset_for_ack(Context& ctx, const Segment& segment) {
-  if (!ctx.reset_bucket.take(ctx.now)) return false;
+  if (!may_reset(ctx, segment)) return false;
   TcpHeader header;
   header.source = segment.flow.local_port;
   header.destination = segment.flow.remote_port;
@@ -232,12 +242,18 @@ void send_cookie(Context& ctx, const HalfOpen& entry, std::uint8_t fine_mss, Seg
 }
 
 void send_half_open_ack(Context& ctx, std::uint32_t half_open_index) {
-  const HalfOpen& entry = ctx.half_opens[half_open_index];
-  if (!ctx.challenge_bucket.take(ctx.now)) {
+  HalfOpen& entry = ctx.half_opens[half_open_index];
+  const std::uint8_t now = answer_time(ctx.tick);
+  const bool is_answered = (entry.flags & kHalfOpenAnswered) && entry.answered_at == now;
+  if (is_answered || !ctx.challenge_bucket.take(ctx.now)) {
     ctx.metrics.count(Counter::kChallengeAcksLimited);
     return;
   }
   ctx.metrics.count(Counter::kChallengeAcksSent);
+  entry.version.begin_write();
+  entry.flags |= kHalfOpenAnswered;
+  entry.answered_at = now;
+  entry.version.end_write();
   const FlowKey flow = ctx.flow_of(entry);
   TcpHeader header = half_open_header(ctx, entry, flow);
   header.flags = wire::kAck;
@@ -280,19 +296,40 @@ void send_time_wait_ack(Context& ctx, FlowRef ref) {
   }
 }
 
+bool challenge_time_wait(Context& ctx, FlowRef ref) {
+  const auto take = [&](auto& entry) {
+    const std::uint8_t now = answer_time(ctx.tick);
+    const bool is_answered = (entry.flags & kTimeWaitAnswered) && entry.flags >> 8 == now;
+    if (is_answered || !ctx.challenge_bucket.take(ctx.now)) return false;
+    entry.version.begin_write();
+    entry.flags =
+        static_cast<std::uint16_t>((entry.flags & 0xff) | kTimeWaitAnswered | unsigned{now} << 8);
+    entry.version.end_write();
+    return true;
+  };
+  const bool is_admitted = ref.kind() == FlowRef::kTimeWait4 ? take(ctx.time_wait4[ref.index()])
+                                                             : take(ctx.time_wait6[ref.index()]);
+  ctx.metrics.count(is_admitted ? Counter::kChallengeAcksSent : Counter::kChallengeAcksLimited);
+  if (is_admitted) send_time_wait_ack(ctx, ref);
+  return is_admitted;
+}
+
 namespace {
 
-/// One of the connection's five ACKs of this second.
-bool take_from_budget(Context& ctx, Tcb& block) {
+/// Whose five of this second: the half of Tcb::challenges_used.
+enum class Budget : unsigned { kChallenges = 0, kKeepalive = 4 };
+
+bool take_from_budget(Context& ctx, Tcb& block, Budget budget) {
   //= rfc5961#7 SHLD-2
   constexpr std::uint8_t kPerSecond = 5;
+  const auto half = static_cast<unsigned>(budget);
   const auto second = static_cast<std::uint8_t>(ctx.tick / 1000);
   if (block.challenge_second != second) {
     block.challenge_second = second;
-    block.challenges_left = kPerSecond;
+    block.challenges_used = 0;
   }
-  if (block.challenges_left == 0) return false;
-  --block.challenges_left;
+  if ((block.challenges_used >> half & 0x0f) >= kPerSecond) return false;
+  block.challenges_used = static_cast<std::uint8_t>(block.challenges_used + (1u << half));
   return true;
 }
 
@@ -306,13 +343,18 @@ void acknowledge_if(Context& ctx, std::uint32_t index, bool is_admitted) {
 }  // namespace
 
 void acknowledge_within_budget(Context& ctx, std::uint32_t index) {
-  acknowledge_if(ctx, index, take_from_budget(ctx, ctx.touch(index)));
+  acknowledge_if(ctx, index, take_from_budget(ctx, ctx.touch(index), Budget::kChallenges));
+}
+
+void acknowledge_keepalive(Context& ctx, std::uint32_t index) {
+  acknowledge_if(ctx, index, take_from_budget(ctx, ctx.touch(index), Budget::kKeepalive));
 }
 
 void challenge(Context& ctx, std::uint32_t index) {
   // The connection's budget first: a flood on one must not use up what others may be sent.
   acknowledge_if(ctx, index,
-                 take_from_budget(ctx, ctx.touch(index)) && ctx.challenge_bucket.take(ctx.now));
+                 take_from_budget(ctx, ctx.touch(index), Budget::kChallenges) &&
+                     ctx.challenge_bucket.take(ctx.now));
 }
 
 }  // namespace sluice::tcp

@@ -32,20 +32,26 @@ void send_syn_ack(Context& ctx, std::uint32_t half_open_index);
 /// The SYN-ACK of a cookie, in the SYN's own mbuf. `entry` is what would lie in the table,
 /// `fine_mss` what goes into TSval's low bits.
 void send_cookie(Context& ctx, const HalfOpen& entry, std::uint8_t fine_mss, Segment& syn);
-/// <SEQ=SND.NXT><ACK=RCV.NXT><CTL=ACK> of a half-open entry or a TIME-WAIT entry.
+/// <SEQ=SND.NXT><ACK=RCV.NXT><CTL=ACK> of a half-open entry, at most one each half second and under
+/// the worker's cap; or of a TIME-WAIT entry, always.
 void send_half_open_ack(Context& ctx, std::uint32_t half_open_index);
 void send_time_wait_ack(Context& ctx, FlowRef ref);
+/// The same of a TIME-WAIT entry, limited as a half-open one's is. False: not sent.
+bool challenge_time_wait(Context& ctx, FlowRef ref);
 
 /// An ACK goes with the next transmit burst.
 inline void acknowledge_now(Context& ctx, std::uint32_t index) {
   ctx.touch(index).set(kAckNow);
   ctx.want_output(index);
 }
-/// A challenge ACK (RFC 5961): at most 5 a second for each connection, so that no counter shared
-/// between connections can be watched from outside (CVE-2016-5696), and under the worker's cap.
+/// A challenge ACK (RFC 5961): at most 5 a second for each connection and under the worker's cap,
+/// whose size nobody knows: five of another connection cannot be counted in it (CVE-2016-5696).
 void challenge(Context& ctx, std::uint32_t index);
 /// An ACK of the same connection budget, without the worker's cap: for what honest peers send too
-/// (keepalive probes, retransmissions without octets), which the load of others must not silence.
+/// (late ACKs, retransmissions without octets), which the load of others must not silence.
 void acknowledge_within_budget(Context& ctx, std::uint32_t index);
+/// The answer to a keepalive or window probe that lies just below RCV.NXT: five a second of its
+/// own, for who does not know RCV.NXT must not be able to use it up and so end an idle connection.
+void acknowledge_keepalive(Context& ctx, std::uint32_t index);
 
 }  // namespace sluice::tcp
