@@ -79,14 +79,12 @@ void add_row(Table& table, const Instance& instance, const GateRow& row) {
       gate.state_since == 0
           ? "-"
           : remaining_text(instance.now_of(row.worker) - Instant::from_ns(gate.state_since));
-  const std::string backlog = gate.syn_backlog != 0       ? fmt::format("{}", gate.syn_backlog)
-                              : listener.syn_backlog != 0 ? fmt::format("{}", listener.syn_backlog)
-                                                          : "cap";
   table.add({address_text(listener),
              std::string(text_of(gate.state)) + (row.is_torn ? " torn" : ""), since,
              fmt::format("{}", gate.syns),
              gate.syns == 0 ? "-" : fmt::format("{}%", gate.complete_percent()),
-             fmt::format("{}", gate.prefixes), fmt::format("{}/{}", listener.half_open, backlog),
+             fmt::format("{}", gate.prefixes),
+             fmt::format("{}/{}", listener.half_open, listener.syn_backlog),
              fmt::format("{}", gate.refused), fmt::format("{}", gate.strays),
              cookies_text(listener), fmt::format("{}", listener.cookies_sent_total),
              fmt::format("{}", listener.cookies_accepted_total),
@@ -116,7 +114,9 @@ Json row_json(const Instance& instance, const GateRow& row) {
                {"strays_per_s", gate.strays},
                {"source_prefixes", gate.prefixes},
                {"half_open", listener.half_open},
-               {"syn_backlog", gate.syn_backlog != 0 ? gate.syn_backlog : listener.syn_backlog},
+               {"syn_backlog", listener.syn_backlog},
+               {"accept_queued", listener.accept_queued},
+               {"accept_backlog", listener.accept_backlog},
                {"cookie_mode", cookie_mode_name(listener.cookie_mode)},
                {"cookies_on", are_cookies_on(listener)},
                {"cookies_sent_total", listener.cookies_sent_total},
@@ -233,8 +233,11 @@ int run_gate(Arguments arguments, Streams streams) {
   auto options = make_options(
       "gate",
       "Listeners of each worker: calm, pressed or under attack, and why; SYNs of the last second,\n"
-      "how many became connections, from how many source prefixes (/24, /64); cookies. Below, who\n"
-      "sends the most SYNs and the most segments of no connection.",
+      "how many became connections, from how many source prefixes (/24, /64); cookies. Half-open "
+      "is\n"
+      "entries of how many may be: this worker's share of the backlog. Below, who sends the most "
+      "SYNs\n"
+      "and the most segments of no connection.",
       "");
   options.add_options()("watch", "again every so many seconds, until interrupted",
                         cxxopts::value<std::uint16_t>()->implicit_value("1"), "SECONDS");

@@ -241,10 +241,14 @@ stack::StackConfig stack_config(const Config& config) {
   for (std::uint32_t* total :
        {&stack.tcp.max_connections, &stack.tcp.max_half_open, &stack.tcp.max_accept_queue,
         &stack.tcp.max_time_wait, &stack.tcp.max_in_flight, &stack.tcp.max_orphans,
-        &stack.tcp.receive_growth_bytes, &stack.tcp.reset_limit.rate_per_s,
-        &stack.tcp.challenge_limit.rate_per_s, &stack.tcp.syn_ack_prefix_limit.rate_per_s,
-        &stack.icmp_error_limit.rate_per_s, &stack.echo_limit.rate_per_s})
+        &stack.tcp.receive_growth_bytes})
     *total = divide(*total, config.workers);
+  for (TokenBucket::Limits* limits :
+       {&stack.tcp.reset_limit, &stack.tcp.challenge_limit, &stack.tcp.syn_ack_prefix_limit,
+        &stack.icmp_error_limit, &stack.echo_limit}) {
+    limits->rate_per_s = divide(limits->rate_per_s, config.workers);
+    limits->burst = divide(limits->burst, config.workers);
+  }
   return stack;
 }
 

@@ -10,7 +10,6 @@
 
 namespace sluice {
 
-/// Per listener; the totals are divided among workers. 0 means the global cap of the config.
 /// When SYNs are answered by a cookie: nothing is kept until the client's ACK proves its address.
 enum class SynCookies : std::uint8_t {
   kOff,
@@ -18,6 +17,9 @@ enum class SynCookies : std::uint8_t {
   kAlways,  ///< The listener has no half-open entries at all.
 };
 
+/// Of one listener. Backlogs are totals, divided among workers: one at least for each. 0, and what is
+/// above it, means the global cap of the config (tcp.max_half_open, tcp.max_accept_queue), never "no
+/// bound".
 struct ListenOptions {
   Port port;
   std::optional<IpAddr> address = {};   ///< None: any address of ours.

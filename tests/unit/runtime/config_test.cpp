@@ -211,11 +211,21 @@ TEST_CASE("totals are divided among workers and never become nothing", "[runtime
   Config config;
   config.workers = 4;
   config.stack.tcp.max_connections = 1001;
-  config.stack.tcp.reset_limit.rate_per_s = 2;
+  config.stack.tcp.reset_limit = {2, 9};
+  config.stack.tcp.max_half_open = 4001;
+  config.stack.icmp_error_limit = {0, 1};
   config.gateway = Ipv4Addr::from_octets(10, 0, 0, 1);
   const stack::StackConfig divided = stack_config(config);
   CHECK(divided.tcp.max_connections == 251);
   CHECK(divided.tcp.reset_limit.rate_per_s == 1);
+  CHECK(divided.tcp.reset_limit.burst == 3);
+  CHECK(divided.tcp.max_half_open == 1001);
+  CHECK(divided.icmp_error_limit.rate_per_s == 0);  // but nothing stays nothing
+  CHECK(divided.icmp_error_limit.burst == 1);
+  // So are a listener's backlogs; 0, the cap, stays 0.
+  CHECK(divide(1, 4) == 1);
+  CHECK(divide(1024, 4) == 256);
+  CHECK(divide(0, 4) == 0);
   REQUIRE(divided.interfaces.size() == 1);
   REQUIRE(divided.interfaces[0].routes.size() == 1);
   CHECK(divided.interfaces[0].routes[0].destination.length == 0);
