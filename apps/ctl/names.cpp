@@ -30,11 +30,11 @@ constexpr std::array<std::string_view, static_cast<std::size_t>(telemetry::Timer
 constexpr std::array<std::string_view, 7> kUserCalls = {
     "open()", "accept()", "send()", "read()", "shutdown()", "close()", "abort()"};
 static_assert(static_cast<std::size_t>(telemetry::UserCall::kAbort) + 1 == kUserCalls.size());
-constexpr std::array<std::string_view, 9> kCloseReasons = {
+constexpr std::array<std::string_view, 10> kCloseReasons = {
     "both sides closed", "reset by the peer",    "refused",      "unreachable",
     "timed out",         "keepalive unanswered", "aborted here", "drain deadline passed",
-    "no resources"};
-static_assert(static_cast<std::size_t>(CloseReason::kNoResources) + 1 == kCloseReasons.size());
+    "no resources",      "shed in overload"};
+static_assert(static_cast<std::size_t>(CloseReason::kOverload) + 1 == kCloseReasons.size());
 
 constexpr std::array<std::string_view, 7> kNeighborStates = {
     "FREE", "INCOMPLETE", "REACHABLE", "STALE", "PROBE", "FAILED", "STATIC"};

@@ -354,6 +354,22 @@ void add_gate_keys(std::vector<Key>& table) {
         duration(AT_MUTABLE(stack.tcp.cookie_clock_error), ms(0), s(10))}});
 }
 
+void add_overload_keys(std::vector<Key>& table) {
+  table.insert(
+      table.end(),
+      {{"overload.idle_age", "time", kRestart,
+        "When the connection table is full, connections idle for so long are reset, the longest "
+        "first. 0: none.",
+        duration(AT_MUTABLE(stack.tcp.overload_idle_age), ms(0), s(604800))},
+       {"overload.slow_rate", "octets/s", kRestart,
+        "What a peer must take of what is queued for it, or it is a slow reader: when buffers or "
+        "connections are short, it is reset, the one that holds most first.",
+        count(AT(stack.tcp.overload_slow_rate), 1, 1 << 20)},
+       {"overload.slow_grace", "time", kRestart,
+        "Over so long. 0: no connection is reset for its slowness.",
+        duration(AT_MUTABLE(stack.tcp.overload_slow_grace), ms(0), s(3600))}});
+}
+
 std::vector<Key> make_table() {
   std::vector<Key> table;
   add_runtime_keys(table);
@@ -363,6 +379,7 @@ std::vector<Key> make_table() {
   add_tcp_handshake_keys(table);
   add_tcp_timer_keys(table);
   add_gate_keys(table);
+  add_overload_keys(table);
   return table;
 }
 

@@ -84,7 +84,7 @@ std::string GateLog::largest_sender(std::uint32_t worker) const {
 }
 
 GateLogThread::GateLogThread(telemetry::StateRegion& region, std::string program)
-    : log_(region), neighbors_(region), program_(std::move(program)) {
+    : log_(region), neighbors_(region), overload_(region), program_(std::move(program)) {
   // Signals are the workers': they end a sleep, and a tap has one for every frame.
   sigset_t all, before;
   sigfillset(&all);
@@ -105,16 +105,20 @@ GateLogThread::~GateLogThread() {
   if (is_running_) pthread_join(thread_, nullptr);
 }
 
+void GateLogThread::print(const std::vector<std::string>& lines) const {
+  for (const std::string& line : lines) fmt::print(stderr, "{}: {}\n", program_, line);
+}
+
 void GateLogThread::run() {
-  constexpr int kSlicesPerLook = 10;
-  for (int slice = 0; !is_ending_.load(std::memory_order_acquire); ++slice) {
+  constexpr int kSlicesPerLook = 10, kSlicesPerInterval = 200;
+  for (int slice = 0; !is_ending_.load(std::memory_order_acquire);
+       slice = (slice + 1) % kSlicesPerInterval) {
     if (slice % kSlicesPerLook == 0) {
-      for (const std::string& line : log_.changes()) fmt::print(stderr, "{}: {}\n", program_, line);
-      const auto now =
-          Instant::from_ns(std::chrono::steady_clock::now().time_since_epoch().count());
-      for (const std::string& line : neighbors_.due(now))
-        fmt::print(stderr, "{}: {}\n", program_, line);
+      print(log_.changes());
+      print(neighbors_.due(
+          Instant::from_ns(std::chrono::steady_clock::now().time_since_epoch().count())));
     }
+    if (slice == 0) print(overload_.changes());
     std::this_thread::sleep_for(std::chrono::milliseconds(50));  // so that the end need not wait
   }
 }

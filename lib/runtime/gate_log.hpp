@@ -11,6 +11,7 @@
 #include <vector>
 
 #include "runtime/neighbor_log.hpp"
+#include "runtime/overload_log.hpp"
 #include "tcp/gate/gate_record.hpp"
 #include "tcp/tcb.hpp"
 #include "telemetry/region.hpp"
@@ -41,8 +42,9 @@ class GateLog {
   std::vector<std::vector<Known>> workers_;
 };
 
-/// Writes the changes, and what neighbours claimed, to standard error twice a second, from its
-/// construction to its end, on one of the CPUs that EAL leaves to control threads.
+/// Writes the changes, and what neighbours claimed, to standard error twice a second, and what
+/// overload has shed once in ten seconds, from its construction to its end, on one of the CPUs that
+/// EAL leaves to control threads.
 class GateLogThread {
  public:
   GateLogThread(telemetry::StateRegion& region, std::string program);
@@ -52,9 +54,11 @@ class GateLogThread {
 
  private:
   void run();
+  void print(const std::vector<std::string>& lines) const;
 
   GateLog log_;
   NeighborLog neighbors_;
+  OverloadLog overload_;
   std::string program_;
   std::atomic<bool> is_ending_ = false;
   bool is_running_ = false;

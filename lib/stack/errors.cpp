@@ -56,6 +56,8 @@ std::string_view to_string(CloseReason reason) {
       return "reset at shutdown";
     case CloseReason::kNoResources:
       return "out of resources";
+    case CloseReason::kOverload:
+      return "shed in overload";
   }
   return "?";
 }

@@ -91,8 +91,10 @@ void Stack::receive(unsigned port, std::span<rte_mbuf* const> frames, Instant no
 void Stack::advance(Instant now) {
   Impl& my = *impl_;
   tcp::Context& ctx = my.engine.context();
-  // While nothing arrives, only this sees that buffers came back: send() would refuse for ever.
-  if (ctx.is_low_on_buffers()) my.count_spare_buffers();
+  // While nothing arrives, only this sees that buffers came back: send() would refuse for ever, and
+  // connections would be shed for nothing.
+  if (ctx.is_low_on_buffers() || my.engine.overload().pressure() != tcp::Pressure::kCalm)
+    my.count_spare_buffers();
   const auto feed = [&] {
     if (ctx.is_starving && !ctx.is_low_on_buffers() && !ctx.sends.slab.is_full())
       tcp::feed_starving(ctx);

@@ -92,6 +92,12 @@ struct EngineConfig {
   Duration fin_wait_2 = Duration::from_s(60);  ///< For closed (orphaned) connections.
   std::uint32_t max_orphans = 16384;
 
+  // Overload: who goes when tables or pools run out, and nobody before.
+  Duration overload_idle_age = Duration::from_s(60);  ///< 0: idle connections stay.
+  std::uint32_t overload_slow_rate = 256;  ///< Octets a second that a peer takes at least ...
+  Duration overload_slow_grace =
+      Duration::from_s(30);  ///< ... over so long, or all that waited. 0: slow readers stay.
+
   // Keepalive (off unless a stream or `keepalive` says so).
   //= rfc9293#3.8.4 MUST-25
   bool keepalive = false;

@@ -334,7 +334,9 @@ SendRecord* Context::need_send_record(Tcb& block) {
     record.short_end = block.snd.una;
     controller_of(block).start(block, record.congestion, now_us());
   }
-  return &sends.slab[block.send_record];
+  SendRecord& record = sends.slab[block.send_record];
+  if (record.queue.is_empty()) renew_goal(record);
+  return &record;
 }
 
 ReceiveRecord* Context::need_receive_record(Tcb& block) {

@@ -195,6 +195,14 @@ struct Context {
   }
   SendRecord* need_send_record(Tcb& block);
   ReceiveRecord* need_receive_record(Tcb& block);
+  /// Measures from now on how fast the peer takes what is queued.
+  void renew_goal(SendRecord& record) {
+    const std::int64_t share =
+        config.overload_slow_grace.ms() * config.overload_slow_rate / 1000;  // octets
+    record.goal = record.base +
+                  static_cast<std::uint32_t>(std::min<std::int64_t>(share, record.queue.bytes()));
+    record.goal_since = tick;
+  }
   /// What recovery/ acts on.
   SendSide send_side(Tcb& block, SendRecord& record) {
     return {block, record, runs.slab, config, metrics, now, now_us(), tick};

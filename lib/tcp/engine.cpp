@@ -101,7 +101,7 @@ void Engine::plan_state(const EngineConfig& config, unsigned worker,
 }
 
 Engine::Engine(const EngineConfig& config, const EngineDeps& deps, Instant now)
-    : ctx_(config, context_deps(deps), now), stage_(kStage) {}
+    : ctx_(config, context_deps(deps), now), overload_(ctx_), stage_(kStage) {}
 
 //= rfc9293#3.10.7.4 MUST-58, MUST-59  ACKs are only marked as due; transmit() comes after the burst
 void Engine::receive(std::span<InboundSegment> burst, Instant now) {
@@ -332,6 +332,7 @@ bool Engine::on_icmp_error(const IcmpError& error, Instant now) {
 void Engine::advance(Instant now) {
   ctx_.set_now(now);
   advance_timers(ctx_, kTimerBudget);
+  overload_.step(ctx_);
   watch_gate();
 }
 
@@ -353,7 +354,7 @@ std::size_t Engine::transmit(std::span<OutboundSegment> out, Instant now) {
 }
 
 Instant Engine::next_deadline() const {
-  return std::min(next_timer(ctx_), ctx_.gate.next_deadline());
+  return std::min({next_timer(ctx_), ctx_.gate.next_deadline(), overload_.next_deadline(ctx_)});
 }
 
 }  // namespace sluice::tcp

@@ -7,6 +7,7 @@
 
 #include "tcp/context.hpp"
 #include "tcp/handshake/open.hpp"
+#include "tcp/overload/overload.hpp"
 #include "tcp/user_calls.hpp"
 #include "telemetry/region.hpp"
 
@@ -42,6 +43,8 @@ class Engine {
   Instant next_deadline() const;
   bool has_output() const { return !ctx_.outputs.is_empty() || !ctx_.control.is_empty(); }
 
+  const Overload& overload() const { return overload_; }
+
   Context& context() { return ctx_; }
   const Context& context() const { return ctx_; }
 
@@ -74,6 +77,7 @@ class Engine {
   void watch_gate();
 
   Context ctx_;
+  Overload overload_;
   std::vector<Glance> stage_;
   std::uint64_t seen_changes_ = 0;  ///< Of the flow table, when the stage was looked up.
 };

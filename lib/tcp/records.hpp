@@ -169,6 +169,10 @@ struct SendRecord {
   std::uint32_t lost_told = 0;          ///< Of which the algorithm has been told.
   std::uint32_t app_limited_until = 0;  ///< `delivered` at which the bubble is past; 0: none.
 
+  // How fast the peer takes what is queued (overload/).
+  SeqNum goal;          ///< Acknowledged up to here, it has taken its share, or all that waited.
+  Tick goal_since = 0;  ///< When that was set.
+
   std::int64_t next_send_at_ns = 0;  ///< Pacing: not before.
   Tick pacing_at = 0;                ///< kTimerPacing's deadline.
   CongestionState congestion;

@@ -19,6 +19,7 @@ Error error_of(CloseReason reason) {
     case CloseReason::kAborted:
     case CloseReason::kShutdown:
     case CloseReason::kNoResources:
+    case CloseReason::kOverload:
       return Error::kReset;
     case CloseReason::kRefused:
       return Error::kRefused;

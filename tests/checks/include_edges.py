@@ -39,7 +39,7 @@ TCP_LEVEL = {
     "root": 0,
     "demux": 1, "gate": 1,
     "context": 2, "timer": 2, "recovery": 2, "congestion": 2,
-    "handshake": 3, "input": 3, "output": 3,
+    "handshake": 3, "input": 3, "output": 3, "overload": 3,
     "engine": 4,
 }
 TCP_ROOT_FILES = {"engine": "engine", "user_calls": "engine", "icmp_error": "engine", "invariants": "engine", "context": "context",

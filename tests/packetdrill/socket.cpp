@@ -66,6 +66,7 @@ int errno_of(CloseReason reason) {
     case CloseReason::kKeepalive:
       return ETIMEDOUT;
     case CloseReason::kNoResources:
+    case CloseReason::kOverload:
       return ENOBUFS;
   }
   return EIO;

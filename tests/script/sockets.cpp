@@ -40,6 +40,7 @@ std::string errno_of(CloseReason reason) {
     case CloseReason::kShutdown:
       return "ECONNABORTED";
     case CloseReason::kNoResources:
+    case CloseReason::kOverload:
       return "ENOBUFS";
   }
   return "";

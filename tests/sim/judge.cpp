@@ -76,6 +76,7 @@ void World::judge_end(const Life& life, const Application& end) {
     case CloseReason::kTimedOut:
     case CloseReason::kKeepalive:
     case CloseReason::kNoResources:
+    case CloseReason::kOverload:
       break;
   }
 }

@@ -108,7 +108,7 @@ void print_totals(const Totals& totals) {
   for (std::size_t i = 0; i < totals.fates.size(); ++i)
     fmt::print("  {:<34} {:>12}\n", name_of(static_cast<drivers::FrameFate>(i)), totals.fates[i]);
   fmt::print("ends of connections:\n");
-  for (std::size_t i = 0; i <= static_cast<std::size_t>(CloseReason::kNoResources); ++i)
+  for (std::size_t i = 0; i <= static_cast<std::size_t>(CloseReason::kOverload); ++i)
     fmt::print("  {:<34} {:>12}\n", to_string(static_cast<CloseReason>(i)), totals.reasons[i]);
   fmt::print("{} octets delivered and checked, {} s of virtual time, {} worlds run twice\n",
              totals.octets, totals.virtual_time.s(), totals.repeated);

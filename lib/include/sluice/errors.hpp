@@ -49,6 +49,8 @@ enum class CloseReason : std::uint8_t {
                  ///< handler that refused data when all was over.
   kShutdown,     ///< The runtime's drain deadline passed.
   kNoResources,  ///< No memory to go on.
+  kOverload,     ///< Reset here to make room: the worker was full, and this connection idle or its
+                 ///< peer too slow.
 };
 
 std::string_view to_string(Error error);

@@ -99,6 +99,7 @@ void take_ack_in_flight(Context& ctx, std::uint32_t index, SendRecord& record,
     advance_una(ctx, index, segment.ack());
     take_acknowledged(side, out);
     drop_acknowledged(record, block.snd.una);
+    if (wire::seq_geq(block.snd.una, record.goal)) ctx.renew_goal(record);
   }
   const wire::TcpOptions& options = segment.header.options;
   if (block.has(kSackOk) && options.sack_count > 0)

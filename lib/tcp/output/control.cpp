@@ -162,7 +162,7 @@ void send_reset(Context& ctx, std::uint32_t index) {
   const Tcb& block = ctx.tcb(index);
   TcpHeader header;
   header.flags = wire::kRst | wire::kAck;
-  header.seq = block.snd.nxt;
+  header.seq = is_synchronized(block.state) ? acceptable_seq(block) : block.snd.nxt;
   header.ack = block.rcv.nxt;
   send_reset(ctx, index, header);
 }

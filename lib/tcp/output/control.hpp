@@ -17,7 +17,8 @@ void fill_header(Context& ctx, Tcb& block, wire::TcpHeader& header);
 Outcome answer_stray(Context& ctx, const Segment& segment);
 /// RST <SEQ=SEG.ACK> against an ACK of something never sent, under the same cap. False: silenced.
 bool send_reset_for_ack(Context& ctx, const Segment& segment);
-/// RST of a synchronized (or SYN-RECEIVED) connection: <SEQ=SND.NXT><CTL=RST,ACK>.
+/// RST of a synchronized (or SYN-RECEIVED) connection: <SEQ=SND.NXT><CTL=RST,ACK>; at the peer's
+/// right edge if SND.NXT lies beyond.
 void send_reset(Context& ctx, std::uint32_t index);
 /// The same in answer to a segment: <SEQ=SEG.ACK><CTL=RST>, which is just where its sender takes a
 /// RST, whatever of ours is still on its way (RFC 5961 3.2).

@@ -127,13 +127,6 @@ bool emit(Context& ctx, std::uint32_t index, const Planned& plan, Burst& burst) 
   return true;
 }
 
-/// SND.NXT, but no further than the peer's right edge: a probe's octet that was not taken, or a
-/// window that shrank, leaves SND.NXT where the peer must refuse the segment, its ACK included. Two
-/// ends with shut windows would never again hear each other.
-SeqNum acceptable_seq(const Tcb& block) {
-  return wire::seq_min(block.snd.nxt, block.snd.una + block.snd.wnd);
-}
-
 bool emit_pure_ack(Context& ctx, std::uint32_t index, Burst& burst) {
   if (!emit(ctx, index, {.seq = acceptable_seq(ctx.tcb(index))}, burst)) return false;
   ctx.metrics.count(Counter::kPureAcksSent);

@@ -13,6 +13,13 @@ inline std::uint32_t receive_window(const Tcb& block) {
              : 0;
 }
 
+/// SND.NXT, but no further than the peer's right edge: a probe's octet that was not taken, or a
+/// window that shrank, leaves SND.NXT where the peer must refuse the segment, its ACK or RST
+/// included. Two ends with shut windows would never again hear each other.
+inline SeqNum acceptable_seq(const Tcb& block) {
+  return wire::seq_min(block.snd.nxt, block.snd.una + block.snd.wnd);
+}
+
 /// Moves the right edge as far as buffer and silly-window avoidance allow, never to the left, and
 /// gives the header's window field (scaled).
 std::uint16_t advertise_window(Context& ctx, Tcb& block);
