@@ -2,159 +2,17 @@
 
 #include <algorithm>
 #include <catch2/catch.hpp>
-#include <deque>
 
-#include "tests/support/tcp_app.hpp"
+#include "tests/unit/tcp/crowd.hpp"
 
 namespace sluice::tcp {
 namespace {
 
 using namespace support;
+using namespace testing;
 using telemetry::Counter;
 using telemetry::Outcome;
 using wire::kAck;
-using wire::kFin;
-using wire::kRst;
-
-/// What a client of the crowd does with what it is sent.
-enum class Manner : std::uint8_t {
-  kHonest,      ///< Acknowledges everything at once.
-  kZeroWindow,  ///< Takes nothing, and answers every probe with a shut window.
-  kCrumbs,      ///< Takes an octet for each of ours that comes, and opens the window for one more.
-  kSilent,      ///< Says nothing any more.
-};
-
-struct Client {
-  Client(TcpRig& rig, std::uint16_t port, Manner its_manner)
-      : peer(rig, {.remote_port = Port{port}, .timestamps = false}), manner(its_manner) {}
-  TcpPeer peer;
-  Manner manner;
-  ConnHandle handle{};
-  bool is_open = false;
-  std::optional<wire::SeqNum> reset;  ///< SEG.SEQ of the RST that it was sent.
-  bool has_fin = false;
-};
-
-/// An engine, its one listener, and clients of every manner.
-class Crowd {
- public:
-  explicit Crowd(const EngineConfig& config) : rig(config), listener_(listen_on(rig, 80)) {}
-
-  /// SYN and, if it is answered, ACK.
-  Client& knock(Manner manner = Manner::kHonest) {
-    Client& client = clients.emplace_back(rig, next_port_++, manner);
-    send_syn(client);
-    if (manner != Manner::kSilent) acknowledge(client);
-    return client;
-  }
-  void send_syn(Client& client) {
-    client.peer.send_syn();
-    settle();
-  }
-  void acknowledge(Client& client) {
-    if (client.peer.una != wire::SeqNum{}) client.peer.acknowledge();
-    settle();
-  }
-  /// Handshake and accept(). Not open afterwards: there was no room.
-  Client& connect(Manner manner = Manner::kHonest) {
-    Client& client = knock(manner);
-    if (manner == Manner::kSilent) acknowledge(client);
-    const auto handle = accept(rig.ctx(), listener_);
-    client.is_open = handle.has_value();
-    if (handle) client.handle = *handle;
-    rig.settle();
-    if (manner == Manner::kZeroWindow) client.peer.window = 0;
-    if (manner == Manner::kCrumbs) client.peer.window = 1;
-    if (handle && client.peer.window < 2) client.peer.acknowledge();
-    return client;
-  }
-  void connect_many(unsigned count) {
-    for (unsigned i = 0; i < count; ++i) REQUIRE(connect().is_open);
-  }
-
-  std::size_t send(Client& client, std::size_t octets) {
-    const std::size_t taken = send_octets(rig, client.handle, pattern(octets, 0));
-    settle();
-    return taken;
-  }
-
-  /// A zero-window client opens its window so far, and shuts it again.
-  void take(Client& client, std::uint16_t octets) {
-    client.manner = Manner::kHonest;
-    client.peer.window = octets;
-    client.peer.acknowledge();
-    settle();
-    client.manner = Manner::kZeroWindow;
-    client.peer.window = 0;
-    client.peer.acknowledge();
-    settle();
-  }
-
-  /// Clients read and answer until nobody has more to say.
-  void settle() {
-    for (auto sent = rig.take_sent(); !sent.empty(); sent = rig.take_sent())
-      for (const SentSegment& segment : sent) hear(segment);
-  }
-
-  void run_for(Duration span) {
-    const Instant end = rig.now() + span;
-    while (rig.now() < end) {
-      rig.run_until(std::min(end, rig.now() + Duration::from_ms(100)));
-      settle();
-    }
-  }
-
-  /// The reason for which a connection ended, if it was told.
-  std::optional<CloseReason> told(const Client& client) {
-    for (const ToldEvent& event : rig.take_told()) all_told_.push_back(event);
-    for (const ToldEvent& event : all_told_)
-      if (event.index == client.handle.index && (event.mask & app::kClosed)) return event.reason;
-    return std::nullopt;
-  }
-  std::uint64_t count(Counter counter) { return rig.metrics().of(counter); }
-  bool is_known(const Client& client) {
-    const FlowKey& flow = client.peer.flow();
-    return !rig.ctx().find_flow(flow, rig.ctx().hash_of(flow)).is_none();
-  }
-  std::uint64_t shed() {
-    return count(Counter::kShedHalfOpen) + count(Counter::kShedOutOfOrder) +
-           count(Counter::kShedOrphan) + count(Counter::kShedIdle) +
-           count(Counter::kShedSlowReader);
-  }
-
-  TcpRig rig;
-  std::deque<Client> clients;
-  std::vector<const Client*> resets;  ///< In the order in which they were sent.
-
- private:
-  void hear(const SentSegment& segment) {
-    for (Client& client : clients) {
-      TcpPeer& peer = client.peer;
-      if (!(segment.flow == peer.flow())) continue;
-      if (segment.has(kRst)) {
-        if (!client.reset) resets.push_back(&client);
-        client.reset = segment.header.seq;
-        return;
-      }
-      if (segment.has(wire::kSyn)) {
-        peer.una = segment.end();
-        return;
-      }
-      if (client.manner == Manner::kSilent || segment.end() == segment.header.seq) return;
-      client.has_fin |= segment.has(kFin);
-      if (client.manner == Manner::kHonest && wire::seq_leq(segment.header.seq, peer.una))
-        peer.una = wire::seq_max(peer.una, segment.end());
-      if (client.manner == Manner::kCrumbs && !segment.payload.empty() &&
-          wire::seq_leq(segment.header.seq, peer.una))
-        peer.una = wire::seq_max(peer.una, segment.header.seq + 1);
-      return peer.acknowledge();
-    }
-  }
-
-  ListenerHandle listener_;
-  std::uint16_t next_port_ = 20000;
-  std::vector<ToldEvent> all_told_;
-};
 
 EngineConfig config_of(std::uint32_t connections) {
   EngineConfig config = TcpRig::small_config();
@@ -370,6 +228,26 @@ TEST_CASE("who takes its share, or all there is, is no slow reader", "[tcp][over
   require_nothing_left(crowd.rig);
 }
 
+TEST_CASE("what waits is timed from when it began to wait", "[tcp][overload]") {
+  EngineConfig config = config_of(16);
+  config.congestion = Algorithm::kBbr;  // keeps its record while nothing is queued
+  Crowd crowd(config);
+  Client& client = crowd.connect();
+  REQUIRE(crowd.send(client, 1000) == 1000);
+  crowd.connect_many(15);
+  crowd.run_for(Duration::from_s(40));
+  REQUIRE(crowd.rig.find(client.peer.flow())->send_record != kNoIndex);
+  client.manner = Manner::kSilent;
+  REQUIRE(crowd.send(client, 1000) == 1000);
+  crowd.run_for(Duration::from_s(15));
+  CHECK(crowd.resets.empty());
+  for (Client& each : crowd.clients)
+    if (&each != &client) each.peer.acknowledge();
+  crowd.run_for(Duration::from_ms(15'100));
+  CHECK(crowd.resets == std::vector<const Client*>{&client});
+  require_nothing_left(crowd.rig);
+}
+
 TEST_CASE("a peer that goes on acknowledging nothing but crumbs is slow with a wide window too",
           "[tcp][overload]") {
   Crowd crowd(config_of(16));
@@ -520,8 +398,9 @@ TEST_CASE(
   EngineConfig config = config_of(16);
   config.syn_cookies = CookieMode::kOff;
   TcpRig rig(config);
-  listen_on(rig, 80, 2, 1);
+  listen_on(rig, 80, 3, 1);
   listen_on(rig, 81, 2);
+  listen_on(rig, 82, 1);
   std::deque<TcpPeer> peers;
   const auto knock = [&](std::uint16_t port) -> TcpPeer& {
     TcpPeer& peer = peers.emplace_back(
@@ -537,20 +416,22 @@ TEST_CASE(
   };
   const TcpPeer& other = knock(81);
   knock(80).acknowledge();  // the accept queue is full
-  TcpPeer& waiting = knock(80);
-  waiting.acknowledge();
+  const TcpPeer& waiting = knock(80);
+  peers.back().acknowledge();
   REQUIRE(rig.metrics().of(Outcome::kAcceptQueueFull) == 1);
   const TcpPeer& silent = knock(80);
+  rig.run_for(kTickLength * 2);
+  const TcpPeer& after = knock(80);
   rig.run_for(Duration::from_ms(1500));
   static_cast<void>(rig.take_sent());
+  const TcpPeer& young = knock(82);
   static_cast<void>(knock(80));
-  static_cast<void>(knock(80));
+  static_cast<void>(knock(82));
   REQUIRE(rig.metrics().of(Outcome::kSynQueueFull) == 2);
   rig.run_for(kTickLength);
   CHECK(rig.metrics().of(Counter::kShedHalfOpen) == 1);
   CHECK_FALSE(is_known(silent));
-  CHECK(is_known(waiting));
-  CHECK(is_known(other));
+  for (const TcpPeer* const stays : {&other, &waiting, &after, &young}) CHECK(is_known(*stays));
   require_nothing_left(rig);
 }
 
