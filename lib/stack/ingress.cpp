@@ -200,6 +200,9 @@ void Ingress::on_ipv4(Burst& burst, PacketPtr packet, link::Delivery delivery) {
   const auto arrival =
       ip::accept_ipv4(packet::first_segment(*packet), context, network_.addresses());
   if (!arrival) return metrics_.count(arrival.error());
+  // In silence, and before anything is looked up for it.
+  if (source_filter_ != nullptr && source_filter_->is_denied(arrival->header.source))
+    return metrics_.count(Outcome::kSourceDenied);
   trim_to(*packet, arrival->header.total_length);
 
   switch (arrival->header.protocol) {

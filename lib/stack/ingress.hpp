@@ -6,9 +6,11 @@
 #include <cstddef>
 #include <cstdint>
 #include <span>
+#include <utility>
 
 #include "ip/icmp.hpp"
 #include "ip/ipv4_input.hpp"
+#include "ip/prefix_filter.hpp"
 #include "link/ethernet_input.hpp"
 #include "packet/pools.hpp"
 #include "stack/egress.hpp"
@@ -43,6 +45,12 @@ class Ingress {
   Yield process(unsigned port, std::span<rte_mbuf* const> frames, Instant now,
                 std::span<tcp::InboundSegment> segments, std::span<tcp::IcmpError> errors);
 
+  /// Packets of sources that `filter` denies end here from now on. Null: none do. Borrowed; gives
+  /// the one before, which is not used any more.
+  const ip::PrefixFilter* set_prefix_filter(const ip::PrefixFilter* filter) {
+    return std::exchange(source_filter_, filter);
+  }
+
  private:
   struct Burst;
 
@@ -64,6 +72,7 @@ class Ingress {
   packet::Pools pools_;
   telemetry::Metrics& metrics_;
   ip::IcmpResponder icmp_;
+  const ip::PrefixFilter* source_filter_ = nullptr;
 };
 
 }  // namespace sluice::stack

@@ -65,6 +65,10 @@ unsigned Stack::attach(const packet::PortCapabilities& capabilities, const MacAd
   return impl_->egress.attach(capabilities, mac, interface_index);
 }
 
+const ip::PrefixFilter* Stack::set_prefix_filter(const ip::PrefixFilter* filter) {
+  return impl_->ingress.set_prefix_filter(filter);
+}
+
 void Stack::Impl::count_spare_buffers() {
   const std::uint32_t free = rte_mempool_avail_count(pools.receive);
   const std::uint32_t low = config.receive_low_watermark_pkts;

@@ -19,6 +19,10 @@
 #include "telemetry/metrics.hpp"
 #include "telemetry/region.hpp"
 
+namespace sluice::ip {
+class PrefixFilter;
+}
+
 namespace sluice::stack {
 
 /// A route as configured: `gateway` unspecified means on-link.
@@ -94,6 +98,11 @@ class Stack {
   /// Binds a (port, queue) pair to an interface; gives the pair's number for receive and transmit.
   unsigned attach(const packet::PortCapabilities& capabilities, const MacAddr& mac,
                   unsigned interface_index);
+
+  /// Packets of sources that `filter` denies are dropped in silence from now on, those of
+  /// connections that exist among them. Null: none are. Borrowed; gives the one before, which is
+  /// not used any more. Between two verbs, at any time.
+  const ip::PrefixFilter* set_prefix_filter(const ip::PrefixFilter* filter);
 
   // --- the three verbs ---
 

@@ -148,6 +148,11 @@ std::vector<Case> ip_cases() {
          f.ip_options = support::octets({7, 1, 0, 0});
        })},
       {Outcome::kIpFragment, ip_with([](Ipv4Frame& f) { f.ip.more_fragments = true; })},
+      {Outcome::kSourceDenied, right,
+       [](NetFixture& fixture) {
+         static const ip::PrefixFilter kNobody({}, ip::SourceAction::kDeny);
+         fixture.ingress.set_prefix_filter(&kNobody);
+       }},
       {Outcome::kIpUnknownProtocol, ip_with([](Ipv4Frame&) {}, 132)},
       {Outcome::kUdpUnreachable, ip_with([](Ipv4Frame&) {}, 17)},
   };
