@@ -6,6 +6,7 @@
 #include <charconv>
 
 #include "runtime/join.hpp"
+#include "runtime/source_filter.hpp"
 
 namespace sluice::runtime {
 namespace {
@@ -52,6 +53,18 @@ std::string comment(std::string_view text) {
 
 std::string expected(const Key& key) {
   return fmt::format("expected {}", range_of(key));
+}
+
+/// What contradicts in [gate] deny and allow.
+std::optional<std::string> contradiction_of_sources(const Config& config) {
+  if (config.denied_sources.size() + config.allowed_sources.size() > SourceFilter::kMaxRules)
+    return fmt::format("gate.deny: with gate.allow at most {} prefixes", SourceFilter::kMaxRules);
+  std::vector<Prefix> denied = config.denied_sources;
+  std::sort(denied.begin(), denied.end());
+  for (const Prefix& prefix : config.allowed_sources)
+    if (std::binary_search(denied.begin(), denied.end(), prefix))
+      return fmt::format("gate.allow: {} stands in gate.deny, too", sluice::to_string(prefix));
+  return std::nullopt;
 }
 
 }  // namespace
@@ -194,7 +207,7 @@ std::optional<std::string> contradiction(const Config& config) {
       return fmt::format("interface.gateway: {} lies in no prefix of interface.addresses",
                          sluice::to_string(*config.gateway));
   }
-  return std::nullopt;
+  return contradiction_of_sources(config);
 }
 
 std::string annotated_defaults() {
@@ -228,6 +241,15 @@ std::string annotated_defaults() {
 
 std::uint32_t divide(std::uint32_t total, std::uint32_t workers) {
   return static_cast<std::uint32_t>((std::uint64_t{total} + workers - 1) / workers);
+}
+
+std::vector<ip::PrefixRule> source_rules(const Config& config) {
+  std::vector<ip::PrefixRule> rules;
+  for (const Prefix& prefix : config.denied_sources)
+    rules.push_back({prefix, ip::SourceAction::kDeny});
+  for (const Prefix& prefix : config.allowed_sources)
+    rules.push_back({prefix, ip::SourceAction::kAllow});
+  return rules;
 }
 
 stack::StackConfig stack_config(const Config& config) {

@@ -13,6 +13,7 @@
 
 #include "base/address.hpp"
 #include "base/time.hpp"
+#include "ip/prefix_filter.hpp"
 #include "stack/stack.hpp"
 
 namespace sluice::runtime {
@@ -59,7 +60,11 @@ struct Config {
 
   Profile profile = Profile::kWan;  // [tcp]
 
-  std::optional<HashKey> fleet_key;  // [gate]
+  // [gate]
+  std::optional<HashKey> fleet_key;
+  std::vector<Prefix> denied_sources;
+  std::vector<Prefix> allowed_sources;
+  ip::SourceAction other_sources = ip::SourceAction::kAllow;
 
   // [pools]
   std::uint32_t receive_pkts = 32768;
@@ -150,6 +155,8 @@ std::string annotated_defaults();
 std::optional<Duration> parse_duration(std::string_view text);
 std::string to_string(Duration duration);
 
+/// The rules of [gate] deny and allow.
+std::vector<ip::PrefixRule> source_rules(const Config& config);
 /// One worker's stack, its totals divided by the number of workers.
 stack::StackConfig stack_config(const Config& config);
 /// `total` over `workers`, rounded up, so that a small total does not become nothing.

@@ -329,10 +329,29 @@ void add_tcp_timer_keys(std::vector<Key>& table) {
         count(AT(stack.tcp.challenge_limit.burst), 1, 1'000'000)}});
 }
 
+const std::vector<std::pair<std::string_view, ip::SourceAction>> kSourceActions = {
+    {"allow", ip::SourceAction::kAllow}, {"deny", ip::SourceAction::kDeny}};
+
+template <class At>
+Field source_prefixes(At at) {
+  return list(
+      at, ip::parse_source_prefix, [](const Prefix& p) { return sluice::to_string(p); },
+      "prefixes such as 203.0.113.0/24 or 2001:db8::/32, no bits set beyond the length");
+}
+
 void add_gate_keys(std::vector<Key>& table) {
   table.insert(
       table.end(),
-      {{"gate.syn_cookies", "", kRestart,
+      {{"gate.deny", "", kRestart,
+        "Sources whose packets are dropped in silence. Of these and gate.allow the longest prefix "
+        "that holds a source decides. `sluicectl gate deny|allow|forget` changes both lists while "
+        "the server runs, until its end.",
+        source_prefixes(AT(denied_sources))},
+       {"gate.allow", "", kRestart, "Sources that are served though a shorter prefix is denied.",
+        source_prefixes(AT(allowed_sources))},
+       {"gate.other_sources", "", kRestart, "What becomes of sources that neither list holds.",
+        choice<>(AT(other_sources), kSourceActions, "allow or deny")},
+       {"gate.syn_cookies", "", kRestart,
         "auto answers SYNs by cookies while a listener's SYN backlog is full to three quarters, "
         "until "
         "it is down to one; always keeps no half-open entries at all. A listener can have its own.",

@@ -1,12 +1,7 @@
 #include "runtime/gate_log.hpp"
 
 #include <fmt/format.h>
-#include <rte_lcore.h>
-#include <signal.h>
 
-#include <chrono>
-#include <cstdio>
-#include <thread>
 #include <utility>
 
 #include "base/seqlock.hpp"
@@ -81,46 +76,6 @@ std::string GateLog::largest_sender(std::uint32_t worker) const {
   if (first.count == 0 || std::uint64_t{first.count} * 10 < top.syns.total) return {};
   return fmt::format("; at least {} % from {}", std::uint64_t{first.count} * 100 / top.syns.total,
                      to_string(tcp::readable_prefix(first.prefix)));
-}
-
-GateLogThread::GateLogThread(telemetry::StateRegion& region, std::string program)
-    : log_(region), neighbors_(region), overload_(region), program_(std::move(program)) {
-  // Signals are the workers': they end a sleep, and a tap has one for every frame.
-  sigset_t all, before;
-  sigfillset(&all);
-  pthread_sigmask(SIG_SETMASK, &all, &before);
-  const auto start = [](void* self) -> void* {
-    static_cast<GateLogThread*>(self)->run();
-    return nullptr;
-  };
-  is_running_ = rte_ctrl_thread_create(&thread_, "gate-log", nullptr, start, this) == 0;
-  pthread_sigmask(SIG_SETMASK, &before, nullptr);
-  if (!is_running_)
-    fmt::print(stderr, "{}: no thread for the gate's log: 'sluicectl gate' still shows it\n",
-               program_);
-}
-
-GateLogThread::~GateLogThread() {
-  is_ending_.store(true, std::memory_order_release);
-  if (is_running_) pthread_join(thread_, nullptr);
-}
-
-void GateLogThread::print(const std::vector<std::string>& lines) const {
-  for (const std::string& line : lines) fmt::print(stderr, "{}: {}\n", program_, line);
-}
-
-void GateLogThread::run() {
-  constexpr int kSlicesPerLook = 10, kSlicesPerInterval = 200;
-  for (int slice = 0; !is_ending_.load(std::memory_order_acquire);
-       slice = (slice + 1) % kSlicesPerInterval) {
-    if (slice % kSlicesPerLook == 0) {
-      print(log_.changes());
-      print(neighbors_.due(
-          Instant::from_ns(std::chrono::steady_clock::now().time_since_epoch().count())));
-    }
-    if (slice == 0) print(overload_.changes());
-    std::this_thread::sleep_for(std::chrono::milliseconds(50));  // so that the end need not wait
-  }
 }
 
 }  // namespace sluice::runtime

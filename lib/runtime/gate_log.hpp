@@ -1,17 +1,12 @@
 #pragma once
 
-// Puts into words what changes at the gate. The engine writes records and no text; a thread beside
-// the workers reads them as sluicectl would, so that a log that is read slowly stops no worker.
+// Puts into words what changes at the gate. The engine writes records and no text; the control
+// thread reads them as sluicectl would, so that a log that is read slowly stops no worker.
 
-#include <pthread.h>
-
-#include <atomic>
 #include <cstdint>
 #include <string>
 #include <vector>
 
-#include "runtime/neighbor_log.hpp"
-#include "runtime/overload_log.hpp"
 #include "tcp/gate/gate_record.hpp"
 #include "tcp/tcb.hpp"
 #include "telemetry/region.hpp"
@@ -40,29 +35,6 @@ class GateLog {
 
   telemetry::RegionView view_;
   std::vector<std::vector<Known>> workers_;
-};
-
-/// Writes the changes, and what neighbours claimed, to standard error twice a second, and what
-/// overload has shed once in ten seconds, from its construction to its end, on one of the CPUs that
-/// EAL leaves to control threads.
-class GateLogThread {
- public:
-  GateLogThread(telemetry::StateRegion& region, std::string program);
-  ~GateLogThread();
-  GateLogThread(const GateLogThread&) = delete;
-  GateLogThread& operator=(const GateLogThread&) = delete;
-
- private:
-  void run();
-  void print(const std::vector<std::string>& lines) const;
-
-  GateLog log_;
-  NeighborLog neighbors_;
-  OverloadLog overload_;
-  std::string program_;
-  std::atomic<bool> is_ending_ = false;
-  bool is_running_ = false;
-  pthread_t thread_{};
 };
 
 }  // namespace sluice::runtime

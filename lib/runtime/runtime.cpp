@@ -15,9 +15,10 @@
 #include "drivers/dpdk/pool.hpp"
 #include "drivers/middleware/pcap_writer.hpp"
 #include "runtime/command_line.hpp"
+#include "runtime/control_thread.hpp"
 #include "runtime/entropy.hpp"
-#include "runtime/gate_log.hpp"
 #include "runtime/join.hpp"
+#include "runtime/source_filter.hpp"
 #include "runtime/worker_loop.hpp"
 
 namespace sluice {
@@ -126,6 +127,7 @@ struct Runtime::Impl {
   std::vector<std::unique_ptr<drivers::PcapWriter>> capture_ports;
 
   std::vector<std::unique_ptr<Mailbox>> mailboxes;
+  std::unique_ptr<runtime::SourceFilter> source_filter;
   std::vector<Shard> shards;
   std::vector<std::function<void(Worker)>> starters;
   std::vector<std::string> services;
@@ -186,6 +188,8 @@ void Runtime::Impl::make_shards() {
                                           {config.idle_spin_rounds, config.idle_yield_rounds,
                                            may_sleep ? config.idle_max_sleep : Duration::zero()}};
 
+  source_filter = std::make_unique<runtime::SourceFilter>(runtime::source_rules(config),
+                                                          config.other_sources, config.workers);
   shards.resize(config.workers);
   for (unsigned worker = 0; worker < config.workers; ++worker) {
     Shard& shard = shards[worker];
@@ -197,9 +201,11 @@ void Runtime::Impl::make_shards() {
                                 .seed = own.seed,
                                 .worker = worker};
     shard.stack = std::make_unique<stack::Stack>(stack_config, deps, clock.now());
+    shard.stack->set_prefix_filter(source_filter->first());
     auto& metrics =
         region->get().section<telemetry::Metrics>(telemetry::SectionKind::kMetrics, worker)[0];
     shard.loop = std::make_unique<WorkerLoop>(*shard.stack, metrics, clock, loop_options);
+    shard.loop->set_filter_handover(source_filter->handover(worker));
     if (!config.pcap.empty())
       captures.push_back(std::make_unique<drivers::PcapFile>(
           worker == 0 ? config.pcap : fmt::format("{}.{}", config.pcap, worker),
@@ -328,11 +334,14 @@ int Runtime::run() {
     own.owner->serve(own);
     return 0;
   };
-  for (unsigned worker = 1; worker < impl_->shards.size(); ++worker)
-    if (rte_eal_remote_launch(start, &impl_->shards[worker], worker) != 0)
-      throw SetupError(fmt::format("worker {} did not start", worker), 1);
   {
-    const runtime::GateLogThread gate_log(impl_->region->get(), impl_->program.name);
+    const runtime::ControlThread control({.region = impl_->region->get(),
+                                          .source_filter = *impl_->source_filter,
+                                          .program = impl_->program.name,
+                                          .instance = impl_->line.config.instance});
+    for (unsigned worker = 1; worker < impl_->shards.size(); ++worker)
+      if (rte_eal_remote_launch(start, &impl_->shards[worker], worker) != 0)
+        throw SetupError(fmt::format("worker {} did not start", worker), 1);
     impl_->serve(impl_->shards[0]);
     rte_eal_mp_wait_lcore();
   }

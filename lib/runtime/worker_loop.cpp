@@ -39,6 +39,9 @@ std::uint32_t WorkerLoop::run(StopLevel& stop) {
 }
 
 bool WorkerLoop::round(Instant now) {
+  if (filter_handover_ != nullptr)
+    filter_handover_->take(
+        [this](const ip::PrefixFilter* next) { return stack_.set_prefix_filter(next); });
   bool worked = !exchange_.is_alone() && take_handed_frames(now);
   for (const auto& port : ports_) {
     const std::size_t count = port->queue->rx_burst(frames_, now);

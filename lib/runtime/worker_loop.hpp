@@ -7,6 +7,7 @@
 #include "packet/port.hpp"
 #include "runtime/clock.hpp"
 #include "runtime/idle.hpp"
+#include "runtime/source_filter.hpp"
 #include "runtime/steering.hpp"
 #include "runtime/stop.hpp"
 #include "stack/stack.hpp"
@@ -34,6 +35,8 @@ class WorkerLoop {
   WorkerLoop& operator=(const WorkerLoop&) = delete;
 
   void add_port(packet::PortQueue& queue, unsigned interface_index);
+  /// By which the stack gets newer source filters. Borrowed.
+  void set_filter_handover(SourceFilter::Handover& handover) { filter_handover_ = &handover; }
   void set_exchange(Exchange exchange) { exchange_ = std::move(exchange); }
 
   /// Serves until `stop` is raised (raises it itself when idle for long enough), then drains. Gives
@@ -60,6 +63,7 @@ class WorkerLoop {
   LoopOptions options_;
   IdlePolicy idle_;
   Exchange exchange_;
+  SourceFilter::Handover* filter_handover_ = nullptr;
   std::vector<std::unique_ptr<Port>> ports_;
   std::array<rte_mbuf*, kBurst> frames_{};
   Instant last_frame_;

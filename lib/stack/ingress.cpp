@@ -127,6 +127,7 @@ bool Ingress::take_plain(Burst& burst, rte_mbuf& frame) {
   if (addresses.classify(interface, plain.destination) != ip::AddressKind::kOurs ||
       addresses.classify(interface, plain.source) != ip::AddressKind::kUnicast)
     return false;
+  if (source_filter_ != nullptr && source_filter_->is_denied(plain.source)) return false;
   if (!is_plain_checksum_right(burst, frame, plain)) return false;
   const wire::TcpPeek peek = wire::peek_tcp(octets.subspan(wire::PlainFrame::kTcp));
   if (peek.source == Port{} || peek.destination == Port{}) return false;

@@ -42,6 +42,10 @@ inline constexpr std::uint32_t kSharedSection = 0xffffffffu;  ///< `worker` of w
 /// file's name.
 bool is_valid_instance_name(std::string_view name);
 
+/// `/dev/shm/sluice-control.<instance>`: the socket by which the region's owner takes commands. Not
+/// a region's name, whatever the instance is called.
+std::string control_socket_path(std::string_view instance);
+
 /// What a section will be. Made before the region, which is sized from the plan.
 struct SectionPlan {
   SectionKind kind;

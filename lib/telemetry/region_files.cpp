@@ -63,6 +63,10 @@ std::string region_path(const RegionDirectory& directory, std::string_view insta
   return fmt::format("{}/{}{}", directory.path, kPrefix, instance);
 }
 
+std::string control_socket_path(std::string_view instance) {
+  return fmt::format("/dev/shm/sluice-control.{}", instance);
+}
+
 std::string_view instance_of_file(std::string_view file_name) {
   if (!file_name.starts_with(kPrefix)) return {};
   const std::string_view instance = file_name.substr(kPrefix.size());

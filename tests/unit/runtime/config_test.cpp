@@ -1,5 +1,6 @@
 #include "runtime/config.hpp"
 
+#include <fmt/format.h>
 #include <unistd.h>
 
 #include <catch2/catch.hpp>
@@ -205,6 +206,35 @@ TEST_CASE("a fleet's key is 32 hexadecimal digits or none", "[runtime][config]")
   CHECK(render(key, config) == "\"000102030405060708090a0b0c0d0eff\"");
   CHECK_FALSE(set_from_text(key, config, "").has_value());
   CHECK_FALSE(config.fleet_key.has_value());
+}
+
+TEST_CASE("the gate's lists become its rules, and a prefix is refused with its line",
+          "[runtime][config][gate]") {
+  const TemporaryFile file(
+      "[gate]\ndeny = [\"0.0.0.0/0\", \"2001:db8::/32\"]\nallow = [\"203.0.113.7\"]\n"
+      "other_sources = \"deny\"\n");
+  Config config;
+  CHECK(source_rules(config).empty());
+  CHECK(config.other_sources == ip::SourceAction::kAllow);
+  load_file(file.path(), config);
+  CHECK(source_rules(config) ==
+        std::vector<ip::PrefixRule>{{*parse_prefix("0.0.0.0/0"), ip::SourceAction::kDeny},
+                                    {*parse_prefix("2001:db8::/32"), ip::SourceAction::kDeny},
+                                    {*parse_prefix("203.0.113.7/32"), ip::SourceAction::kAllow}});
+  CHECK(config.other_sources == ip::SourceAction::kDeny);
+  CHECK(render(*find_key("gate.allow"), config) == "[\"203.0.113.7/32\"]");
+
+  CHECK(error_of("[gate]\ndeny = [\"10.0.0.0/8\",\n \"10.0.0.1/8\"]\n")
+            .starts_with(":2: gate.deny: expected prefixes such as 203.0.113.0/24"));
+  CHECK(error_of("[gate]\nallow = \"10.0.0.0/8\"\n").starts_with(":2: gate.allow: expected "));
+  CHECK(error_of("[gate]\nother_sources = \"drop\"\n") ==
+        ":2: gate.other_sources: expected allow or deny");
+  CHECK(error_of("[gate]\nallow = [\"10.0.0.1\"]\ndeny = [\"10.0.0.1/32\"]\n") ==
+        ":2: gate.allow: 10.0.0.1/32 stands in gate.deny, too");
+  std::string many = "[gate]\n\ndeny = [";
+  for (unsigned i = 0; i <= 65'536; ++i)
+    many += fmt::format("\"10.{}.{}.{}\",", i >> 16, i >> 8 & 0xff, i & 0xff);
+  CHECK(error_of(many + "]\n") == ":3: gate.deny: with gate.allow at most 65536 prefixes");
 }
 
 TEST_CASE("totals are divided among workers and never become nothing", "[runtime][config]") {

@@ -1,0 +1,86 @@
+#include "runtime/control_thread.hpp"
+
+#include <fmt/format.h>
+#include <rte_lcore.h>
+#include <signal.h>
+
+#include <chrono>
+#include <cstdio>
+#include <thread>
+#include <utility>
+
+#include "runtime/gate_commands.hpp"
+
+namespace sluice::runtime {
+
+ControlThread::ControlThread(Deps deps)
+    : source_filter_(deps.source_filter),
+      program_(std::move(deps.program)),
+      gate_log_(deps.region),
+      neighbor_log_(deps.region),
+      overload_log_(deps.region) {
+  socket_.emplace(telemetry::control_socket_path(deps.instance),
+                  gate_commands({.filter = source_filter_,
+                                 .settle = [this] { return settle(); },
+                                 .log = [this](const std::string& line) { log(line); }}));
+  // Signals are the workers': they end a sleep, and a tap has one for every frame.
+  sigset_t all, before;
+  sigfillset(&all);
+  pthread_sigmask(SIG_SETMASK, &all, &before);
+  const auto start = [](void* self) -> void* {
+    static_cast<ControlThread*>(self)->run();
+    return nullptr;
+  };
+  is_running_ = rte_ctrl_thread_create(&thread_, "control", nullptr, start, this) == 0;
+  pthread_sigmask(SIG_SETMASK, &before, nullptr);
+  if (!is_running_) {
+    socket_.reset();
+    log("no control thread: no log of the gate, and no commands are taken");
+  }
+}
+
+ControlThread::~ControlThread() {
+  is_ending_.store(true, std::memory_order_release);
+  if (is_running_) pthread_join(thread_, nullptr);
+}
+
+void ControlThread::log(const std::string& line) const {
+  fmt::print(stderr, "{}: {}\n", program_, line);
+}
+
+void ControlThread::run() {
+  constexpr auto kPause = Duration::from_ms(50);  // so that the end need not wait
+  constexpr auto kBetweenLooks = Duration::from_ms(500);
+  constexpr auto kBetweenSheds = Duration::from_s(10);
+  const auto log_all = [this](const std::vector<std::string>& lines) {
+    for (const std::string& line : lines) log(line);
+  };
+  Instant next_look = clock_.now(), next_sheds = next_look + kBetweenSheds;
+  while (!is_ending_.load(std::memory_order_acquire)) {
+    const Instant now = clock_.now();
+    if (now >= next_look) {
+      log_all(gate_log_.changes());
+      log_all(neighbor_log_.due(now));
+      next_look = now + kBetweenLooks;
+    }
+    if (now >= next_sheds) {
+      log_all(overload_log_.changes());
+      next_sheds = now + kBetweenSheds;
+    }
+    source_filter_.hand_out();
+    socket_->serve(now, kPause);
+  }
+}
+
+/// A worker that serves takes a filter within its longest sleep, 100 ms at most; one that hangs
+/// shall not keep the operator waiting.
+std::size_t ControlThread::settle() {
+  std::size_t behind = source_filter_.hand_out();
+  for (int tries = 0; tries < 250 && behind > 0; ++tries) {
+    std::this_thread::sleep_for(std::chrono::milliseconds(1));
+    behind = source_filter_.hand_out();
+  }
+  return behind;
+}
+
+}  // namespace sluice::runtime
