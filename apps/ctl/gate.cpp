@@ -8,6 +8,7 @@
 #include <ostream>
 #include <thread>
 
+#include "apps/ctl/gate_prefixes.hpp"
 #include "apps/ctl/names.hpp"
 #include "apps/ctl/options.hpp"
 #include "apps/ctl/sections.hpp"
@@ -237,12 +238,17 @@ int run_gate(Arguments arguments, Streams streams) {
       "is\n"
       "entries of how many may be: this worker's share of the backlog. Below, who sends the most "
       "SYNs\n"
-      "and the most segments of no connection.",
-      "");
+      "and the most segments of no connection.\n"
+      "deny, allow, forget: changes the list of sources of a running server; prefixes: shows it.",
+      "[deny PREFIX... | allow PREFIX... | forget PREFIX... | prefixes]");
   options.add_options()("watch", "again every so many seconds, until interrupted",
                         cxxopts::value<std::uint16_t>()->implicit_value("1"), "SECONDS");
+  options.add_options("words")("words", "", cxxopts::value<std::vector<std::string>>());
+  options.parse_positional({"words"});
   const auto parsed = parse(options, "gate", arguments, streams);
   if (!parsed) return 0;
+  if (parsed->count("words") != 0)
+    return run_gate_words((*parsed)["words"].as<std::vector<std::string>>(), *parsed, streams);
   const bool is_watching = parsed->count("watch") != 0;
   const auto pause = std::chrono::seconds(is_watching ? (*parsed)["watch"].as<std::uint16_t>() : 0);
   const bool is_screen = is_watching && ::isatty(STDOUT_FILENO) != 0;

@@ -17,7 +17,8 @@ constexpr std::array<Command, 7> kCommands = {{
     {"trace", "the flight recorder's story of one connection: text, picture, JSON", run_trace},
     {"stats", "every counter: outcomes of received packets, events, timers, transitions",
      run_stats},
-    {"gate", "who knocks at the listeners: calm, pressed or attack, and why; cookies", run_gate},
+    {"gate", "who knocks at the listeners: calm, pressed or attack, and why; who is let in",
+     run_gate},
     {"neigh", "the neighbour table", run_neigh},
     {"routes", "addresses and routes", run_routes},
     {"instances", "whose state can be read", run_instances},
@@ -36,7 +37,9 @@ std::string help() {
       "a hugetlbfs mount, mode 0640), of all instances unless --instance NAME picks one. The "
       "process\n"
       "does nothing for it, and may be dead: then the region says what it was doing when it "
-      "died.\n\n"
+      "died.\n"
+      "What changes a server (gate deny|allow|forget) goes through its control socket\n"
+      "(/dev/shm/sluice-control.INSTANCE, mode 0600).\n\n"
       "Exit code: 0; 1: no such instance or connection, no right to read; 2: wrong usage.\n";
   return text;
 }
