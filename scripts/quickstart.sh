@@ -71,7 +71,7 @@ cleanup() {
   done
   wait 2>/dev/null || true
   ip netns del "$namespace" 2>/dev/null || true
-  rm -f "/dev/shm/sluice.$namespace".*
+  rm -f "/dev/shm/sluice.$namespace".* "/dev/shm/sluice-control.$namespace".*
   rm -rf "$temporary"
 }
 trap cleanup EXIT
@@ -193,7 +193,7 @@ for target in "${targets[@]}"; do note "$build/$target"; done
 
 step "Servers, in the network namespace $namespace"
 for stale in $(ip netns list | sed -n 's/^\(sluice-show-[0-9]*\).*/\1/p'); do
-  [[ -d /proc/${stale##*-} ]] || { ip netns del "$stale" && rm -f "/dev/shm/sluice.$stale".*; } || true
+  [[ -d /proc/${stale##*-} ]] || { ip netns del "$stale" && rm -f "/dev/shm/sluice.$stale".* "/dev/shm/sluice-control.$stale".*; } || true
 done
 ip netns add "$namespace"
 inside sysctl -qw net.ipv6.conf.all.disable_ipv6=1 net.ipv6.conf.default.disable_ipv6=1 2>/dev/null || true

@@ -212,8 +212,9 @@ class Lab:
         os.close(self._home)
         for namespace in (*self.namespaces, self.namespace):
             subprocess.run(["ip", "netns", "del", namespace], check=False, stderr=subprocess.DEVNULL)
-        for path in pathlib.Path("/dev/shm").glob(f"sluice.{self.namespace}.*"):
-            path.unlink(missing_ok=True)
+        for name in ("sluice", "sluice-control"):
+            for path in pathlib.Path("/dev/shm").glob(f"{name}.{self.namespace}.*"):
+                path.unlink(missing_ok=True)
         if not self._keep_files:
             shutil.rmtree(self.folder, ignore_errors=True)
 

@@ -1,5 +1,8 @@
-"""SYN cookies against the kernel's TCP: nothing is lost by them, and honest clients get in beside a flood."""
+"""The gate against the kernel's TCP: SYN cookies lose nothing, honest clients get in beside a flood, a list says who may."""
 
+import json
+import os
+import pathlib
 import socket
 import struct
 import threading
@@ -75,3 +78,73 @@ def flood(lab):
     wait_until(lambda: server.stats().now("half_open") == 0, 6, "half-open entries to expire")
     expect_echo(server)
     expect(server.stats().counter("CookiesReleased") == 1, "cookies did not end")
+
+
+def is_served(server, source=None):
+    """A new connection echoes, or nothing at all comes back. One try: a SYN is sent again only after 1 s."""
+    try:
+        with socket.create_connection((server.ip, 7), timeout=0.6, source_address=(source, 0) if source else None) as stream:
+            stream.sendall(b"Hutu")
+            return stream.recv(4) == b"Hutu"
+    except TimeoutError:
+        return False
+
+
+def prefixes(server):
+    return json.loads(server.ctl("gate", "prefixes", "--json"))[0]
+
+
+@case("a client is denied while the server runs: neither its SYN, its ping nor its connection is answered until it is allowed again")
+def denied_while_running(lab):
+    server = lab.server("sluice-echo")
+    held = socket.create_connection((server.ip, 7), timeout=10)
+    expect(is_served(server), "not served before anything was denied")
+    expect("1 prefix denied, 1 in the list" in server.ctl("gate", "deny", "10.99.0.0/24"), "deny says something else")
+    expect(server.stats().outcome("SourceDenied") == 0, "something was denied before it came")
+    expect(not is_served(server), "served though its prefix is denied")
+    expect(lab.try_run("ping", "-c1", "-W1", "-q", server.ip).returncode != 0, "ping is answered")
+    before = server.stats().outcome("SourceDenied")
+    expect(before >= 2, f"{before} packets denied of a SYN and a ping")
+    held.sendall(b"Hutu")
+    wait_until(lambda: server.stats().outcome("SourceDenied") > before, 5, "a segment of the connection to be denied")
+    shown = prefixes(server)
+    expect(shown["deny"] == ["10.99.0.0/24"] and shown["denied_packets_total"] > before, f"gate prefixes shows {shown}")
+
+    server.ctl("gate", "allow", f"{server.peer_ip}/32")
+    expect(is_served(server), "not served though its address is allowed, which is longer than the denied prefix")
+    expect(held.recv(4) == b"Hutu", "the connection that waited did not go on")
+    held.close()
+    lab.run("ip", "address", "add", "10.99.0.9/24", "dev", server.tap)
+    expect(not is_served(server, "10.99.0.9"), "another address of the denied prefix is served")
+    server.ctl("gate", "forget", "10.99.0.0/24", "10.99.0.1")
+    expect(is_served(server, "10.99.0.9"), "not served though the list is empty")
+    expect(prefixes(server)["deny"] == [] and prefixes(server)["allow"] == [], "the list is not empty")
+    for line in ("gate: deny 10.99.0.0/24: the list has 1 now", "gate: forget 10.99.0.0/24 and 1 more: the list has 0 now"):
+        expect(line in server.err(), f"no line '{line}' in the log")
+    packets = server.stats()
+    expect(packets.outcomes() == packets.counter("RxPackets"), "outcomes do not sum to packets")
+    expect(server.stop() in (0, 3), "did not end in good order")
+
+
+@case("a server that serves only whom its configuration lists; its control socket is its user's alone and goes with it")
+def only_listed_sources(lab):
+    server = lab.server("sluice-echo", config='[gate]\nother_sources = "deny"\nallow = ["10.99.0.1"]\n')
+    lab.run("ip", "address", "add", "10.99.0.9/24", "dev", server.tap)
+    expect(is_served(server) and not is_served(server, "10.99.0.9"), "the list is not what is served")
+    control = pathlib.Path(f"/dev/shm/sluice-control.{server.instance}")
+    expect(control.is_socket() and control.stat().st_mode & 0o777 == 0o600 and control.stat().st_uid == os.geteuid(),
+           f"{control}: mode {control.stat().st_mode:o}")
+    for words, complaint in ((("deny", "10.99.0.1/24"), "is no prefix"), (("deny",), "which prefixes"), (("admit",), "what is 'admit'"),
+                             (("forget", "192.0.2.1"), "not in the list")):
+        done = lab.try_run(lab.program("sluicectl"), "gate", *words, "--instance", server.instance)
+        expect(done.returncode in (1, 2) and complaint in done.stderr, f"gate {words}: {done.returncode} {done.stderr}")
+    server.kill()
+    expect(control.exists(), "a killed server cannot have removed its socket")
+    done = lab.try_run(lab.program("sluicectl"), "gate", "deny", "10.99.0.1", "--instance", server.instance)
+    expect(done.returncode == 1 and "is dead" in done.stderr, f"a dead server: {done.returncode} {done.stderr}")
+    again = lab.server("sluice-echo", number=0)
+    lab.run("ip", "address", "add", "10.99.0.9/24", "dev", again.tap)
+    expect(is_served(again, "10.99.0.9"), "the list of a dead server lives on")
+    expect("1 prefix denied, 1 in the list" in again.ctl("gate", "deny", "10.99.0.9"), "the dead server's socket was not replaced")
+    again.stop()
+    expect(not control.exists(), f"{control} is left behind")
