@@ -18,17 +18,18 @@ struct Range {
   Word first;
   Word last;
   SourceAction action;
+  std::size_t place;  ///< Among the rules given.
 };
 
 template <class Word>
-Range<Word> range_of(const PrefixRule& rule) {
+Range<Word> range_of(const PrefixRule& rule, std::size_t place) {
   constexpr unsigned kBits = 8 * sizeof(Word);
   const std::span<const std::uint8_t> octets = rule.prefix.address.octets();
   const auto first = word_of_octets<Word>(octets.last(sizeof(Word)));
   const unsigned length = rule.prefix.length;
   // Shifting a word by all of its bits is undefined.
   const Word beyond = length == kBits ? Word{0} : static_cast<Word>(~Word{0} >> length);
-  return {first, static_cast<Word>(first | beyond), rule.action};
+  return {first, static_cast<Word>(first | beyond), rule.action, place};
 }
 
 template <class Word>
@@ -86,10 +87,11 @@ PrefixFilter::Line<Word>::Line(std::span<const PrefixRule> rules, SourceAction o
   constexpr bool kIsV4 = sizeof(Word) == 4;
   std::vector<Range<Word>> ranges;
   for (const PrefixRule& rule : rules)
-    if (rule.prefix.address.is_v4() == kIsV4) ranges.push_back(range_of<Word>(rule));
+    if (rule.prefix.address.is_v4() == kIsV4) ranges.push_back(range_of<Word>(rule, ranges.size()));
   // The outer before the inner; of equal ones the last given comes last, and so wins.
-  std::stable_sort(ranges.begin(), ranges.end(), [](const auto& a, const auto& b) {
-    return a.first != b.first ? a.first < b.first : a.last > b.last;
+  std::sort(ranges.begin(), ranges.end(), [](const auto& a, const auto& b) {
+    if (a.first != b.first) return a.first < b.first;
+    return a.last != b.last ? a.last > b.last : a.place < b.place;
   });
   const auto boundaries = boundaries_of<Word>(ranges, otherwise);
   is_first_denied_ = boundaries.front().action == SourceAction::kDeny;

@@ -102,17 +102,19 @@ ControlSocket::ControlSocket(std::string path, std::vector<ControlCommand> comma
                              const Limits& limits)
     : path_(std::move(path)), commands_(std::move(commands)), limits_(limits) {
   fd_ = make_socket();
+  if (fd_ < 0)
+    throw SetupError(fmt::format("control socket {}: {}", path_, std::strerror(errno)), 1);
   try {
     listen();
   } catch (...) {
-    if (fd_ >= 0) ::close(fd_);
+    ::close(fd_);
     throw;
   }
 }
 
 void ControlSocket::listen() {
   // The file gets the socket's mode: there is no moment at which others may open it.
-  bool is_bound = fd_ >= 0 && ::fchmod(fd_, 0600) == 0 && bind_to(fd_, path_);
+  bool is_bound = ::fchmod(fd_, 0600) == 0 && bind_to(fd_, path_);
   if (!is_bound && errno == EADDRINUSE && is_stale() && ::unlink(path_.c_str()) == 0)
     is_bound = bind_to(fd_, path_);
   struct stat facts {};
@@ -128,11 +130,12 @@ void ControlSocket::listen() {
 /// A socket stands at our path, and nobody listens there any more.
 bool ControlSocket::is_stale() const {
   const int probe = make_socket();
+  if (probe < 0) return false;
   const sockaddr_un address = address_of(path_);
   const bool is_refused =
       ::connect(probe, reinterpret_cast<const sockaddr*>(&address), sizeof address) != 0 &&
       errno == ECONNREFUSED;
-  if (probe >= 0) ::close(probe);
+  ::close(probe);
   struct stat facts {};
   const bool is_socket = ::lstat(path_.c_str(), &facts) == 0 && S_ISSOCK(facts.st_mode);
   errno = EADDRINUSE;
@@ -148,6 +151,7 @@ ControlSocket::~ControlSocket() {
 
 void ControlSocket::serve(Instant now, Duration wait) {
   std::vector<pollfd> fds;
+  fds.reserve(clients_.size() + 1);
   for (const auto& client : clients_) fds.push_back(client->interest());
   // Nobody is refused: who finds all places taken waits in the kernel's backlog.
   if (clients_.size() < limits_.clients) fds.push_back({fd_, POLLIN, 0});

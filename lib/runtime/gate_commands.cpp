@@ -80,7 +80,7 @@ Json list(const GateCommandDeps& deps) {
 
 }  // namespace
 
-std::vector<ControlCommand> gate_commands(GateCommandDeps deps) {
+std::vector<ControlCommand> gate_commands(const GateCommandDeps& deps) {
   return {{"gate.deny",
            [deps](const Json& request) { return set(deps, request, ip::SourceAction::kDeny); }},
           {"gate.allow",

@@ -23,6 +23,6 @@ struct GateCommandDeps {
 
 /// gate.deny, gate.allow and gate.forget take "prefixes", a list of texts, all or nothing;
 /// gate.prefixes takes nothing and gives both lists.
-std::vector<ControlCommand> gate_commands(GateCommandDeps deps);
+std::vector<ControlCommand> gate_commands(const GateCommandDeps& deps);
 
 }  // namespace sluice::runtime
