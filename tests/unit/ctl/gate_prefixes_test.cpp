@@ -20,8 +20,9 @@ using runtime::Json;
 class Controlled {
  public:
   explicit Controlled(const std::string& suffix) : fake(suffix) {
-    serve(runtime::gate_commands(
-        {.filter = filter, .settle = [this] { return behind.load(); }, .log = [](const std::string&) {}}));
+    serve(runtime::gate_commands({.filter = filter,
+                                  .settle = [this] { return behind.load(); },
+                                  .log = [](const std::string&) {}}));
   }
   ~Controlled() { end(); }
   Controlled(const Controlled&) = delete;
