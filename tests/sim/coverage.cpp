@@ -44,6 +44,7 @@ constexpr Transition kTransitions[] = {
     {State::kSynSent, State::kSynReceived},
     {State::kSynSent, State::kClosed},
     {State::kSynReceived, State::kClosed},
+    {State::kSynReceived, State::kSynSent},  // what a RST without our number leaves
     // Closing.
     {State::kEstablished, State::kFinWait1},
     {State::kEstablished, State::kCloseWait},

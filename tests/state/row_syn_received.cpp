@@ -1,7 +1,7 @@
 // SYN-RECEIVED of a simultaneous open: a TCB. RFC 9293 3.10.7.4, with what it says of an active
-// OPEN: RST means "connection refused"; a SYN in the window is challenged as in the synchronized
-// states. Segments whose ACK is not the event's point acknowledge our SYN, and so establish the
-// connection.
+// OPEN: RST means "connection refused" if it acknowledges our SYN, else we ask again; a SYN in the
+// window is challenged as in the synchronized states. Segments whose ACK is not the event's point
+// acknowledge our SYN, and so establish the connection.
 
 #include "tests/state/matrix.hpp"
 
@@ -78,10 +78,9 @@ Cells syn_received_cells() {
         .outcome = O::kSegmentProcessed,
         .told = app::kOpened | app::kReadable}},
       {kRst,
-       {.next = Row::kClosed,
-        .outcome = O::kRstAccepted,
-        .told = app::kClosed,
-        .reason = CloseReason::kRefused}},
+       {.send = {{.flags = wire::kSyn, .seq = -1}},
+        .next = Row::kSynSent,
+        .outcome = O::kHandshakeReset}},
       {kRstAck,
        {.next = Row::kClosed,
         .outcome = O::kRstAccepted,
@@ -110,10 +109,9 @@ Cells syn_received_cells() {
       {kOldTimestampDataGap, {.send = {ack()}, .outcome = O::kPawsRejected}},
       {kOldTimestampFin, {.send = {ack()}, .outcome = O::kPawsRejected}},
       {kOldTimestampRst,
-       {.next = Row::kClosed,
-        .outcome = O::kRstAccepted,
-        .told = app::kClosed,
-        .reason = CloseReason::kRefused}},
+       {.send = {{.flags = wire::kSyn, .seq = -1}},
+        .next = Row::kSynSent,
+        .outcome = O::kHandshakeReset}},
       {kOldTimestampSyn, {.send = {ack()}, .outcome = O::kPawsRejected}},
       {kNoTimestampAck, {.outcome = O::kNoTimestamp}},
       {kNoTimestampAckGap, {.outcome = O::kNoTimestamp}},
@@ -121,10 +119,9 @@ Cells syn_received_cells() {
       {kNoTimestampDataGap, {.outcome = O::kNoTimestamp}},
       {kNoTimestampFin, {.outcome = O::kNoTimestamp}},
       {kNoTimestampRst,
-       {.next = Row::kClosed,
-        .outcome = O::kRstAccepted,
-        .told = app::kClosed,
-        .reason = CloseReason::kRefused}},
+       {.send = {{.flags = wire::kSyn, .seq = -1}},
+        .next = Row::kSynSent,
+        .outcome = O::kHandshakeReset}},
       {kZeroWindow,
        {.next = Row::kEstablished, .outcome = O::kSegmentProcessed, .told = app::kOpened}},
       {kZeroWindowGap,

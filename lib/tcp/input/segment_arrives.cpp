@@ -98,6 +98,21 @@ Verdict check_sequence(Context& ctx, std::uint32_t index, Segment& segment) {
   return {};
 }
 
+/// The SYN that took us out of SYN-SENT needed no number of ours: if what resets its connection
+/// acknowledges none either, both may be a stranger's, or the peer's answer to what the stranger's
+/// made us send. The peer itself is asked once more, and refuses with an ACK if it means it.
+Outcome return_to_syn_sent(Context& ctx, std::uint32_t index) {
+  Tcb& block = ctx.tcb(index);
+  block.clear(kTimestampsOk | kSackOk | kWindowScaleOk | kAckNow);
+  block.duplicate_acks_due = 0;
+  block.snd_max_wnd = 0;
+  ctx.drop_receive_record(block);
+  ctx.transition(index, State::kSynSent);
+  block.set(kRetransmitNow);
+  ctx.want_output(index);
+  return Outcome::kHandshakeReset;
+}
+
 Verdict check_reset(Context& ctx, std::uint32_t index, const Segment& segment) {
   if (!segment.has(wire::kRst)) return {};
   Tcb& block = ctx.tcb(index);
@@ -106,8 +121,11 @@ Verdict check_reset(Context& ctx, std::uint32_t index, const Segment& segment) {
     challenge(ctx, index);
     return Outcome::kRstChallenged;
   }
-  //= rfc5961#3.2 MUST-1  rfc9293#3.5.3 SHLD-2  rfc9293#3.6 MUST-12  rfc9293#3.5 MUST-11
   const bool was_opening = block.state == State::kSynReceived;
+  //= rfc9293#3.10.7.4 exception: refused is who resets with our SYN acknowledged, as in SYN-SENT
+  if (was_opening && !(segment.has(wire::kAck) && segment.ack() == block.snd.nxt))
+    return return_to_syn_sent(ctx, index);
+  //= rfc5961#3.2 MUST-1  rfc9293#3.5.3 SHLD-2  rfc9293#3.6 MUST-12  rfc9293#3.5 MUST-11
   if (was_opening) ctx.metrics.count(Counter::kConnectRefused);
   ctx.close(index, was_opening ? CloseReason::kRefused : CloseReason::kReset);
   return Outcome::kRstAccepted;

@@ -236,7 +236,8 @@ bool send_syn(Context& ctx, std::uint32_t index, Burst& burst) {
   }
   block.snd.nxt = block.snd.una + 1;
   block.clear(kRetransmitNow);
-  restart_rto(ctx, index);
+  //= rfc6298#5.1  a running one goes on: strangers can make us send SYNs, and no retry would end
+  if (!ctx.is_armed(block, kTimerRetransmit)) restart_rto(ctx, index);
   return true;
 }
 

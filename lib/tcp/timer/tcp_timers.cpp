@@ -26,9 +26,8 @@ bool is_user_timeout_over(const Context& ctx, const Tcb& block) {
 void on_handshake_timeout(Context& ctx, std::uint32_t index) {
   Tcb& block = ctx.touch(index);
   count_timer(ctx, block, TimerKind::kConnect);
-  const std::uint8_t retries =
-      block.state == State::kSynSent ? ctx.config.syn_retries : ctx.config.syn_ack_retries;
-  if (block.backoff >= retries || is_user_timeout_over(ctx, block)) {
+  // In SYN-RECEIVED, too: a TCB comes there from SYN-SENT, by a SYN that may be a stranger's.
+  if (block.backoff >= ctx.config.syn_retries || is_user_timeout_over(ctx, block)) {
     //= rfc9293#3.8.3 MUST-22, MUST-21
     ctx.metrics.count(Counter::kConnectTimedOut);
     ctx.close(index, CloseReason::kTimedOut);

@@ -153,7 +153,8 @@ TEST_CASE("a RST in SYN-RECEIVED is told after an active open and not after a pa
     peer.send(kSyn);
     CHECK(find_tcb(rig.ctx(), *opening)->state == State::kSynReceived);
     peer.nxt = peer.iss() + 1;
-    peer.give(peer.segment(kRst));
+    static_cast<void>(peer.read());
+    peer.send(kRst | kAck);
     const auto told = rig.take_told();
     REQUIRE(told.size() == 1);
     CHECK(told[0].reason == CloseReason::kRefused);
