@@ -1,0 +1,3 @@
+def run(lab, figures, rounds): pass
+def misses(figures): return []
+def print_table(figures): pass
