@@ -16,6 +16,10 @@ class Waits {
  public:
   void add(double us) { us_.push_back(us); }
   std::size_t count() const { return us_.size(); }
+  std::size_t count_within(double us) const {
+    return static_cast<std::size_t>(
+        std::count_if(us_.begin(), us_.end(), [us](double wait) { return wait <= us; }));
+  }
 
   /// {"p50":..,"p99":..} over `clients`, of whom those who were not added waited `bound_us`.
   std::string json(std::size_t clients, double bound_us) const {
