@@ -7,7 +7,10 @@
 #include <rte_mempool.h>
 
 #include <algorithm>
+#include <csignal>
 #include <cstring>
+#include <optional>
+#include <vector>
 
 #include "base/keyed_hash.hpp"
 #include "drivers/dpdk/device_error.hpp"
@@ -56,6 +59,29 @@ packet::PortCapabilities capabilities_of(const rte_eth_dev_info& info, bool chec
   return can;
 }
 
+/// While it lives no real-time signal is free. net_tap's driver would take one and have the kernel
+/// raise it for every frame; they queue, each interrupts the thread that polls, and a tap carries a
+/// tenth. Finding none the driver reads the tap at each poll instead, until it is empty.
+class NoFreeSignal {
+ public:
+  NoFreeSignal() {
+    for (int number = SIGRTMIN; number <= SIGRTMAX; ++number) {
+      struct sigaction action {};
+      if (sigaction(number, nullptr, &action) != 0 || action.sa_handler != SIG_DFL) continue;
+      std::signal(number, SIG_IGN);
+      held_.push_back(number);
+    }
+  }
+  ~NoFreeSignal() {
+    for (const int number : held_) std::signal(number, SIG_DFL);
+  }
+  NoFreeSignal(const NoFreeSignal&) = delete;
+  NoFreeSignal& operator=(const NoFreeSignal&) = delete;
+
+ private:
+  std::vector<int> held_;
+};
+
 }  // namespace
 
 /// One (rx, tx) queue pair of the port.
@@ -94,6 +120,8 @@ class DpdkDevice::Queue final : public packet::PortQueue {
 };
 
 DpdkDevice::DpdkDevice(const DeviceOptions& options) : name_(device_name(options.device)) {
+  std::optional<NoFreeSignal> no_free_signal;
+  if (name_.starts_with("net_tap")) no_free_signal.emplace();
   LogCapture log;
   port_id_ = probe(options, name_, log);
   try {

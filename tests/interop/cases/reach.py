@@ -1,6 +1,8 @@
 """Is it there: ARP, ping, the banner of a page, silence where silence is due."""
 
+import pathlib
 import re
+import signal
 import socket
 
 from frames import Wire, arp, ethernet
@@ -16,6 +18,15 @@ def ping(lab):
         expect(" 0% packet loss" in done.stdout, f"ping -s {size}:\n{done.stdout}")
     expect(server.peer_ip in server.ctl("neigh"), "the kernel's address is not in `sluicectl neigh`")
     expect(lab.run("ip", "neighbour", "show", server.ip).stdout.strip(), "the kernel did not learn our MAC")
+
+
+@case("a tap's frames come without a signal each: no real-time signal is caught")
+def no_signals(lab):
+    server = lab.server("sluice-echo")
+    status = pathlib.Path(f"/proc/{server.pid}/status").read_text(encoding="ascii")
+    caught = int(re.search(r"^SigCgt:\s+(\w+)$", status, re.M)[1], 16)
+    real_time = [number for number in range(signal.SIGRTMIN, signal.SIGRTMAX + 1) if caught >> (number - 1) & 1]
+    expect(not real_time, f"signals {real_time} are caught: one interrupts the worker for each frame")
 
 
 @case("an unsolicited ARP reply changes nothing")
