@@ -155,12 +155,7 @@ Sent flood(Interface& interface, const SpoofedSyn& syn, double rate, double seco
   return sent;
 }
 
-}  // namespace
-}  // namespace sluice::bench
-
-int main(int argc, char** argv) {
-  using namespace sluice;
-  using namespace sluice::bench;
+int run(int argc, char** argv) {
   cxxopts::Options options("bench_flood", "Spoofed SYNs out of a kernel interface");
   options.add_options()("interface", "a tap or veth of this namespace",
                         cxxopts::value<std::string>())(
@@ -170,25 +165,32 @@ int main(int argc, char** argv) {
       "rate", "SYNs a second; 0: as many as it takes",
       cxxopts::value<double>()->default_value("0"))("seconds", "at most; SIGTERM ends it before",
                                                     cxxopts::value<double>()->default_value("1"));
+  const auto given = options.parse(argc, argv);
+  in_addr address{};
+  if (inet_pton(AF_INET, given["address"].as<std::string>().c_str(), &address) != 1)
+    throw std::runtime_error("no IPv4 address");
+  std::signal(SIGTERM, [](int) { should_stop = 1; });
+  prctl(PR_SET_TIMERSLACK, 1);
+  Interface interface(given["interface"].as<std::string>());
+  const SpoofedSyn syn({.destination_mac = parse_mac(given["mac"].as<std::string>()),
+                        .source_mac = interface.mac(),
+                        .address = Ipv4Addr{ntohl(address.s_addr)},
+                        .port = Port{given["port"].as<std::uint16_t>()}});
+  const Sent sent =
+      flood(interface, syn, given["rate"].as<double>(), given["seconds"].as<double>());
+  fmt::print("{{\"offered\":{},\"taken\":{},\"seconds\":{:.6f}}}\n", sent.offered, sent.taken,
+             sent.seconds);
+  return 0;
+}
+
+}  // namespace
+}  // namespace sluice::bench
+
+int main(int argc, char** argv) {
   try {
-    const auto given = options.parse(argc, argv);
-    in_addr address{};
-    if (inet_pton(AF_INET, given["address"].as<std::string>().c_str(), &address) != 1)
-      throw std::runtime_error("no IPv4 address");
-    std::signal(SIGTERM, [](int) { should_stop = 1; });
-    prctl(PR_SET_TIMERSLACK, 1);
-    Interface interface(given["interface"].as<std::string>());
-    const SpoofedSyn syn({.destination_mac = parse_mac(given["mac"].as<std::string>()),
-                          .source_mac = interface.mac(),
-                          .address = Ipv4Addr{ntohl(address.s_addr)},
-                          .port = Port{given["port"].as<std::uint16_t>()}});
-    const Sent sent =
-        flood(interface, syn, given["rate"].as<double>(), given["seconds"].as<double>());
-    fmt::print("{{\"offered\":{},\"taken\":{},\"seconds\":{:.6f}}}\n", sent.offered, sent.taken,
-               sent.seconds);
-    return 0;
+    return sluice::bench::run(argc, argv);
   } catch (const std::exception& error) {
-    fmt::print(stderr, "bench_flood: {}\n", error.what());
+    std::fprintf(stderr, "bench_flood: %s\n", error.what());
     return 2;
   }
 }

@@ -207,11 +207,7 @@ class Clients {
   std::size_t sent_again_ = 0;  ///< Clients whose kernel had to send a SYN or data once more.
 };
 
-}  // namespace
-}  // namespace sluice::bench
-
-int main(int argc, char** argv) {
-  using namespace sluice::bench;
+int run(int argc, char** argv) {
   cxxopts::Options options("bench_clients", "Honest clients of an echo server");
   options.add_options()("source", "their address", cxxopts::value<std::string>())(
       "address", "the server's", cxxopts::value<std::string>())(
@@ -219,24 +215,31 @@ int main(int argc, char** argv) {
       "rate", "arrivals a second", cxxopts::value<double>()->default_value("200"))(
       "seconds", "for so long they arrive", cxxopts::value<double>()->default_value("1"))(
       "bound", "seconds until one gives up", cxxopts::value<double>()->default_value("3"));
+  const auto given = options.parse(argc, argv);
+  prctl(PR_SET_TIMERSLACK, 1);
+  rlimit files{};
+  getrlimit(RLIMIT_NOFILE, &files);
+  files.rlim_cur = files.rlim_max;
+  setrlimit(RLIMIT_NOFILE, &files);
+  Clients clients({.source = socket_address(given["source"].as<std::string>(), 0),
+                   .server = socket_address(given["address"].as<std::string>(),
+                                            given["port"].as<std::uint16_t>()),
+                   .rate = given["rate"].as<double>(),
+                   .seconds = given["seconds"].as<double>(),
+                   .bound = given["bound"].as<double>()});
+  clients.run();
+  fmt::print("{}\n", clients.json());
+  return 0;
+}
+
+}  // namespace
+}  // namespace sluice::bench
+
+int main(int argc, char** argv) {
   try {
-    const auto given = options.parse(argc, argv);
-    prctl(PR_SET_TIMERSLACK, 1);
-    rlimit files{};
-    getrlimit(RLIMIT_NOFILE, &files);
-    files.rlim_cur = files.rlim_max;
-    setrlimit(RLIMIT_NOFILE, &files);
-    Clients clients({.source = socket_address(given["source"].as<std::string>(), 0),
-                     .server = socket_address(given["address"].as<std::string>(),
-                                              given["port"].as<std::uint16_t>()),
-                     .rate = given["rate"].as<double>(),
-                     .seconds = given["seconds"].as<double>(),
-                     .bound = given["bound"].as<double>()});
-    clients.run();
-    fmt::print("{}\n", clients.json());
-    return 0;
+    return sluice::bench::run(argc, argv);
   } catch (const std::exception& error) {
-    fmt::print(stderr, "bench_clients: {}\n", error.what());
+    std::fprintf(stderr, "bench_clients: %s\n", error.what());
     return 2;
   }
 }

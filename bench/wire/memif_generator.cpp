@@ -275,12 +275,7 @@ void generate(const std::string& device, const std::string& instance, const Opti
       counts.syn_acks, counts.seconds, flows.json());
 }
 
-}  // namespace
-}  // namespace sluice::bench
-
-int main(int argc, char** argv) {
-  using namespace sluice;
-  using namespace sluice::bench;
+int run(int argc, char** argv) {
   cxxopts::Options options("bench_memif", "A flood and honest clients behind a memif");
   options.add_options()("device", "net_memif0,role=client,socket=...",
                         cxxopts::value<std::string>())(
@@ -293,24 +288,31 @@ int main(int argc, char** argv) {
                                                     cxxopts::value<double>()->default_value("0"))(
       "seconds", "for so long they arrive", cxxopts::value<double>()->default_value("1"))(
       "bound", "seconds until one gives up", cxxopts::value<double>()->default_value("8"));
+  const auto given = options.parse(argc, argv);
+  const Port port{given["port"].as<std::uint16_t>()};
+  const Duration lasts = seconds_of(given["seconds"].as<double>());
+  generate(given["device"].as<std::string>(), given["instance"].as<std::string>(),
+           {.gateway = parse_address(given["gateway"].as<std::string>()),
+            .server = parse_address(given["address"].as<std::string>()),
+            .port = port,
+            .spoofed = given["spoofed"].as<double>(),
+            .lasts = lasts,
+            .honest = {.server = port,
+                       .rate = given["honest"].as<double>(),
+                       .lasts = lasts,
+                       .bound = seconds_of(given["bound"].as<double>()),
+                       .seed = static_cast<std::uint64_t>(clock_now().ns())}});
+  return 0;
+}
+
+}  // namespace
+}  // namespace sluice::bench
+
+int main(int argc, char** argv) {
   try {
-    const auto given = options.parse(argc, argv);
-    const Port port{given["port"].as<std::uint16_t>()};
-    const Duration lasts = seconds_of(given["seconds"].as<double>());
-    generate(given["device"].as<std::string>(), given["instance"].as<std::string>(),
-             {.gateway = parse_address(given["gateway"].as<std::string>()),
-              .server = parse_address(given["address"].as<std::string>()),
-              .port = port,
-              .spoofed = given["spoofed"].as<double>(),
-              .lasts = lasts,
-              .honest = {.server = port,
-                         .rate = given["honest"].as<double>(),
-                         .lasts = lasts,
-                         .bound = seconds_of(given["bound"].as<double>()),
-                         .seed = static_cast<std::uint64_t>(clock_now().ns())}});
-    return 0;
+    return sluice::bench::run(argc, argv);
   } catch (const std::exception& error) {
-    fmt::print(stderr, "bench_memif: {}\n", error.what());
+    std::fprintf(stderr, "bench_memif: %s\n", error.what());
     return 2;
   }
 }
