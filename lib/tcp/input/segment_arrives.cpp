@@ -86,16 +86,21 @@ Verdict check_sequence(Context& ctx, std::uint32_t index, Segment& segment) {
       if (segment.has(wire::kSyn)) break;
       return refuse(ctx, index, segment, Outcome::kOutsideWindow);
   }
+  return {};
+}
+
+/// The peer has been heard. Not before its ACK has been checked: who guesses a number in the window
+/// and nothing else (a RST or SYN may be a stranger's, too) must not set the clock that PAWS goes
+/// by, or all that the peer sends would be old.
+void note_heard(Context& ctx, std::uint32_t index, const Segment& segment) {
+  Tcb& block = ctx.tcb(index);
   //= rfc7323#5.2 MUST-2
-  if (segment.has(wire::kRst)) return {};  // which may be a stranger's: nothing is learnt from it
   //= rfc7323#4.3 SHLD-1, SHLD-2, MUST-1  rfc7323#3.2 MUST-2  at or below Last.ACK.sent only
   if (block.has(kTimestampsOk) && segment.header.options.has_timestamps &&
-      !segment.has(wire::kSyn) && wire::seq_leq(segment.seq(), block.rcv.last_ack)) {
+      wire::seq_leq(segment.seq(), block.rcv.last_ack))
     block.ts_recent = segment.header.options.ts_val;
-  }
   ctx.totals[index].last_received_at = ctx.tick;
   block.keepalive_probes = 0;
-  return {};
 }
 
 /// The SYN that took us out of SYN-SENT needed no number of ours: if what resets its connection
@@ -159,6 +164,7 @@ Verdict check_ack(Context& ctx, std::uint32_t index, Segment& segment) {
     challenge(ctx, index);
     return Outcome::kAckTooOld;
   }
+  note_heard(ctx, index, segment);
   take_ack(ctx, index, segment);
 
   const bool is_fin_acked = block.has(kFinSent) && block.snd.una == block.snd.nxt;

@@ -356,6 +356,33 @@ TEST_CASE("nothing is learnt from a RST's timestamp", "[tcp][input][rfc7323]") {
   require_nothing_left(rig);
 }
 
+//= rfc5961#5.2 MUST-1, MUST-2 test
+TEST_CASE("nothing is learnt from a segment whose ACK is refused",
+          "[tcp][input][rfc5961][rfc7323]") {
+  TcpRig rig;
+  TcpPeer peer(rig);
+  const ConnHandle connection = establish(rig, peer);
+  const Tcb* const block = find_tcb(rig.ctx(), connection);
+  const std::uint32_t ts_recent = block->ts_recent;
+  PeerSegment guess = peer.segment(kAck, 10);  // where the next octet belongs
+  guess.options.ts_val = peer.ts_now() + 0x7000'0000;
+  PeerSegment beyond = guess, old = guess, bare = guess;
+  beyond.ack += 1;
+  old.ack = old.ack - block->snd_max_wnd - 1;
+  bare.flags = wire::kPsh;
+  for (const PeerSegment* segment : {&beyond, &old, &bare}) {
+    peer.give(*segment);
+    CHECK(block->ts_recent == ts_recent);
+  }
+  CHECK(rig.metrics().of(Outcome::kAckBeyondSent) == 1);
+  CHECK(rig.metrics().of(Outcome::kAckTooOld) == 1);
+  CHECK(rig.metrics().of(Outcome::kAckMissing) == 1);
+  static_cast<void>(rig.take_sent());
+  peer.send(kAck, 10);  // which PAWS would reject, and with it all that the peer ever sends
+  CHECK(read_octets(rig, connection) == pattern(10));
+  require_nothing_left(rig);
+}
+
 //= rfc7323#5.5 MUST-1 test
 TEST_CASE("a timestamp that is 24 days old rejects nothing", "[tcp][input][rfc7323]") {
   constexpr Tick kDay = 24u * 3600 * 1000;
