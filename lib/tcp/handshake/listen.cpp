@@ -353,7 +353,11 @@ bool settle_cookies(Context& ctx, ListenerRecord& listener) {
   const auto mode = static_cast<CookieMode>(listener.cookie_mode);
   if (mode != CookieMode::kAuto) return mode == CookieMode::kAlways;
   const std::uint32_t backlog = syn_backlog_of(ctx, listener), quarter = backlog / 4;
-  const bool is_full = listener.half_open >= backlog - quarter || ctx.half_opens.is_full();
+  // Of the table that all listeners share a quarter stays free as well: a SYN that ends a TIME-WAIT
+  // must get an entry.
+  const std::uint32_t table = ctx.half_opens.capacity();
+  const bool is_full =
+      listener.half_open >= backlog - quarter || ctx.half_opens.used() >= table - table / 4;
   if (listener.is_sending_cookies != 0) {
     if (is_full || listener.half_open > quarter) return true;
     ctx.metrics.count(Counter::kCookiesReleased);

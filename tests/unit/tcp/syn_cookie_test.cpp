@@ -372,6 +372,25 @@ TEST_CASE("cookies begin at three quarters of the backlog and end at one", "[tcp
   rig.require_clean();
 }
 
+TEST_CASE("listeners that share the entries leave a quarter of them", "[tcp][gate]") {
+  EngineConfig config = with_cookies(CookieMode::kAuto);
+  config.max_half_open = 8;
+  TcpRig rig(config);
+  listen_on(rig, 8);
+  REQUIRE(listen(rig.ctx(), {.address = {}, .port = Port{81}, .syn_backlog = 8}).has_value());
+  for (std::uint16_t i = 0; i < 20; ++i) {
+    TcpPeer peer(rig, {.local_port = Port{static_cast<std::uint16_t>(80 + i % 2)},
+                       .remote_port = Port{static_cast<std::uint16_t>(2000 + i)}});
+    peer.send_syn();
+    CHECK(peer.read().size() == 1);
+  }
+  // Each has half of its backlog. What is left is for SYNs that a cookie cannot answer.
+  CHECK(rig.ctx().half_opens.used() == 6);
+  CHECK(count_of(rig, Outcome::kSynCookieSent) == 14);
+  CHECK(count_of(rig, Outcome::kSynQueueFull) == 0);
+  rig.require_clean();
+}
+
 TEST_CASE("cookies end with a flood, though no other SYN comes", "[tcp][gate]") {
   TcpRig rig(with_cookies(CookieMode::kAuto));
   listen_on(rig, 4);
