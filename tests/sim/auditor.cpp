@@ -94,7 +94,8 @@ void Auditor::note_syn(Side& self, Side& other, const Seen& seen) {
   if (!seen.tcp.has(wire::kAck)) {
     other.former.clear();
     other.acked = 0;
-  } else if (!self.has_syn || self.is_opener) {
+    other.is_of_old_life = true;
+  } else if (!self.has_syn || self.is_opener || self.is_of_old_life) {
     self.former.clear();
   } else if (self.acked > kSyn) {
     // An answer to a late duplicate of the SYN, or a new connection: the client's ACK will tell.
@@ -104,6 +105,7 @@ void Auditor::note_syn(Side& self, Side& other, const Seen& seen) {
     self.former.push_back(self.iss);
   }
   self.has_syn = true;
+  self.is_of_old_life = false;
   self.is_opener = !seen.tcp.has(wire::kAck);
   self.iss = seen.tcp.seq;
   self.sent = self.acked = self.window_heard = 0;
@@ -145,10 +147,22 @@ void Auditor::on_sent(unsigned from, std::span<const std::byte> frame) {
   if (seen->tcp.has(wire::kSyn)) {
     // A SYN-ACK for a SYN that the other end has not sent goes to a stranger.
     const bool is_answer = seen->tcp.has(wire::kAck);
-    if (is_answer && !(other.has_syn && seen->tcp.ack == other.iss + 1)) return;
+    if (is_answer && !(other.has_syn && seen->tcp.ack == other.iss + 1)) {
+      self.told_strangers.push_back({seen->tcp.seq + 1, seen->tcp.ack});
+      return;
+    }
     note_syn(self, other, *seen);
   }
   // A stranger's half-open entry, or the end of an old connection, has numbers of its own.
+  const auto& strangers = self.told_strangers;
+  if (std::find(strangers.begin(), strangers.end(), std::pair(seen->tcp.seq, seen->tcp.ack)) !=
+      strangers.end())
+    return;
+  // So has an entry that was made by a late duplicate of the other's SYN.
+  const auto& former = self.former;
+  if (seen->length == 0 && other.has_syn && seen->tcp.ack == other.iss + 1 &&
+      std::find(former.begin(), former.end(), seen->tcp.seq - 1) != former.end())
+    return;
   if (!self.has_syn || place_of(self.iss, seen->tcp.seq) > std::max(self.sent, kSyn)) return;
   check_span(self, *seen);
   if (!seen->tcp.has(wire::kAck) || !other.has_syn) return;
@@ -200,6 +214,19 @@ void Auditor::check_span(Side& self, const Seen& seen) {
     ledger_.fail("port {} to {}: sends up to octet {} into a window that ends at {}",
                  seen.tcp.source.value, seen.tcp.destination.value, right - kSyn, edge - kSyn);
   self.sent = std::max(self.sent, right);
+}
+
+void Auditor::on_forged(unsigned to, std::span<const std::byte> frame) {
+  const auto seen = Seen::of(1 - to, frame);
+  if (!seen) return;
+  const auto found = connections_.find(seen->id);
+  if (found == connections_.end()) return;
+  Side& self = found->second[to];
+  const Side& other = found->second[1 - to];
+  if (!other.has_syn) return;
+  const std::uint64_t left = place_of(other.iss, seen->tcp.seq);
+  const std::uint64_t right = std::min(left + seen->length, self.arrived.run_from(kSyn));
+  self.arrived.add({left, right});
 }
 
 void Auditor::on_arrived(unsigned to, std::span<const std::byte> frame) {

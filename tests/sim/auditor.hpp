@@ -14,6 +14,7 @@
 #include <cstdint>
 #include <map>
 #include <span>
+#include <utility>
 #include <vector>
 
 #include "base/time.hpp"
@@ -49,6 +50,9 @@ class Auditor {
   void on_sent(unsigned from, std::span<const std::byte> frame);
   /// Sees a frame that has reached host `to`, whoever sent it.
   void on_arrived(unsigned to, std::span<const std::byte> frame);
+  /// Sees a frame that has reached host `to` in the other's name, and was never the other's. It
+  /// binds nobody; but octets that lie before what has come may be reported as duplicates.
+  void on_forged(unsigned to, std::span<const std::byte> frame);
 
   std::uint64_t acks_checked() const { return acks_checked_; }
   std::uint64_t blocks_checked() const { return blocks_checked_; }
@@ -60,11 +64,14 @@ class Auditor {
     bool has_syn = false;
     bool is_opener = false;  ///< Its SYN had no ACK.
     wire::SeqNum iss{};
+    bool is_of_old_life = false;  ///< Its SYN was, and it has not answered the other's new one.
     std::vector<wire::SeqNum> former;  ///< Other answers to the same SYN: cookies of other slots.
-    std::uint64_t sent = 0;            ///< After the farthest octet sent.
-    std::uint64_t acked = 0;           ///< The farthest acknowledgement that has reached it.
-    std::uint64_t window_heard = 0;    ///< The widest window.
-    bool has_scale = false;            ///< In its SYN.
+    /// Of answers to SYNs that the other never sent: what such an entry says next.
+    std::vector<std::pair<wire::SeqNum, wire::SeqNum>> told_strangers;
+    std::uint64_t sent = 0;          ///< After the farthest octet sent.
+    std::uint64_t acked = 0;         ///< The farthest acknowledgement that has reached it.
+    std::uint64_t window_heard = 0;  ///< The widest window.
+    bool has_scale = false;          ///< In its SYN.
     std::uint8_t scale = 0;
     // In the other's numbers.
     bool is_synced = false;  ///< What it says of them is meant for the other's present SYN.

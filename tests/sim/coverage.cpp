@@ -136,4 +136,77 @@ std::string coverage_table(const Metrics& sum, std::vector<std::string>& missing
   return table.take();
 }
 
+// --- attackers ---
+
+namespace {
+
+using telemetry::Counter;
+
+/// The defences that each kind must have met.
+struct Defences {
+  Attack kind;
+  std::vector<Outcome> outcomes;
+  std::vector<Counter> counters;
+};
+
+const Defences kDefences[] = {
+    {Attack::kGuesser,
+     {Outcome::kRstOutside, Outcome::kRstChallenged, Outcome::kSynChallenged,
+      Outcome::kAckBeyondSent, Outcome::kAckTooOld, Outcome::kAckMissing, Outcome::kOutsideWindow,
+      Outcome::kOldDuplicate, Outcome::kPawsRejected, Outcome::kNoTimestamp,
+      Outcome::kSynSentBadAck, Outcome::kSynSentIgnored, Outcome::kHandshakeBadAck,
+      Outcome::kIcmpErrorUnmatched},
+     {Counter::kChallengeAcksSent, Counter::kChallengeAcksLimited}},
+    {Attack::kReplayer,
+     {Outcome::kOldDuplicate, Outcome::kPawsRejected, Outcome::kSynChallenged,
+      Outcome::kTimeWaitAcked, Outcome::kTimeWaitIgnored, Outcome::kStrayAnswered,
+      Outcome::kStrayRst, Outcome::kRstOutside},
+     {Counter::kCookiesRejected, Counter::kChallengeAcksSent}},
+    {Attack::kFlooder,
+     {Outcome::kSynCookieSent, Outcome::kSynQueueFull, Outcome::kSynPrefixLimited,
+      Outcome::kStrayAnswered, Outcome::kStraySilenced, Outcome::kStrayRst, Outcome::kListenNoSyn},
+     {Counter::kCookiesEngaged, Counter::kCookiesReleased, Counter::kCookiesRejected,
+      Counter::kGateAttacks, Counter::kHalfOpenExpired, Counter::kNeighborFailed}},
+    {Attack::kSlowReader, {}, {Counter::kWindowProbes, Counter::kOrphanTimeouts}},
+};
+
+/// What no plan makes happen: it may, seldom.
+bool is_luck(Act act) {
+  return act == Act::kTrueHit || act == Act::kBlindOpen || act == Act::kOldLifeBelievable ||
+         act == Act::kForgedConnection;
+}
+
+void check_luck(const AttackTally& tally, std::vector<std::string>& missing) {
+  const std::uint64_t guesses =
+      tally.of(Act::kBlindGuess) + tally.of(Act::kEdgeGuess) + tally.of(Act::kIcmpGuess);
+  // An edge may move between the aim and the hit; a number out of 2^32 is next to never met.
+  if (tally.of(Act::kTrueHit) > 1 + guesses / 500)
+    missing.push_back(fmt::format("{} of {} guesses hit", tally.of(Act::kTrueHit), guesses));
+  const std::uint64_t tries = tally.of(Act::kFloodCookieAck) + guesses;
+  if (tally.of(Act::kForgedConnection) > 1 + (tries >> 20))
+    missing.push_back(
+        fmt::format("{} cookies guessed in {} tries", tally.of(Act::kForgedConnection), tries));
+}
+
+}  // namespace
+
+std::string attack_table(const AttackSums& sums, std::vector<std::string>& missing) {
+  Table table(missing);
+  table.title(fmt::format("attackers, in {} worlds:", sums.worlds));
+  for (std::size_t i = 0; i < sums.tally.acts.size(); ++i)
+    table.row(name_of(static_cast<Act>(i)), sums.tally.acts[i], !is_luck(static_cast<Act>(i)));
+  for (const Defences& defences : kDefences) {
+    const Metrics& met = sums.alone[static_cast<std::size_t>(defences.kind)];
+    const auto row = [&](std::string_view name, std::uint64_t count) {
+      table.row(fmt::format("{}: {}", name_of(defences.kind), name), count, true);
+    };
+    for (const Outcome outcome : defences.outcomes)
+      row(telemetry::name_of(outcome), met.of(outcome));
+    for (const Counter counter : defences.counters)
+      row(telemetry::name_of(counter), met.of(counter));
+  }
+  check_luck(sums.tally, missing);
+  return table.take();
+}
+
 }  // namespace sluice::sim

@@ -59,6 +59,8 @@ std::string describe(const WorldPlan& plan) {
                          describe(plan.path_change->link[d]));
   if (plan.mischief.kind != Mischief::kNone)
     out += fmt::format("  mischief: {}\n", describe(plan.mischief));
+  for (const AttackPlan& attack : plan.attacks)
+    out += fmt::format("  attack: {}\n", describe(attack));
   for (unsigned h = 0; h < kHosts; ++h)
     out += fmt::format("  host {}: {}\n", h, describe_host(plan.hosts[h]));
   for (std::size_t c = 0; c < plan.connections.size(); ++c) {

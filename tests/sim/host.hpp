@@ -29,6 +29,7 @@ class Host final : public drivers::SimActor {
 
   stack::Stack& stack() { return *stack_; }
   Worker worker() { return stack_->worker(); }
+  telemetry::StateRegion& region() { return *region_; }
   const telemetry::WorkerInfo& info();
   unsigned index() const { return index_; }
 

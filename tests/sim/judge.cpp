@@ -73,12 +73,24 @@ void World::judge_end(const Life& life, const Application& end) {
         ledger_.fail("{}: nobody drained its host", end.describe());
       break;
     case CloseReason::kReset:
+      judge_reset(life, end);
+      break;
     case CloseReason::kTimedOut:
     case CloseReason::kKeepalive:
     case CloseReason::kNoResources:
     case CloseReason::kOverload:
       break;
   }
+}
+
+/// Nobody but its peer resets a connection, and a peer that has closed or given up at that: a RST
+/// that a stranger sent, or that the peer was talked into, is one too many.
+void World::judge_reset(const Life& life, const Application& end) {
+  if (plan_.may_fail || plan_.may_fail_handshake || is_tainted_) return;
+  const Application& peer = *life.ends[&end == life.ends[0].get() ? 1 : 0];
+  const EndResult& other = peer.result();
+  if (!other.cut_short && !(peer.is_closed() && other.reason == CloseReason::kNormal))
+    ledger_.fail("{} and {}: a reset that nobody meant", end.describe(), peer.describe());
 }
 
 /// Every octet once, in order (checked as it came), and an end of stream only where it was put.
@@ -163,6 +175,7 @@ void World::judge_metrics(Host& host) {
   if (outcomes != metrics.of(telemetry::Counter::kRxPackets))
     ledger_.fail("host {}: {} frames received, {} outcomes", host.index(),
                  metrics.of(telemetry::Counter::kRxPackets), outcomes);
+  judge_gate(host, metrics);
   for (std::size_t state = 0; state < telemetry::kStateCount; ++state) {
     const auto name = tcp::to_string(static_cast<tcp::State>(state));
     std::uint64_t entered = 0, left = 0;

@@ -151,6 +151,32 @@ TEST_CASE("the auditor sees each claim that is false", "[sim][auditor]") {
   CHECK_FALSE(audit.is_clean());
 }
 
+TEST_CASE("a forgery binds nobody, and its octets count only where they are old",
+          "[sim][auditor][attack]") {
+  Audit audit;
+  audit.pass({.seq = 1, .payload = 1000});
+  audit.auditor.on_forged(1, Segment{.seq = 0u - 50, .payload = 60}.frame());
+  audit.pass({.from = 1, .ack = 1001, .options = sack_of(0u - 50, 10)});  // a duplicate, reported
+  CHECK(audit.is_clean());
+  const std::uint8_t fin = wire::kFin | wire::kAck;
+  audit.auditor.on_forged(1, Segment{.seq = 1001, .flags = fin, .payload = 10}.frame());
+  audit.send({.from = 1, .ack = 1011});  // as if the forged octets had been taken
+  CHECK_FALSE(audit.is_clean());
+}
+
+TEST_CASE("what a host says of a stranger's SYN is not held against it", "[sim][auditor][attack]") {
+  Audit audit;
+  audit.pass({.seq = 1, .payload = 1000});
+  Segment answer = syn_ack();
+  answer.seq = 200;     // the server's clock has gone on
+  answer.ack = 50'000;  // to a SYN that the client never sent
+  audit.send(answer);
+  audit.send({.from = 1, .seq = 201, .ack = 50'000});
+  CHECK(audit.is_clean());
+  audit.send({.from = 1, .seq = 1, .ack = 50'000});
+  CHECK_FALSE(audit.is_clean());
+}
+
 TEST_CASE("a new SYN on the same ports begins a new account", "[sim][auditor]") {
   Audit audit;
   audit.pass({.seq = 1, .payload = 1000});

@@ -267,6 +267,39 @@ void draw_crowd(Dice& dice, Weather weather, WorldPlan& world) {
   world.may_fail_handshake = true;  // the queue drops SYNs as it drops everything
 }
 
+/// Connections that begin while attackers are at it; and in half of these worlds paths that do no
+/// harm: what fails there is the attackers' doing, and nothing excuses it.
+void meet_attackers(Dice& dice, WorldPlan& world) {
+  for (ConnectionPlan& connection : world.connections)
+    if (dice.one_in(2))
+      connection.start = dice.between(world.attacks[0].from, world.attacks[0].until);
+  const bool is_crowded = world.connections.size() > 6;
+  if (!dice.one_in(2) || is_crowded || !world.outage_at.is_infinite()) return;
+  for (LinkOptions& direction : world.link) direction = healed(direction);
+  world.path_change.reset();
+  world.may_fail_handshake = false;
+}
+
+/// A gateway to where attackers are, and what even a good gate does not promise while they are.
+void prepare_for_attacks(Dice& dice, WorldPlan& world) {
+  for (HostPlan& host : world.hosts) {
+    stack::InterfaceConfig& interface = host.stack.interfaces[0];
+    interface.routes.push_back({.destination = Prefix{Ipv4Addr{}, 0}, .gateway = Plan::kGateway});
+    interface.neighbors.push_back({Plan::kGateway, Plan::kGatewayMac});
+  }
+  for (const AttackPlan& attack : world.attacks) {
+    if (attack.kind != Attack::kFlooder) continue;
+    tcp::EngineConfig& tcp = world.hosts[attack.victim].stack.tcp;
+    if (dice.one_in(3)) {
+      tcp.syn_ack_prefix_limit = {.rate_per_s = 5, .burst = 16};
+      // The segment's prefix pays for what is sent in its name.
+      if (attack.uses_neighbors) world.may_fail_handshake = true;
+    }
+    // Without cookies a full queue turns honest SYNs away, as long as its entries live.
+    if (tcp.syn_cookies == tcp::CookieMode::kOff) world.may_fail_handshake = true;
+  }
+}
+
 /// What one connection needs when nothing hinders it, its applications' own waiting included.
 Duration life_of(const WorldPlan& world, const ConnectionPlan& connection, Duration round_trip) {
   constexpr Duration kHandshake = s(64);
@@ -376,6 +409,9 @@ WorldPlan draw_world(std::uint64_t seed) {
       connection.ends[connection.client == index ? 0 : 1].may_be_drained = true;
   }
   if (dice.one_in(2)) world.stranger_frames = static_cast<std::uint32_t>(dice.between(10, 60));
+  Dice attackers(mix(seed, 0xa77ac));
+  world.attacks = draw_attacks(attackers);
+  if (!world.attacks.empty()) meet_attackers(attackers, world);
   Dice gate(mix(seed, 0x9a7e));
   for (HostPlan& host : world.hosts)
     host.stack.tcp.syn_cookies =
@@ -385,6 +421,7 @@ WorldPlan draw_world(std::uint64_t seed) {
       host.stack.tcp.syn_ack_prefix_limit = {.rate_per_s = 2, .burst = 3};
     world.may_fail_handshake = true;
   }
+  if (!world.attacks.empty()) prepare_for_attacks(attackers, world);
   return world;
 }
 

@@ -11,6 +11,7 @@
 #include "drivers/sim/link_options.hpp"
 #include "packet/port.hpp"
 #include "stack/stack.hpp"
+#include "tests/sim/attack/plan.hpp"
 #include "tests/sim/network_plan.hpp"
 #include "tests/sim/plan_addresses.hpp"
 
@@ -99,6 +100,7 @@ struct WorldPlan {
   MischiefPlan mischief;
   Duration heal_at;  ///< Every fault of the paths and all mischief end. An endless outage does not.
   std::uint32_t stranger_frames = 0;
+  std::vector<AttackPlan> attacks;
   bool is_static_arp = false;
 
   // What may then go wrong without being a fault of the stack.

@@ -37,6 +37,7 @@ struct Totals {
   std::int64_t closest_percent = 0;  ///< Of a bound of liveness.
   std::uint64_t closest_seed = 0;
   telemetry::Metrics metrics;
+  AttackSums attacks;
   decltype(WorldResult::fates) fates{};
   decltype(WorldResult::reasons) reasons{};
 };
@@ -60,6 +61,9 @@ std::optional<Canary> parse_canary(const std::string& name) {
   if (name == "sack") return Canary::kSack;
   if (name == "ack") return Canary::kAck;
   if (name == "timer") return Canary::kTimer;
+  if (name == "reset-number") return Canary::kResetNumber;
+  if (name == "data-ack") return Canary::kDataAck;
+  if (name == "no-cookies") return Canary::kNoCookies;
   return std::nullopt;
 }
 
@@ -76,8 +80,19 @@ void report(const WorldPlan& plan, const std::vector<std::string>& faults) {
   std::fflush(stdout);
 }
 
+void add_attacks(const WorldPlan& plan, const WorldResult& result, AttackSums& sums) {
+  if (plan.attacks.empty()) return;
+  ++sums.worlds;
+  for (std::size_t i = 0; i < result.tally.acts.size(); ++i)
+    sums.tally.acts[i] += result.tally.acts[i];
+  if (plan.attacks.size() == 1 && plan.stranger_frames == 0)
+    add(sums.alone[static_cast<std::size_t>(plan.attacks[0].kind)], result.metrics);
+}
+
 bool run_world(std::uint64_t seed, const Settings& settings, Pools& pools, Totals& totals) {
-  const WorldPlan plan = draw_world(seed);
+  WorldPlan plan = draw_world(seed);
+  if (settings.canary == Canary::kNoCookies)
+    for (HostPlan& host : plan.hosts) host.stack.tcp.syn_cookies = tcp::CookieMode::kOff;
   if (settings.is_verbose) fmt::print("{}", describe(plan));
   RunOptions options{.is_verbose = settings.is_verbose,
                      .canary = settings.canary == Canary::kTrace ? Canary::kNone : settings.canary};
@@ -91,6 +106,7 @@ bool run_world(std::uint64_t seed, const Settings& settings, Pools& pools, Total
       result.faults.push_back("the same seed left another trace the second time");
   }
   add(totals.metrics, result.metrics);
+  add_attacks(plan, result, totals.attacks);
   totals.octets += result.octets;
   if (result.bound_used_percent > totals.closest_percent) {
     totals.closest_percent = result.bound_used_percent;
@@ -126,7 +142,8 @@ int run(const Settings& settings) {
   if (totals.failed == kEnoughFailures) fmt::print("stopped after {} failures\n", kEnoughFailures);
 
   std::vector<std::string> missing;
-  const std::string table = coverage_table(totals.metrics, missing);
+  const std::string table =
+      coverage_table(totals.metrics, missing) + attack_table(totals.attacks, missing);
   const bool is_coverage_required =
       settings.coverage == "on" ||
       (settings.coverage == "auto" && settings.worlds >= kWorldsForCoverage);
@@ -153,7 +170,10 @@ int parse_and_run(int argc, char** argv) {
       ("verbose", "the world's parameters, and a line for each frame")                       //
       ("coverage", "on, off, auto: whether what never fired fails the run",
        cxxopts::value<std::string>()->default_value("auto"))  //
-      ("canary", "a fault that the run must find: payload, leak, silence, trace, sack, ack, timer",
+      ("canary",
+       "a fault that the run must find: payload, leak, silence, trace, sack, ack, timer; or a "
+       "defence "
+       "that is missing: reset-number, data-ack, no-cookies",
        cxxopts::value<std::string>()->default_value(""))  //
       ("help", "this text");
   const auto given = options.parse(argc, argv);

@@ -41,8 +41,9 @@ class World::Passive final : public StreamHandler {
   }
 
   void on_open(Stream stream) override {
-    end_ = world_.passive_end(host_, stream);
+    end_ = world_.passive_end(host_, stream, is_forged_);
     if (end_ != nullptr) end_->on_open(stream);
+    if (is_forged_) static_cast<void>(stream.abort());
   }
   void on_readable(Stream stream) override {
     if (is_known("on_readable")) end_->on_readable(stream);
@@ -68,13 +69,15 @@ class World::Passive final : public StreamHandler {
 
  private:
   bool is_known(const char* callback) {
-    if (end_ == nullptr) world_.ledger_.fail("host {}: {} before on_open", host_, callback);
+    if (end_ == nullptr && !is_forged_)
+      world_.ledger_.fail("host {}: {} before on_open", host_, callback);
     return end_ != nullptr;
   }
   World& world_;
   unsigned host_;
   bool is_counted_;
   Application* end_ = nullptr;
+  bool is_forged_ = false;
 };
 
 class World::PassiveFactory final : public HandlerFactory {
@@ -143,9 +146,16 @@ World::World(const WorldPlan& plan, const RunOptions& options,
   for (unsigned host = 0; host < kHosts; ++host) {
     hosts_[host] = std::make_unique<Host>(clock_, ledger_, plan.hosts[host], host,
                                           mix(plan.seed, 100 + host), *pools[host]);
-    packet::PortQueue& port =
-        host == 1 && tamper_ ? static_cast<packet::PortQueue&>(*tamper_) : link_->port(host);
-    hosts_[host]->attach(port, link_->port(host));
+  }
+  if (!plan.attacks.empty()) let_attackers_in();
+  for (unsigned host = 0; host < kHosts; ++host) {
+    packet::PortQueue* port = &link_->port(host);
+    if (host == 1 && tamper_) port = tamper_.get();
+    if (attackers_) {
+      watches_[host] = std::make_unique<WatchPort>(*port, host, *attackers_);
+      port = watches_[host].get();
+    }
+    hosts_[host]->attach(*port, link_->port(host));
   }
   stranger_ = std::make_unique<Stranger>(clock_, *link_, plan);
 }
@@ -195,6 +205,7 @@ void World::on_event(std::uint64_t token, Instant now) {
 }
 
 void World::on_sent(unsigned direction, std::vector<std::vector<std::byte>>& frames, Instant now) {
+  if (left_by_gateway(direction, frames, now)) return;
   if (options_.canary == Canary::kSack || options_.canary == Canary::kAck)
     tamper(direction, frames[0], now);
   auditor_.on_sent(direction, frames[0]);
@@ -232,7 +243,14 @@ void World::on_frame(FrameFate fate, unsigned direction, std::span<const std::by
   if (options_.is_verbose)
     fmt::print("{}\n", trace_line(fate, direction, frame, now - plan_.begin));
   if (fate == FrameFate::kCorrupted && is_arp(frame)) is_tainted_ = true;
-  if (fate == FrameFate::kArrived) auditor_.on_arrived(1 - direction, frame);
+  if (fate == FrameFate::kArrived) {
+    if (attackers_ && Attackers::is_forged(frame)) {
+      auditor_.on_forged(1 - direction, frame);
+    } else {
+      auditor_.on_arrived(1 - direction, frame);
+    }
+  }
+  if (fate == FrameFate::kSent && attackers_) attackers_->on_passing(direction, frame);
   if (fate == FrameFate::kSent && stranger_ && !is_finished_)
     stranger_->on_sent(direction, frame, now);
 }
@@ -329,7 +347,7 @@ void World::start(std::size_t index, std::uint32_t repetition) {
   }
 }
 
-Application* World::passive_end(unsigned host, Stream stream) {
+Application* World::passive_end(unsigned host, Stream stream, bool& is_forged) {
   const auto info = stream.info();
   if (!info) {
     ledger_.fail("host {}: on_open without info()", host);
@@ -344,7 +362,10 @@ Application* World::passive_end(unsigned host, Stream stream) {
         !life->ends[1]->result().is_open)
       return life->ends[1].get();
   }
-  ledger_.fail("host {}: a connection from {} that nobody made", host, to_string(info->remote));
+  if (Application* const guest = guest_end(host, info->remote)) return guest;
+  is_forged = is_forgery(info->remote);
+  if (!is_forged)
+    ledger_.fail("host {}: a connection from {} that nobody made", host, to_string(info->remote));
   return nullptr;
 }
 
@@ -401,7 +422,9 @@ void World::look_around() {
       }
     }
   }
-  if (is_all_done) {
+  if (attackers_)
+    for (auto& host : hosts_) check_memory(*host);
+  if (is_all_done && are_attackers_done()) {
     is_finished_ = true;
   } else {
     clock_.schedule(clock_.now() + kLookAroundEvery, *this,
@@ -475,8 +498,10 @@ WorldResult World::run() {
   if (ledger_.is_clean()) run_until_idle();
   if (ledger_.is_clean()) {
     for (Life& life : lives_) judge(life);
+    judge_guests();
     for (auto& host : hosts_) judge_metrics(*host);
   }
+  for (Guest& guest : guests_) guest.end->release();
   for (Life& life : lives_)
     for (auto& end : life.ends) end->release();
   result_.lasted = clock_.now() - plan_.begin;
@@ -484,6 +509,7 @@ WorldResult World::run() {
     result_.fates[fate] = link_->count(static_cast<FrameFate>(fate));
   const bool was_clean = ledger_.is_clean();
   lives_.clear();
+  guests_.clear();
   for (auto& host : hosts_) host.reset();
   stolen.reset();
   for (unsigned host = 0; host < kHosts; ++host)

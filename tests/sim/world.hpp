@@ -12,6 +12,7 @@
 #include <vector>
 
 #include "tests/sim/application.hpp"
+#include "tests/sim/attack/attackers.hpp"
 #include "tests/sim/auditor.hpp"
 #include "tests/sim/host.hpp"
 #include "tests/sim/ledger.hpp"
@@ -32,6 +33,10 @@ enum class Canary : std::uint8_t {
   kSack,     ///< The scoreboard says that a block has come which has not.
   kAck,      ///< One octet that has not come is acknowledged.
   kTimer,    ///< Deadlines are forgotten: only frames wake the stack.
+  // Defences that are missing: attackers must get through.
+  kResetNumber,  ///< Any RST in the window is believed.
+  kDataAck,      ///< Octets are taken whatever they acknowledge.
+  kNoCookies,    ///< Off, where the world was promised them.
 };
 
 struct RunOptions {
@@ -44,6 +49,7 @@ struct WorldResult {
   std::vector<std::string> faults;  ///< Empty: passed.
   std::uint64_t trace = 0;          ///< Of every frame, what became of it and when.
   telemetry::Metrics metrics;       ///< Of all hosts.
+  AttackTally tally;
   std::array<std::uint64_t, static_cast<std::size_t>(drivers::FrameFate::kCount)> fates{};
   std::array<std::uint64_t, 16> reasons{};  ///< By CloseReason.
   std::uint64_t octets = 0;                 ///< Received by applications, checked.
@@ -81,6 +87,11 @@ class World final : public drivers::SimActor,
     kDrain,
     kResetAll
   };
+  /// The server's end of a connection that an attacker made.
+  struct Guest {
+    EndPlan plan;
+    std::unique_ptr<Application> end;
+  };
   class Passive;
   class PassiveFactory;
   class PullListener;
@@ -100,16 +111,28 @@ class World final : public drivers::SimActor,
   void close_listeners();
   void start(std::size_t plan, std::uint32_t repetition);
   void connect(Life& life, unsigned end, unsigned host, Port remote);
-  Application* passive_end(unsigned host, Stream stream);
+  /// Null if there is none: `is_forged` says whether that may be.
+  Application* passive_end(unsigned host, Stream stream, bool& is_forged);
   bool is_done(const Life& life) const;
   void check_liveness(const Life& life);
   void look_around();
   void run_connections();
   void run_until_idle();
 
+  void let_attackers_in();
+  bool left_by_gateway(unsigned direction, std::vector<std::vector<std::byte>>& frames,
+                       Instant now);
+  Application* guest_end(unsigned host, const Endpoint& remote);
+  bool is_forgery(const Endpoint& remote);
+  bool are_attackers_done() const;
+  void check_memory(Host& host);
+  void judge_guests();
+  void judge_gate(const Host& host, const telemetry::Metrics& metrics);
+
   bool is_orderly(const Life& life) const;
   void judge(Life& life);
   void judge_end(const Life& life, const Application& end);
+  void judge_reset(const Life& life, const Application& end);
   void judge_direction(const Application& sender, const Application& receiver);
   void judge_orderly(const Life& life);
   bool has_losses() const;
@@ -128,6 +151,9 @@ class World final : public drivers::SimActor,
   std::unique_ptr<TamperPort> tamper_;
   std::array<std::unique_ptr<Host>, kHosts> hosts_;
   std::unique_ptr<Stranger> stranger_;
+  std::unique_ptr<Attackers> attackers_;  ///< Null in most worlds.
+  std::array<std::unique_ptr<WatchPort>, kHosts> watches_;
+  std::deque<Guest> guests_;
   std::deque<Life> lives_;
   std::array<std::vector<Listener>, kHosts> listeners_;
   std::vector<std::unique_ptr<PullListener>> pull_listeners_;
