@@ -267,6 +267,21 @@ void draw_crowd(Dice& dice, Weather weather, WorldPlan& world) {
   world.may_fail_handshake = true;  // the queue drops SYNs as it drops everything
 }
 
+/// Small honest connections to a server that is being flooded, one after the other.
+void draw_visitors(Dice& dice, const AttackPlan& attack, WorldPlan& world) {
+  const auto count = static_cast<unsigned>(dice.between(2, 4));
+  for (unsigned i = 0; i < count; ++i) {
+    ConnectionPlan visitor;
+    visitor.client = 1 - attack.victim;
+    visitor.pulls = dice.one_in(2);
+    visitor.start =
+        attack.from + Duration::from_ns((attack.until - attack.from).ns() * (i + 1) / count);
+    for (EndPlan& end : visitor.ends)
+      end.send_bytes = static_cast<std::uint32_t>(dice.between(500, 8'000));
+    world.connections.push_back(visitor);
+  }
+}
+
 /// Connections that begin while attackers are at it; and in half of these worlds paths that do no
 /// harm: what fails there is the attackers' doing, and nothing excuses it.
 void meet_attackers(Dice& dice, WorldPlan& world) {
@@ -278,6 +293,8 @@ void meet_attackers(Dice& dice, WorldPlan& world) {
   for (LinkOptions& direction : world.link) direction = healed(direction);
   world.path_change.reset();
   world.may_fail_handshake = false;
+  for (const AttackPlan& attack : world.attacks)
+    if (attack.kind == Attack::kFlooder) draw_visitors(dice, attack, world);
 }
 
 /// A gateway to where attackers are, and what even a good gate does not promise while they are.

@@ -29,6 +29,8 @@ MacAddr source_of(std::span<const std::byte> frame) {
 Attackers::Attackers(const Scene& scene, const WorldPlan& plan, MissingDefence missing)
     : scene_(scene), missing_(missing) {
   for (const AttackPlan& attack : plan.attacks) {
+    if (attack.kind == Attack::kGuesser || attack.kind == Attack::kReplayer)
+      watched_until_ = std::max(watched_until_, plan.begin + attack.until);
     const std::uint64_t seed = mix(plan.seed, 0xa77ac4, static_cast<std::uint64_t>(attack.kind));
     switch (attack.kind) {
       case Attack::kGuesser:
@@ -53,6 +55,7 @@ Attackers::Attackers(const Scene& scene, const WorldPlan& plan, MissingDefence m
 }
 
 void Attackers::on_passing(unsigned from, std::span<const std::byte> octets) {
+  if (scene_.clock.now() >= watched_until_) return;  // most of a world's frames
   const auto frame = support::parse_frame(octets);
   if (!frame || !frame->tcp || frame->ip->source != Plan::kHost[from] ||
       frame->ip->destination != Plan::kHost[1 - from])

@@ -49,6 +49,7 @@ class Attackers final : public FrameJudge {
   MissingDefence missing_;
   std::vector<std::unique_ptr<Attacker>> attackers_;
   SlowReader* slow_reader_ = nullptr;
+  Instant watched_until_{};  ///< Nobody looks at what goes by any more.
 };
 
 }  // namespace sluice::sim

@@ -24,7 +24,7 @@ AttackPlan draw_attack(Dice& dice, Attack kind) {
       plan.frames = static_cast<std::uint32_t>(dice.between(60, 250));
       break;
     case Attack::kFlooder:
-      plan.frames = dice.pick32({200, 400, 900});
+      plan.frames = dice.pick32({300, 500, 700});
       plan.uses_neighbors = dice.one_in(3);
       break;
     case Attack::kSlowReader:
