@@ -43,7 +43,8 @@ Context::Context(const EngineConfig& engine_config, const ContextDeps& deps, Ins
       keys(deps.keys),
       cookies(deps.keys.cookies, {config.cookie_to_wall,
                                   config.is_fleet ? config.cookie_clock_error : Duration::zero()}),
-      used_cookies(std::min(config.max_connections, 65536u)),
+      // Each has one place: with few, the next cookies would push out one that is still valid.
+      used_cookies(std::clamp(config.max_connections, 4096u, 65536u)),
       cookie_doubts(std::min(config.max_half_open, 4096u)),
       syn_ack_limit(config.syn_ack_prefix_limit, 4096, flow_hash(keys.ports, FlowKey{})),
       gate(deps.gate, deps.top_prefixes, derive_key(deps.keys.flow_table, kGateKey), start),
