@@ -24,17 +24,12 @@ class TokenBucket {
 
   /// True, and one token fewer, if the event is admitted at `now`. `now` never goes back.
   bool take(Instant now) {
-    if (is_empty(now)) return false;
+    if (cost_ns_ == 0) return false;
+    credit_ns_ = std::min(capacity_ns_, credit_ns_ + std::min((now - last_).ns(), capacity_ns_));
+    last_ = now;
+    if (credit_ns_ < cost_ns_) return false;
     credit_ns_ -= cost_ns_;
     return true;
-  }
-  /// True if take() would be false.
-  bool is_empty(Instant now) {
-    if (now != last_) {
-      credit_ns_ = std::min(capacity_ns_, credit_ns_ + std::min((now - last_).ns(), capacity_ns_));
-      last_ = now;
-    }
-    return cost_ns_ == 0 || credit_ns_ < cost_ns_;
   }
 
  private:

@@ -19,7 +19,7 @@ enum class EcnMode : std::uint8_t {
 /// When SYNs are answered by a cookie, without a half-open entry.
 enum class CookieMode : std::uint8_t {
   kOff,
-  kAuto,    ///< While the listener's SYN backlog is full to three quarters, until it is to one.
+  kAuto,    ///< From three quarters of the SYN backlog, or of the table, down to one.
   kAlways,  ///< No half-open entries at all.
 };
 

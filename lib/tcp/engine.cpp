@@ -175,7 +175,7 @@ bool Engine::is_silenced_stray(const InboundSegment& inbound, const Glance& glan
   const auto octets = packet::first_segment(std::as_const(*inbound.packet));
   const bool is_reset = (wire::load_u8(octets.data() + kFlags) & wire::kRst) != 0;
   const std::size_t header = std::size_t{wire::load_u8(octets.data() + 12)} >> 4 << 2;
-  if (is_reset || header != wire::kTcpMinHeader || !ctx_.reset_bucket.is_empty(ctx_.now))
+  if (is_reset || header != wire::kTcpMinHeader || !ctx_.reset_bucket.is_spent(ctx_.now))
     return false;
   ctx_.gate.note_stray(ListenerHandle::kNone, glance.flow.remote);
   return true;
