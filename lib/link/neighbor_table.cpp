@@ -28,20 +28,6 @@ std::string_view to_string(NeighborState state) {
   return "?";
 }
 
-std::string_view name_of(NeighborAlarm alarm) {
-  switch (alarm) {
-    case NeighborAlarm::kOurAddress:
-      return "own-address";
-    case NeighborAlarm::kPinned:
-      return "pinned";
-    case NeighborAlarm::kOtherMac:
-      return "other-mac";
-    case NeighborAlarm::kUnsolicited:
-      return "unsolicited";
-  }
-  return "?";
-}
-
 NeighborTable::NeighborTable(std::span<NeighborRecord> records, const Options& options,
                              const HashKey& key, Instant now)
     : records_(records),
