@@ -100,9 +100,11 @@ void Egress::send(tcp::OutboundSegment segment, Instant now) {
   // An atomic datagram's identification means nothing: 0 tells nobody how much we send.
   //= rfc9293#3.9.1.9 SHLD-22
   // A connection has a hint; an answer to who may not exist has none.
-  Datagram datagram{std::move(segment.packet), {}, segment.hint,
-                    segment.hint != nullptr ? link::PacketCause::kConnection
-                                            : link::PacketCause::kAnswer};
+  Datagram datagram{
+      std::move(segment.packet),
+      {},
+      segment.hint,
+      segment.hint != nullptr ? link::PacketCause::kConnection : link::PacketCause::kAnswer};
   datagram.header.source = segment.source.v4();
   datagram.header.destination = segment.destination.v4();
   datagram.header.protocol = wire::ip_protocol::kTcp;

@@ -13,13 +13,13 @@ namespace sluice {
 /// When SYNs are answered by a cookie: nothing is kept until the client's ACK proves its address.
 enum class SynCookies : std::uint8_t {
   kOff,
-  kAuto,    ///< While the SYN backlog is full to three quarters, until it is down to one.
+  kAuto,    ///< From three quarters of the SYN backlog, or of the table, down to one.
   kAlways,  ///< The listener has no half-open entries at all.
 };
 
-/// Of one listener. Backlogs are totals, divided among workers: one at least for each. 0, and what is
-/// above it, means the global cap of the config (tcp.max_half_open, tcp.max_accept_queue), never "no
-/// bound".
+/// Of one listener. Backlogs are totals, divided among workers: one at least for each. 0, and what
+/// is above it, means the global cap of the config (tcp.max_half_open, tcp.max_accept_queue), never
+/// "no bound".
 struct ListenOptions {
   Port port;
   std::optional<IpAddr> address = {};   ///< None: any address of ours.

@@ -36,7 +36,8 @@ Look look_for_attack(const GateFigures& figures, const GateVerdict& before) {
   if (figures.overdue_syns >= (holds ? kFloodSynsHeld : kFloodSyns))
     return {GateState::kAttack, figures.prefixes >= kManyPrefixes ? GateReason::kFloodFromMany
                                                                   : GateReason::kFloodFromFew};
-  if (is_backlog_filled(figures, before) &&
+  // A SYN that was refused found it full, though its oldest entries may have given way since.
+  if ((is_backlog_filled(figures, before) || figures.refused > 0) &&
       figures.overdue_syns >= (holds ? kHoldingSynsHeld : kHoldingSyns))
     return {GateState::kAttack, GateReason::kBacklogHeld};
   return {};

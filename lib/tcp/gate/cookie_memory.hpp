@@ -3,6 +3,8 @@
 // The little that is remembered about cookies, in tables of fixed size: an attacker can make them
 // forget, never grow. What is forgotten costs no honest client anything.
 
+#include <algorithm>
+#include <array>
 #include <bit>
 #include <cstdint>
 #include <vector>
@@ -16,20 +18,28 @@ namespace sluice::tcp {
 /// the connection anew once it has ended, and hand its octets to the application again.
 class UsedCookies {
  public:
-  explicit UsedCookies(std::uint32_t count) : tags_(std::bit_ceil(count)) {}
+  explicit UsedCookies(std::uint32_t count)
+      : buckets_(std::bit_ceil(std::max<std::uint32_t>(count / kSlots, 1))) {}
 
   bool holds(std::uint64_t hash, wire::SeqNum iss) const {
-    return tags_[hash & (tags_.size() - 1)] == tag_of(hash, iss);
+    const Bucket& bucket = buckets_[hash & (buckets_.size() - 1)];
+    return std::find(bucket.begin(), bucket.end(), tag_of(hash, iss)) != bucket.end();
   }
+  /// The oldest of four that share the hash's place is forgotten.
   void add(std::uint64_t hash, wire::SeqNum iss) {
-    tags_[hash & (tags_.size() - 1)] = tag_of(hash, iss);
+    Bucket& bucket = buckets_[hash & (buckets_.size() - 1)];
+    std::copy_backward(bucket.begin(), bucket.end() - 1, bucket.end());
+    bucket.front() = tag_of(hash, iss);
   }
 
  private:
+  static constexpr std::uint32_t kSlots = 4;
+  using Bucket = std::array<std::uint32_t, kSlots>;
+
   static std::uint32_t tag_of(std::uint64_t hash, wire::SeqNum iss) {
     return static_cast<std::uint32_t>(hash >> 32) ^ iss.value();
   }
-  std::vector<std::uint32_t> tags_;
+  std::vector<Bucket> buckets_;
 };
 
 /// Flows without timestamps that sent octets or FIN with an ACK that is no cookie: perhaps the

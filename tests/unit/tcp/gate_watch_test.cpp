@@ -194,7 +194,8 @@ TEST_CASE("SYNs that a full backlog refuses are pressure", "[tcp][gate]") {
     rig.run_for(kHalfSecond);
   }
   CHECK(record(rig).syns == 24);
-  CHECK(record(rig).refused == 24);
+  // All but four, whose place was made by entries that nobody answered.
+  CHECK(record(rig).refused == 20);
   CHECK(record(rig).half_open == 4);
   CHECK(record(rig).state == GateState::kAttack);
   CHECK(record(rig).reason == GateReason::kBacklogHeld);
