@@ -80,13 +80,13 @@ void RouteTable::rebuild() {
   ++generation_;
   match4_.clear();
   for (const RouteRecord& record : routes()) {
-    if (!record.destination.is_v4()) {
-      match4_.push_back({1, 0, record.interface});
-      continue;
-    }
+    const bool is_v4 = record.destination.is_v4();
     const std::uint32_t mask =
-        record.prefix_length == 0 ? 0 : 0xffffffffu << (32 - record.prefix_length);
-    match4_.push_back({record.destination.v4().value & mask, mask, record.interface});
+        !is_v4 || record.prefix_length == 0 ? 0 : 0xffffffffu << (32 - record.prefix_length);
+    match4_.push_back({.network = is_v4 ? record.destination.v4().value & mask : 1,
+                       .mask = mask,
+                       .interface = record.interface,
+                       .is_gateway = !record.gateway.is_unspecified()});
   }
 }
 

@@ -74,6 +74,11 @@ class RouteTable {
       if (match4_[i].interface == interface && matches(i)) return i;
     return first;
   }
+  /// Of find()'s routes: whether all its packets go to one gateway.
+  bool has_gateway(std::size_t index) const { return match4_[index].is_gateway; }
+  std::uint8_t interface_of(std::size_t index) const {
+    return static_cast<std::uint8_t>(match4_[index].interface);
+  }
   /// Where a packet to `destination` goes by the route of this index.
   NextHop next_hop_of(std::size_t index, const IpAddr& destination) const {
     const RouteRecord& record = records_[index];
@@ -100,7 +105,8 @@ class RouteTable {
   struct Match4 {
     std::uint32_t network;
     std::uint32_t mask;
-    std::uint32_t interface;
+    std::uint16_t interface;
+    bool is_gateway;
   };
   std::size_t find6(const IpAddr& destination, std::uint8_t interface) const;
   void store(std::size_t index, const RouteRecord& record);

@@ -122,8 +122,10 @@ bool Egress::send_plain(tcp::OutboundSegment& segment, Instant now) {
   };
   const tcp::PathHint* hint = segment.hint;
   if (hint == nullptr || !leads_on(*hint)) {
-    hint = gateway_to(segment.source, segment.destination);
-    if (hint == nullptr || !leads_on(*hint)) return false;
+    if (!segment.destination.is_v4()) return false;
+    const std::size_t route = network_.gateway_route(segment.source, segment.destination.v4());
+    if (route == ip::RouteTable::kNone || !leads_on(gateways_[route])) return false;
+    hint = &gateways_[route];
     if (segment.hint != nullptr) *segment.hint = *hint;
   }
   const PortBinding& port = network_.port(hint->port);
@@ -164,14 +166,6 @@ bool Egress::send_plain(tcp::OutboundSegment& segment, Instant now) {
     segment.packet.reset();
   }
   return true;
-}
-
-/// What is known of the gateway between the two; null: the way has none, or there is no way.
-const tcp::PathHint* Egress::gateway_to(const IpAddr& source, const IpAddr& destination) const {
-  ip::NextHop next_hop;
-  return network_.find_route(source, destination, next_hop) && next_hop.is_gateway
-             ? &gateways_[next_hop.route]
-             : nullptr;
 }
 
 void Egress::send(OutboundPacket outbound, Instant now) {

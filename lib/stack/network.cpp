@@ -164,7 +164,7 @@ const tcp::PathInfo* Network::known_path(const IpAddr& destination, const IpAddr
   const std::size_t route = routes_.find(destination.v4(), own->interface);
   if (route == ip::RouteTable::kNone) return nullptr;
   const KnownPath& known = known_paths_[route];
-  const std::uint8_t interface = routes_.routes()[route].interface;
+  const std::uint8_t interface = routes_.interface_of(route);
   const bool stands = known.generation == way_generation() && known.source == source &&
                       addresses_.classify(interface, destination.v4()) == ip::AddressKind::kUnicast;
   return stands ? &known.path : nullptr;

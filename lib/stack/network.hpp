@@ -56,6 +56,20 @@ class Network final : public tcp::PathProvider {
   [[nodiscard]] bool find_route(const IpAddr& source, const IpAddr& destination,
                                 ip::NextHop& next_hop) const;
 
+  /// The same for IPv4, if all packets of the route go to one gateway: its index in routes(), else
+  /// RouteTable::kNone. A few cycles.
+  std::size_t gateway_route(const IpAddr& source, Ipv4Addr destination) const {
+    constexpr std::uint8_t kAny = 0xff;  // no interface has this number
+    const ip::AddressRecord* const own = addresses_.find(source);
+    const std::size_t route = routes_.find(destination, own == nullptr ? kAny : own->interface);
+    if (route == ip::RouteTable::kNone || !routes_.has_gateway(route)) return ip::RouteTable::kNone;
+    const std::uint8_t interface = routes_.interface_of(route);
+    return !interfaces_[interface].ports.empty() &&
+                   addresses_.classify(interface, destination) == ip::AddressKind::kUnicast
+               ? route
+               : ip::RouteTable::kNone;
+  }
+
   std::span<const PortBinding> ports() const { return ports_; }
   const PortBinding& port(unsigned number) const { return ports_[number]; }
   const Interface& interface(unsigned index) const { return interfaces_[index]; }
