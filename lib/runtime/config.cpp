@@ -245,6 +245,7 @@ std::uint32_t divide(std::uint32_t total, std::uint32_t workers) {
 
 std::vector<ip::PrefixRule> source_rules(const Config& config) {
   std::vector<ip::PrefixRule> rules;
+  rules.reserve(config.denied_sources.size() + config.allowed_sources.size());
   for (const Prefix& prefix : config.denied_sources)
     rules.push_back({prefix, ip::SourceAction::kDeny});
   for (const Prefix& prefix : config.allowed_sources)

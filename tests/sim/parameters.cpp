@@ -349,22 +349,30 @@ Duration life_of(const WorldPlan& world, const ConnectionPlan& connection, Durat
 
 }  // namespace
 
-Duration liveness_bound(const WorldPlan& world) {
-  std::uint64_t slowest = ~std::uint64_t{0};
-  Duration round_trip;
-  const auto add_path = [&](const std::array<LinkOptions, 2>& path) {
+Duration longest_round_trip(const WorldPlan& world) {
+  const auto of_path = [](const std::array<LinkOptions, 2>& path) {
     Duration trip = ms(200);  // delayed ACKs and poll loops
     for (const LinkOptions& link : path) {
       trip = trip + link.delay + link.jitter + link.reorder_delay;
       if (link.bits_per_second == 0) continue;
-      slowest = std::min(slowest, link.bits_per_second);
       trip = trip + Duration::from_us(static_cast<std::int64_t>(std::uint64_t{link.queue_bytes} *
                                                                 8'000'000 / link.bits_per_second));
     }
-    round_trip = std::max(round_trip, trip);
+    return trip;
   };
-  add_path(world.link);
-  if (world.path_change) add_path(world.path_change->link);
+  const Duration first = of_path(world.link);
+  return world.path_change ? std::max(first, of_path(world.path_change->link)) : first;
+}
+
+Duration liveness_bound(const WorldPlan& world) {
+  std::uint64_t slowest = ~std::uint64_t{0};
+  const auto add_rates = [&](const std::array<LinkOptions, 2>& path) {
+    for (const LinkOptions& link : path)
+      if (link.bits_per_second != 0) slowest = std::min(slowest, link.bits_per_second);
+  };
+  add_rates(world.link);
+  if (world.path_change) add_rates(world.path_change->link);
+  const Duration round_trip = longest_round_trip(world);
 
   Duration calm = world.heal_at;
   if (!world.outage_at.is_infinite() && !world.outage_for.is_infinite())

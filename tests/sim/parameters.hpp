@@ -111,6 +111,9 @@ struct WorldPlan {
 /// Applications whose peer may be gone for good give up by themselves.
 inline constexpr Duration kPatience = Duration::from_s(1800);
 
+/// From sending a segment to hearing of it, through full queues.
+Duration longest_round_trip(const WorldPlan& world);
+
 /// By when, from the world's begin, every orderly connection is over: the bound of liveness. After
 /// the last thing that may hinder it (faults healed, pauses and outages over) a connection needs
 /// what its applications wait, what its octets take at the rates and windows there are, and four
