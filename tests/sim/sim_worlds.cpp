@@ -63,7 +63,7 @@ std::optional<Canary> parse_canary(const std::string& name) {
   if (name == "timer") return Canary::kTimer;
   if (name == "reset-number") return Canary::kResetNumber;
   if (name == "data-ack") return Canary::kDataAck;
-  if (name == "no-cookies") return Canary::kNoCookies;
+  if (name == "no-cap") return Canary::kNoCap;
   return std::nullopt;
 }
 
@@ -90,9 +90,7 @@ void add_attacks(const WorldPlan& plan, const WorldResult& result, AttackSums& s
 }
 
 bool run_world(std::uint64_t seed, const Settings& settings, Pools& pools, Totals& totals) {
-  WorldPlan plan = draw_world(seed);
-  if (settings.canary == Canary::kNoCookies)
-    for (HostPlan& host : plan.hosts) host.stack.tcp.syn_cookies = tcp::CookieMode::kOff;
+  const WorldPlan plan = draw_world(seed);
   if (settings.is_verbose) fmt::print("{}", describe(plan));
   RunOptions options{.is_verbose = settings.is_verbose,
                      .canary = settings.canary == Canary::kTrace ? Canary::kNone : settings.canary};
@@ -173,7 +171,7 @@ int parse_and_run(int argc, char** argv) {
       ("canary",
        "a fault that the run must find: payload, leak, silence, trace, sack, ack, timer; or a "
        "defence "
-       "that is missing: reset-number, data-ack, no-cookies",
+       "that is missing: reset-number, data-ack, no-cap",
        cxxopts::value<std::string>()->default_value(""))  //
       ("help", "this text");
   const auto given = options.parse(argc, argv);

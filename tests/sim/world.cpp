@@ -144,8 +144,10 @@ World::World(const WorldPlan& plan, const RunOptions& options,
   if (options.canary == Canary::kPayload)
     tamper_ = std::make_unique<TamperPort>(link_->port(1), 20);
   for (unsigned host = 0; host < kHosts; ++host) {
-    hosts_[host] = std::make_unique<Host>(clock_, ledger_, plan.hosts[host], host,
-                                          mix(plan.seed, 100 + host), *pools[host]);
+    HostPlan& own = host_plans_[host] = plan.hosts[host];
+    if (options.canary == Canary::kNoCap) own.stack.tcp.reset_limit = {1'000'000, 1'000'000};
+    hosts_[host] = std::make_unique<Host>(clock_, ledger_, own, host, mix(plan.seed, 100 + host),
+                                          *pools[host]);
   }
   if (!plan.attacks.empty()) let_attackers_in();
   for (unsigned host = 0; host < kHosts; ++host) {

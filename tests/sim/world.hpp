@@ -36,7 +36,7 @@ enum class Canary : std::uint8_t {
   // Defences that are missing: attackers must get through.
   kResetNumber,  ///< Any RST in the window is believed.
   kDataAck,      ///< Octets are taken whatever they acknowledge.
-  kNoCookies,    ///< Off, where the world was promised them.
+  kNoCap,        ///< Strays are answered as often as they come.
 };
 
 struct RunOptions {
@@ -149,6 +149,7 @@ class World final : public drivers::SimActor,
   std::unique_ptr<Troublemaker> troublemaker_;
   std::unique_ptr<drivers::SimLink> link_;
   std::unique_ptr<TamperPort> tamper_;
+  std::array<HostPlan, kHosts> host_plans_;  ///< As drawn, but for a canary.
   std::array<std::unique_ptr<Host>, kHosts> hosts_;
   std::unique_ptr<Stranger> stranger_;
   std::unique_ptr<Attackers> attackers_;  ///< Null in most worlds.
