@@ -73,6 +73,13 @@ class AddressTable {
       if (own4_[i].address == value) return &records_[i];
     return nullptr;
   }
+  /// The interface of an IPv4 address of ours; kNoInterface if it is none.
+  static constexpr std::uint32_t kNoInterface = 0xffffffffu;
+  std::uint32_t interface_of(Ipv4Addr address) const {
+    for (const Own4& own : own4_)
+      if (own.address == address.value && address.value != 0) return own.interface;
+    return kNoInterface;
+  }
   /// The address of ours to use towards `next_hop`: one whose prefix holds it (the longest), else
   /// the interface's first of that family. Null: the interface has none.
   const AddressRecord* source_for(std::uint8_t interface, const IpAddr& next_hop) const;

@@ -123,7 +123,7 @@ bool Egress::send_plain(tcp::OutboundSegment& segment, Instant now) {
   const tcp::PathHint* hint = segment.hint;
   if (hint == nullptr || !leads_on(*hint)) {
     if (!segment.destination.is_v4()) return false;
-    const std::size_t route = network_.gateway_route(segment.source, segment.destination.v4());
+    const std::size_t route = network_.gateway_route(segment.source.v4(), segment.destination.v4());
     if (route == ip::RouteTable::kNone || !leads_on(gateways_[route])) return false;
     hint = &gateways_[route];
     if (segment.hint != nullptr) *segment.hint = *hint;

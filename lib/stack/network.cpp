@@ -159,9 +159,10 @@ Result<tcp::PathInfo, tcp::PathError> Network::path_to(const IpAddr& destination
 /// What path_to() said of the last way by this route from this address: nearly always the same way
 /// is asked for again.
 const tcp::PathInfo* Network::known_path(const IpAddr& destination, const IpAddr& source) const {
-  const ip::AddressRecord* const own = addresses_.find(source);
-  if (own == nullptr || !destination.is_v4()) return nullptr;
-  const std::size_t route = routes_.find(destination.v4(), own->interface);
+  if (!source.is_v4() || !destination.is_v4()) return nullptr;
+  const std::uint32_t own = addresses_.interface_of(source.v4());
+  if (own == ip::AddressTable::kNoInterface) return nullptr;
+  const std::size_t route = routes_.find(destination.v4(), static_cast<std::uint8_t>(own));
   if (route == ip::RouteTable::kNone) return nullptr;
   const KnownPath& known = known_paths_[route];
   const std::uint8_t interface = routes_.interface_of(route);

@@ -58,10 +58,10 @@ class Network final : public tcp::PathProvider {
 
   /// The same for IPv4, if all packets of the route go to one gateway: its index in routes(), else
   /// RouteTable::kNone. A few cycles.
-  std::size_t gateway_route(const IpAddr& source, Ipv4Addr destination) const {
-    constexpr std::uint8_t kAny = 0xff;  // no interface has this number
-    const ip::AddressRecord* const own = addresses_.find(source);
-    const std::size_t route = routes_.find(destination, own == nullptr ? kAny : own->interface);
+  std::size_t gateway_route(Ipv4Addr source, Ipv4Addr destination) const {
+    // Of no interface: 0xff, which none has for its number.
+    const auto own = static_cast<std::uint8_t>(addresses_.interface_of(source));
+    const std::size_t route = routes_.find(destination, own);
     if (route == ip::RouteTable::kNone || !routes_.has_gateway(route)) return ip::RouteTable::kNone;
     const std::uint8_t interface = routes_.interface_of(route);
     return !interfaces_[interface].ports.empty() &&

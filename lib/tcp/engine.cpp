@@ -158,19 +158,23 @@ void Engine::process(InboundSegment& inbound, Glance& glance) {
     return ctx_.metrics.count(Outcome::kTcpTruncated);
   }
   if (!is_current(glance)) glance.hint = ctx_.find_flow(glance.flow, glance.hash);
-  if (glance.hint.is_none() && is_silenced_stray(inbound, glance)) {
-    inbound.packet.reset();
-    return ctx_.metrics.count(Outcome::kStraySilenced);
+  std::uint16_t listener = ListenerHandle::kNone;
+  if (glance.hint.is_none()) {
+    listener = ctx_.listeners.find(glance.flow.local, glance.flow.local_port);
+    if (listener == ListenerHandle::kNone && is_silenced_stray(inbound, glance)) {
+      inbound.packet.reset();
+      return ctx_.metrics.count(Outcome::kStraySilenced);
+    }
   }
-  Segment segment;
-  if (parse(inbound, glance, segment)) ctx_.metrics.count(dispatch(segment));
+  if (!parse(inbound, glance, segment_)) return;
+  ctx_.metrics.count(glance.hint.is_none() ? to_no_connection(listener, segment_)
+                                           : dispatch(segment_));
+  segment_.packet.reset();
 }
 
-/// A flood of strays, more than are answered, ends here, before anything else is read of them:
-/// as answer_stray() would have it.
+/// A flood of strays where nobody listens, more than are answered, ends here, before anything else
+/// is read of them: as answer_stray() would have it.
 bool Engine::is_silenced_stray(const InboundSegment& inbound, const Glance& glance) {
-  if (ctx_.listeners.find(glance.flow.local, glance.flow.local_port) != ListenerHandle::kNone)
-    return false;
   constexpr std::size_t kFlags = 13;
   const auto octets = packet::first_segment(std::as_const(*inbound.packet));
   const bool is_reset = (wire::load_u8(octets.data() + kFlags) & wire::kRst) != 0;
@@ -208,9 +212,9 @@ bool Engine::parse(InboundSegment& inbound, const Glance& glance, Segment& segme
   return true;
 }
 
-/// The three branches: a known 4-tuple, a SYN to a listener, anything else.
+/// The first of three branches, a known 4-tuple; the others are a SYN to a listener and anything
+/// else: to_no_connection().
 Outcome Engine::dispatch(Segment& segment) {
-  if (segment.hint.is_none()) return to_no_connection(segment);
   switch (segment.hint.kind()) {
     case FlowRef::kConnection:
       return to_connection(segment.hint.index(), segment);
@@ -281,8 +285,7 @@ Outcome Engine::to_time_wait(FlowRef ref, Segment& segment) {
   return to_listener(listener, segment, ref);
 }
 
-Outcome Engine::to_no_connection(Segment& segment) {
-  const std::uint16_t listener = ctx_.listeners.find(segment.flow.local, segment.flow.local_port);
+Outcome Engine::to_no_connection(std::uint16_t listener, Segment& segment) {
   if (listener != ListenerHandle::kNone) return to_listener(listener, segment, {});
   ctx_.gate.note_stray(ListenerHandle::kNone, segment.flow.remote);
   return answer_stray(ctx_, segment);

@@ -72,13 +72,14 @@ class Engine {
   Outcome to_time_wait(FlowRef ref, Segment& segment);
   Outcome to_listener(std::uint16_t listener, Segment& segment, FlowRef time_wait);
   void take_rest(std::uint32_t connection, Segment& segment);
-  Outcome to_no_connection(Segment& segment);
+  Outcome to_no_connection(std::uint16_t listener, Segment& segment);
   void note_at_gate(std::uint16_t listener, const Segment& segment, Outcome outcome);
   void watch_gate();
 
   Context ctx_;
   Overload overload_;
   std::vector<Glance> stage_;
+  Segment segment_;                 ///< The one that is processed.
   std::uint64_t seen_changes_ = 0;  ///< Of the flow table, when the stage was looked up.
 };
 

@@ -83,10 +83,22 @@ void World::judge_end(const Life& life, const Application& end) {
   }
 }
 
+/// An ACK without octets is a stray to a listener that sent a cookie, if the client's first segment
+/// was lost or overtaken. Timestamps would tell it from one, if they are honest.
+bool World::may_miss_its_cookie(const Life& life) const {
+  const bool has_timestamps =
+      plan_.hosts[0].stack.tcp.timestamps && plan_.hosts[1].stack.tcp.timestamps;
+  const unsigned server_host = 1 - plan_.connections[life.plan].client;
+  const bool has_cookies = plan_.hosts[server_host].stack.tcp.syn_cookies != tcp::CookieMode::kOff;
+  const bool has_echo = has_timestamps && plan_.mischief.kind != Mischief::kFalseEcho;
+  return has_cookies && !has_echo && (plan_.may_fail_handshake || has_losses());
+}
+
 /// Nobody but its peer resets a connection, and a peer that has closed or given up at that: a RST
 /// that a stranger sent, or that the peer was talked into, is one too many.
 void World::judge_reset(const Life& life, const Application& end) {
-  if (plan_.may_fail || plan_.may_fail_handshake || is_tainted_) return;
+  if (plan_.may_fail || plan_.may_fail_handshake || is_tainted_ || may_miss_its_cookie(life))
+    return;
   const Application& peer = *life.ends[&end == life.ends[0].get() ? 1 : 0];
   const EndResult& other = peer.result();
   if (!other.cut_short && !(peer.is_closed() && other.reason == CloseReason::kNormal))
@@ -125,14 +137,7 @@ void World::judge_orderly(const Life& life) {
         ledger_.fail("{}: a normal end without a handshake", end->describe());
     return;
   }
-  // An ACK without octets that overtakes the client's first segment is a stray to a listener that
-  // sent a cookie. Timestamps would tell it from one, if they are honest.
-  const unsigned server_host = 1 - plan_.connections[life.plan].client;
-  const bool has_cookies = plan_.hosts[server_host].stack.tcp.syn_cookies != tcp::CookieMode::kOff;
-  const bool has_echo = has_timestamps && plan_.mischief.kind != Mischief::kFalseEcho;
-  if (has_cookies && !has_echo && plan_.may_fail_handshake &&
-      client.result().reason == CloseReason::kReset)
-    return;
+  if (may_miss_its_cookie(life) && client.result().reason == CloseReason::kReset) return;
   for (unsigned end = 0; end < 2; ++end) {
     const EndResult& seen = life.ends[end]->result();
     const EndResult& other = life.ends[1 - end]->result();

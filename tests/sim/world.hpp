@@ -136,6 +136,7 @@ class World final : public drivers::SimActor,
   void judge_direction(const Application& sender, const Application& receiver);
   void judge_orderly(const Life& life);
   bool has_losses() const;
+  bool may_miss_its_cookie(const Life& life) const;
   void judge_refusal(const Life& life);
   void judge_metrics(Host& host);
 

@@ -86,7 +86,9 @@ void Flooder::syn() {
 /// What the answer to a cookie looks like, with any numbers.
 void Flooder::cookie_ack() {
   scene_.tally.count(Act::kFloodCookieAck);
-  TcpFrame frame = segment(source(), listener(rng_), wire::kAck);
+  const Ipv4Addr from =
+      source();  // each draw in a statement: compilers order arguments as they like
+  TcpFrame frame = segment(from, listener(rng_), wire::kAck);
   frame.tcp.ack = wire::SeqNum(any32());
   if (rng_.chance(1, 2)) {
     frame.tcp.options.has_timestamps = true;
@@ -102,8 +104,9 @@ void Flooder::stray() {
   static constexpr std::uint8_t kFlags[] = {
       wire::kAck, wire::kRst, wire::kFin | wire::kAck, wire::kSyn | wire::kAck, wire::kPsh, 0};
   const auto any_port = static_cast<std::uint16_t>(100 + rng_.below(900));
-  TcpFrame frame = segment(source(), rng_.chance(1, 3) ? listener(rng_) : any_port,
-                           kFlags[rng_.below(std::size(kFlags))]);
+  const Ipv4Addr from = source();
+  const std::uint16_t to = rng_.chance(1, 3) ? listener(rng_) : any_port;
+  TcpFrame frame = segment(from, to, kFlags[rng_.below(std::size(kFlags))]);
   if (frame.tcp.has(wire::kAck)) frame.tcp.ack = wire::SeqNum(any32());
   send(plan_.victim, build(frame));
 }

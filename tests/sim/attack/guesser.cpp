@@ -52,7 +52,8 @@ void Guesser::on_passing(unsigned from, const support::ParsedFrame& frame,
 Guesser::FlowId Guesser::pick_flow() {
   if (!known_.empty() && !rng_.chance(1, 8)) {
     // The latest is the likeliest to live.
-    const std::size_t back = std::min<std::size_t>(rng_.below(known_.size()), rng_.below(4));
+    std::size_t back = rng_.below(known_.size());
+    back = std::min<std::size_t>(back, rng_.below(4));
     return known_[known_.size() - 1 - back];
   }
   FlowId id;
