@@ -159,6 +159,11 @@ void World::judge_orderly(const Life& life) {
 
 bool World::has_losses() const {
   using drivers::FrameFate;
+  using telemetry::Counter;
+  for (const auto& host : hosts_)  // before a frame reached the wire
+    for (const Counter counter : {Counter::kNeighborQueueFull, Counter::kNeighborTableFull,
+                                  Counter::kNeighborFailed, Counter::kTxDropped})
+      if (host->stack().metrics().of(counter) > 0) return true;
   return link_->count(FrameFate::kLost) + link_->count(FrameFate::kCorrupted) +
              link_->count(FrameFate::kQueueFull) + link_->count(FrameFate::kRingFull) +
              link_->count(FrameFate::kNoBuffer) >
