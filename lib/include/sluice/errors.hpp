@@ -39,8 +39,7 @@ enum class SoftError : std::uint8_t {
 
 /// Why a stream ended; what StreamHandler::on_closed is told.
 enum class CloseReason : std::uint8_t {
-  kNormal,   ///< Both sides sent FIN, each was acknowledged (TIME-WAIT goes on without the stream);
-             ///< or only ours was not, and the peer has forgotten the connection by now (RST).
+  kNormal,   ///< Both sides sent FIN, each was acknowledged (TIME-WAIT goes on without the stream).
   kReset,    ///< The peer sent RST.
   kRefused,  ///< connect(): RST in SYN-SENT.
   kUnreachable,  ///< No way to the peer while connecting.

@@ -132,13 +132,7 @@ Verdict check_reset(Context& ctx, std::uint32_t index, const Segment& segment) {
     return return_to_syn_sent(ctx, index);
   //= rfc5961#3.2 MUST-1  rfc9293#3.5.3 SHLD-2  rfc9293#3.6 MUST-12  rfc9293#3.5 MUST-11
   if (was_opening) ctx.metrics.count(Counter::kConnectRefused);
-  // In CLOSING and LAST-ACK nobody is told: with all octets acknowledged, the peer has only
-  // forgotten the connection before our FIN came again.
-  const bool is_over = (block.state == State::kClosing || block.state == State::kLastAck) &&
-                       block.snd.una + 1 == block.snd.nxt;
-  ctx.close(index, was_opening ? CloseReason::kRefused
-                   : is_over   ? CloseReason::kNormal
-                               : CloseReason::kReset);
+  ctx.close(index, was_opening ? CloseReason::kRefused : CloseReason::kReset);
   return Outcome::kRstAccepted;
 }
 
