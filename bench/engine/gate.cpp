@@ -51,6 +51,7 @@ stack::StackConfig gate_config() {
   config.tcp.max_connections = kMostConnections;
   config.tcp.max_accept_queue = kMostConnections;
   config.tcp.recorder_events = 0;
+  config.tcp.reset_limit = {1, 1};  // strays are above the cap from the second on
   return config;
 }
 
