@@ -90,7 +90,6 @@ unsigned Egress::attach(const packet::PortCapabilities& capabilities, const MacA
 // --- packets in ---
 
 void Egress::send(tcp::OutboundSegment segment, Instant now) {
-  if (send_plain(segment, now)) return;
   if (!segment.source.is_v4() || !segment.destination.is_v4()) {
     metrics_.count(Counter::kTxNoRoute);  // No interface has a way for IPv6.
     return report(segment.source, segment.destination, packet::first_segment(*segment.packet),
@@ -110,62 +109,14 @@ void Egress::send(tcp::OutboundSegment segment, Instant now) {
   datagram.header.protocol = wire::ip_protocol::kTcp;
   datagram.header.traffic_class = segment.traffic_class;
   datagram.header.dont_fragment = true;
+  if (segment.hint != nullptr && send_by_hint(datagram, *segment.hint, now)) return;
+  const std::size_t route =
+      network_.gateway_route(datagram.header.source, datagram.header.destination);
+  if (route != ip::RouteTable::kNone && send_by_hint(datagram, gateways_[route], now)) {
+    if (segment.hint != nullptr) *segment.hint = gateways_[route];
+    return;
+  }
   send(std::move(datagram), now);
-}
-
-bool Egress::send_plain(tcp::OutboundSegment& segment, Instant now) {
-  if (!segment.source.is_v4()) return false;
-  MacAddr mac;
-  const auto leads_on = [&](const tcp::PathHint& hint) {
-    return hint.route_generation == network_.path_generation() &&
-           network_.neighbors().use(hint.neighbor, mac, now);
-  };
-  const tcp::PathHint* hint = segment.hint;
-  if (hint == nullptr || !leads_on(*hint)) {
-    if (!segment.destination.is_v4()) return false;
-    const std::size_t route = network_.gateway_route(segment.source.v4(), segment.destination.v4());
-    if (route == ip::RouteTable::kNone || !leads_on(gateways_[route])) return false;
-    hint = &gateways_[route];
-    if (segment.hint != nullptr) *segment.hint = *hint;
-  }
-  const PortBinding& port = network_.port(hint->port);
-  rte_mbuf& packet = *segment.packet;
-  const std::uint32_t total_length = packet.pkt_len + static_cast<std::uint32_t>(kIpv4MinHeader);
-  if (total_length > port.capabilities.mtu || must_be_copied(packet, port.capabilities))
-    return false;
-  constexpr std::size_t kHeaders = kEthernetHeader + kIpv4MinHeader;
-  std::byte* const at = packet::prepend(packet, kHeaders);
-  SLUICE_ASSERT(at != nullptr);  // The engine leaves packet::kHeaderRoom.
-  wire::emit_ethernet(
-      {.destination = mac, .source = port.mac, .ether_type = wire::ether_type::kIpv4},
-      {at, kEthernetHeader});
-  wire::Ipv4Header ip;
-  ip.source = segment.source.v4();
-  ip.destination = segment.destination.v4();
-  ip.total_length = static_cast<std::uint16_t>(total_length);
-  ip.protocol = wire::ip_protocol::kTcp;
-  ip.ttl = ttl_;
-  ip.traffic_class = segment.traffic_class;
-  ip.dont_fragment = true;
-  const std::span<std::byte> ip_octets(at + kEthernetHeader, kIpv4MinHeader);
-  wire::emit_ipv4(ip, ip_octets);
-  packet.ol_flags &= RTE_MBUF_F_INDIRECT | RTE_MBUF_F_EXTERNAL;
-  const auto header_length = static_cast<std::uint8_t>(wire::load_u8(at + kHeaders + 12) >> 4 << 2);
-  packet.tx_offload =
-      rte_mbuf_tx_offload(kEthernetHeader, kIpv4MinHeader, header_length, 0, 0, 0, 0);
-  finish_tcp(packet, kHeaders, ip, port.capabilities);
-  if (port.capabilities.tx_ipv4_checksum) {
-    packet.ol_flags |= RTE_MBUF_F_TX_IPV4 | RTE_MBUF_F_TX_IP_CKSUM;
-  } else {
-    wire::set_ipv4_checksum(ip_octets);
-  }
-  const auto share = ip.payload_length() == header_length ? TransmitQueue::Share::kControl
-                                                          : TransmitQueue::Share::kData;
-  if (!queues_[hint->port].push(segment.packet, share)) {
-    metrics_.count(Counter::kTxDropped);
-    segment.packet.reset();
-  }
-  return true;
 }
 
 void Egress::send(OutboundPacket outbound, Instant now) {

@@ -85,9 +85,6 @@ class Egress final : private link::NeighborSink {
     link::PacketCause cause = link::PacketCause::kAnswer;
   };
   void send(Datagram datagram, Instant now);
-  /// The short way of the segment that nearly all are: one that the port takes as it is, to a
-  /// neighbour whose MAC is known. False: nothing has happened.
-  bool send_plain(tcp::OutboundSegment& segment, Instant now);
   /// To the neighbour that `hint` remembers. False: it does not help, and nothing has happened.
   bool send_by_hint(Datagram& datagram, const tcp::PathHint& hint, Instant now);
   void send_by_neighbor(Datagram& datagram, const ip::NextHop& next_hop, Instant now);
