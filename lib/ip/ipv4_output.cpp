@@ -1,18 +1,6 @@
 #include "ip/ipv4_output.hpp"
 
-#include "base/assert.hpp"
-
 namespace sluice::ip {
-
-std::span<std::byte> prepend_ipv4(rte_mbuf& packet, wire::Ipv4Header& header) {
-  SLUICE_ASSERT(packet::is_exclusive(packet));
-  SLUICE_ASSERT(packet.pkt_len + wire::kIpv4MinHeader <= 0xffff);
-  std::byte* const at = packet::prepend(packet, wire::kIpv4MinHeader);
-  if (at == nullptr) return {};
-  header.total_length = static_cast<std::uint16_t>(packet.pkt_len);
-  wire::emit_ipv4(header, {at, wire::kIpv4MinHeader});
-  return {at, wire::kIpv4MinHeader};
-}
 
 void add_packet(wire::Checksum& sum, const rte_mbuf& packet, std::uint32_t offset) {
   bool is_odd = false;  // Whether an odd number of octets has been summed.

@@ -4,19 +4,7 @@
 
 namespace sluice::packet {
 
-PacketChain& PacketChain::operator=(PacketChain&& other) noexcept {
-  if (this != &other) {
-    clear();
-    head_ = std::exchange(other.head_, nullptr);
-    tail_ = std::exchange(other.tail_, nullptr);
-    bytes_ = std::exchange(other.bytes_, 0);
-    segments_ = std::exchange(other.segments_, 0);
-  }
-  return *this;
-}
-
-void PacketChain::append(PacketPtr packet) {
-  rte_mbuf* segment = packet.release();
+void PacketChain::append_segments(rte_mbuf* segment) {
   while (segment != nullptr) {
     rte_mbuf* const next = segment->next;
     segment->next = nullptr;
@@ -25,46 +13,9 @@ void PacketChain::append(PacketPtr packet) {
     if (segment->data_len == 0) {
       rte_pktmbuf_free_seg(segment);
     } else {
-      (tail_ == nullptr ? head_ : tail_->next) = segment;
-      tail_ = segment;
-      bytes_ += segment->data_len;
-      ++segments_;
+      link(segment);
     }
     segment = next;
-  }
-}
-
-void PacketChain::append(PacketChain&& other) {
-  if (other.is_empty()) return;
-  (tail_ == nullptr ? head_ : tail_->next) = other.head_;
-  tail_ = std::exchange(other.tail_, nullptr);
-  other.head_ = nullptr;
-  bytes_ += std::exchange(other.bytes_, 0);
-  segments_ += std::exchange(other.segments_, 0);
-}
-
-PacketPtr PacketChain::pop_front() {
-  SLUICE_ASSERT(head_ != nullptr);
-  rte_mbuf* const first = head_;
-  head_ = first->next;
-  if (head_ == nullptr) tail_ = nullptr;
-  first->next = nullptr;
-  bytes_ -= first->data_len;
-  --segments_;
-  return PacketPtr(first);
-}
-
-void PacketChain::drop_front(std::uint32_t count) {
-  SLUICE_ASSERT(count <= bytes_);
-  while (count > 0 && count >= head_->data_len) {
-    count -= head_->data_len;
-    pop_front();
-  }
-  if (count > 0) {
-    head_->data_off = static_cast<std::uint16_t>(head_->data_off + count);
-    head_->data_len = static_cast<std::uint16_t>(head_->data_len - count);
-    head_->pkt_len = head_->data_len;
-    bytes_ -= count;
   }
 }
 
@@ -117,10 +68,6 @@ bool PacketChain::absorb(std::span<const std::byte> bytes) {
   if (!bytes.empty()) std::memcpy(room, bytes.data(), bytes.size());
   bytes_ += static_cast<std::uint32_t>(bytes.size());
   return true;
-}
-
-void PacketChain::clear() {
-  while (head_ != nullptr) pop_front();
 }
 
 }  // namespace sluice::packet

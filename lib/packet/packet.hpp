@@ -3,6 +3,7 @@
 // Owners of rte_mbuf. A packet is an mbuf chain (head segment plus `next`); a PacketChain is a
 // byte stream made of single-segment mbufs. Both are move-only; a raw rte_mbuf* is borrowed.
 
+#include <rte_lcore.h>
 #include <rte_mbuf.h>
 
 #include <cstddef>
@@ -56,6 +57,15 @@ inline bool is_exclusive(const rte_mbuf& mbuf) {
   return RTE_MBUF_DIRECT(&mbuf) && rte_mbuf_refcnt_read(&mbuf) == 1;
 }
 
+/// Elements of `pool` that this thread could take now. What lies in other threads' caches does not
+/// count, and rte_mempool_avail_count() would walk over all 128 of them to find it.
+inline std::uint32_t available(const rte_mempool& pool) {
+  auto& asked = const_cast<rte_mempool&>(pool);  // DPDK asks for it, and changes nothing
+  const rte_mempool_cache* const cache = rte_mempool_default_cache(&asked, rte_lcore_id());
+  return rte_mempool_get_ops(pool.ops_index)->get_count(&pool) +
+         (cache == nullptr ? 0 : cache->len);
+}
+
 /// Makes the data of an exclusively held packet grow by `count` octets into the headroom of its
 /// first, or the tailroom of its last segment, and gives the new octets; null if there is no room.
 inline std::byte* prepend(rte_mbuf& mbuf, std::uint16_t count) {
@@ -96,7 +106,15 @@ class PacketChain {
         tail_(std::exchange(other.tail_, nullptr)),
         bytes_(std::exchange(other.bytes_, 0)),
         segments_(std::exchange(other.segments_, 0)) {}
-  PacketChain& operator=(PacketChain&& other) noexcept;
+  PacketChain& operator=(PacketChain&& other) noexcept {
+    if (this == &other) return *this;
+    clear();
+    head_ = std::exchange(other.head_, nullptr);
+    tail_ = std::exchange(other.tail_, nullptr);
+    bytes_ = std::exchange(other.bytes_, 0);
+    segments_ = std::exchange(other.segments_, 0);
+    return *this;
+  }
   PacketChain(const PacketChain&) = delete;
   PacketChain& operator=(const PacketChain&) = delete;
   ~PacketChain() { clear(); }
@@ -107,16 +125,50 @@ class PacketChain {
   rte_mbuf* head() const { return head_; }  ///< Borrowed.
   rte_mbuf* tail() const { return tail_; }  ///< Borrowed.
 
-  void append(PacketPtr packet);
-  void append(PacketChain&& other);
+  void append(PacketPtr packet) {
+    rte_mbuf* const segment = packet.release();
+    if (segment == nullptr) return;
+    if (segment->next != nullptr || segment->data_len == 0) return append_segments(segment);
+    segment->nb_segs = 1;
+    segment->pkt_len = segment->data_len;
+    link(segment);
+  }
+  void append(PacketChain&& other) {
+    if (other.is_empty()) return;
+    (tail_ == nullptr ? head_ : tail_->next) = other.head_;
+    tail_ = std::exchange(other.tail_, nullptr);
+    other.head_ = nullptr;
+    bytes_ += std::exchange(other.bytes_, 0);
+    segments_ += std::exchange(other.segments_, 0);
+  }
   /// Drops `count` octets from the front, freeing the mbufs used up. Precondition: count <=
   /// bytes(). Only lengths and offsets of mbufs held exclusively or shared read-only change, never
   /// octets.
-  void drop_front(std::uint32_t count);
+  void drop_front(std::uint32_t count) {
+    SLUICE_ASSERT(count <= bytes_);
+    while (count > 0 && count >= head_->data_len) {
+      count -= head_->data_len;
+      pop_front();
+    }
+    if (count == 0) return;
+    head_->data_off = static_cast<std::uint16_t>(head_->data_off + count);
+    head_->data_len = static_cast<std::uint16_t>(head_->data_len - count);
+    head_->pkt_len = head_->data_len;
+    bytes_ -= count;
+  }
   /// Drops `count` octets from the back. Walks the chain. Precondition: count <= bytes().
   void drop_back(std::uint32_t count);
   /// Takes the first mbuf off. Precondition: not empty.
-  PacketPtr pop_front();
+  PacketPtr pop_front() {
+    SLUICE_ASSERT(head_ != nullptr);
+    rte_mbuf* const first = head_;
+    head_ = first->next;
+    if (head_ == nullptr) tail_ = nullptr;
+    first->next = nullptr;
+    bytes_ -= first->data_len;
+    --segments_;
+    return PacketPtr(first);
+  }
   /// Splits off the first `count` octets; an mbuf cut in two is shared by an indirect mbuf from
   /// `indirect_pool`. False (and unchanged) if none was to be had. Precondition: count <= bytes().
   [[nodiscard]] bool split_front(std::uint32_t count, rte_mempool& indirect_pool,
@@ -124,9 +176,19 @@ class PacketChain {
   /// Copies `bytes` to the spare tailroom of the last mbuf, if that is direct, exclusive and has
   /// room for all of them. This is copy-break: small payloads must not pin whole buffers.
   [[nodiscard]] bool absorb(std::span<const std::byte> bytes);
-  void clear();
+  void clear() {
+    while (head_ != nullptr) pop_front();
+  }
 
  private:
+  void link(rte_mbuf* segment) {
+    (tail_ == nullptr ? head_ : tail_->next) = segment;
+    tail_ = segment;
+    bytes_ += segment->data_len;
+    ++segments_;
+  }
+  void append_segments(rte_mbuf* segment);
+
   rte_mbuf* head_ = nullptr;
   rte_mbuf* tail_ = nullptr;
   std::uint32_t bytes_ = 0;

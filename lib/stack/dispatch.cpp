@@ -5,6 +5,7 @@
 #include <utility>
 
 #include "stack/impl.hpp"
+#include "stack/rx_chain.hpp"
 
 namespace sluice::stack {
 
@@ -119,21 +120,26 @@ void Stack::Impl::destroy_pooled(StreamHandler* handler) {
 namespace sluice {
 
 void StreamHandler::on_readable(Stream stream) {
-  if (!stream.take_end_of_stream()) {
-    auto data = stream.read();
-    if (!data) return;
-    StreamHandler* const before = stream.handler();
-    const std::size_t offered = data->size();
-    on_data(stream, *data);
-    if (!data->empty()) stream.unread(std::move(*data), offered);
+  if (stream.stack_ == nullptr) return;
+  stack::Stack::Impl& impl = stream.stack_->impl();
+  tcp::Context& ctx = impl.engine.context();
+  const std::uint32_t index = stream.handle_.index;
+  // As read() would: dispatch_stream() has just seen the TCB.
+  const tcp::Tcb* const block = tcp::find_tcb(ctx, stream.handle_);
+  if (block == nullptr || block->has(tcp::kOrphan)) return;
+  if (ctx.has_ready(*block)) {
+    RxData data = stack::RxChain::wrap(stream.stack_, stream.handle_, tcp::take_ready(ctx, index));
+    const StreamHandler* const before = impl.streams[index].handler();
+    const std::size_t offered = data.size();
+    on_data(stream, data);
+    if (!data.empty()) stream.unread(std::move(data), offered);
     if (StreamHandler* const now = stream.handler(); now != before) {
       // Replaced, and perhaps destroyed: what is left is for the new one, in the next round.
       if (now != nullptr) static_cast<void>(stream.set_handler(now));
       return;
     }
-    if (!stream.take_end_of_stream()) return;
   }
-  on_peer_closed(stream);
+  if (stream.take_end_of_stream()) on_peer_closed(stream);
 }
 
 }  // namespace sluice

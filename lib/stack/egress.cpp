@@ -27,20 +27,26 @@ wire::Ipv4Header own_header(const rte_mbuf& packet) {
 }
 
 /// Segments without payload are control: they carry the ACKs and RSTs that free buffers elsewhere.
-/// The packet starts at its IPv4 header.
-TransmitQueue::Share share_of(const rte_mbuf& packet, const wire::Ipv4Header& header) {
-  if (header.protocol != wire::ip_protocol::kTcp) return TransmitQueue::Share::kData;
-  const auto tcp = wire::peek_tcp(packet::first_segment(packet).subspan(kIpv4MinHeader));
-  return header.payload_length() == tcp.header_length ? TransmitQueue::Share::kControl
-                                                      : TransmitQueue::Share::kData;
+/// The packet starts at its TCP header, if it has one: whoever built that has set l4_len.
+TransmitQueue::Share share_of(const rte_mbuf& packet, std::uint8_t protocol) {
+  return protocol == wire::ip_protocol::kTcp && packet.pkt_len == packet.l4_len
+             ? TransmitQueue::Share::kControl
+             : TransmitQueue::Share::kData;
 }
 
 bool must_be_copied(const rte_mbuf& packet, const packet::PortCapabilities& capabilities) {
+  if (packet.nb_segs == 1 ? capabilities.tx_indirect || RTE_MBUF_DIRECT(&packet)
+                          : capabilities.tx_multi_segment && capabilities.tx_indirect)
+    return false;
   if (!capabilities.tx_multi_segment && packet.nb_segs > 1) return true;
-  if (capabilities.tx_indirect) return false;
   for (const rte_mbuf* at = &packet; at != nullptr; at = at->next)
     if (!RTE_MBUF_DIRECT(at)) return true;
   return false;
+}
+
+bool fits(const rte_mbuf& packet, const packet::PortCapabilities& capabilities) {
+  return packet.pkt_len + kIpv4MinHeader <= capabilities.mtu &&
+         !must_be_copied(packet, capabilities);
 }
 
 //= rfc9293#3.1 MUST-2
@@ -147,14 +153,28 @@ bool Egress::send_by_hint(Datagram& datagram, const tcp::PathHint& hint, Instant
   if (hint.route_generation != network_.path_generation() ||
       !network_.neighbors().use(hint.neighbor, mac, now))
     return false;
-  if (!put_ip(datagram, hint.port)) return true;
-  const auto share = share_of(*datagram.packet, datagram.header);
-  enqueue_frame(std::move(datagram.packet), hint.port, mac, wire::ether_type::kIpv4, share);
+  const PortBinding& port = network_.port(hint.port);
+  if (!fits(*datagram.packet, port.capabilities) && !fit(datagram, port.capabilities)) return true;
+  // Both headers at once.
+  rte_mbuf& packet = *datagram.packet;
+  const auto share = share_of(packet, datagram.header.protocol);
+  SLUICE_ASSERT(packet::is_exclusive(packet));
+  std::byte* const at = packet::prepend(packet, kEthernetHeader + kIpv4MinHeader);
+  if (at == nullptr) {
+    metrics_.count(Counter::kTxNoBuffer);
+    return true;
+  }
+  finish_ip(packet, kEthernetHeader, datagram.header, port.capabilities);
+  wire::emit_ethernet(
+      {.destination = mac, .source = port.mac, .ether_type = wire::ether_type::kIpv4},
+      {at, kEthernetHeader});
+  if (!queues_[hint.port].push(datagram.packet, share)) metrics_.count(Counter::kTxDropped);
   return true;
 }
 
 void Egress::send_by_neighbor(Datagram& datagram, const ip::NextHop& next_hop, Instant now) {
   const std::uint16_t port = network_.interface(next_hop.interface).ports.front();
+  const auto share = share_of(*datagram.packet, datagram.header.protocol);
   if (!put_ip(datagram, port)) return;
   link::WaitingPacket waiting{std::move(datagram.packet), port, datagram.cause};
   const auto answer =
@@ -164,7 +184,6 @@ void Egress::send_by_neighbor(Datagram& datagram, const ip::NextHop& next_hop, I
     case link::Resolution::kResolved: {
       if (datagram.hint != nullptr)
         *datagram.hint = {network_.path_generation(), answer.slot, port};
-      const auto share = share_of(*waiting.packet, datagram.header);
       return enqueue_frame(std::move(waiting.packet), port, answer.mac, wire::ether_type::kIpv4,
                            share);
     }
@@ -193,42 +212,54 @@ void Egress::send_arp(unsigned port, const MacAddr& destination, const wire::Arp
 
 // --- what a port can take ---
 
-bool Egress::put_ip(Datagram& datagram, unsigned port) {
-  const packet::PortCapabilities& capabilities = network_.port(port).capabilities;
+bool Egress::fit(Datagram& datagram, const packet::PortCapabilities& capabilities) {
   PacketPtr& packet = datagram.packet;
-  const std::uint32_t total_length = packet->pkt_len + static_cast<std::uint32_t>(kIpv4MinHeader);
-  if (total_length > capabilities.mtu) {
+  if (packet->pkt_len + static_cast<std::uint32_t>(kIpv4MinHeader) > capabilities.mtu) {
     metrics_.count(Counter::kTxDropped);
     report(datagram, tcp::IcmpErrorKind::kFragmentationNeeded, capabilities.mtu);
     return false;
   }
-  if (must_be_copied(*packet, capabilities)) {
-    packet = copy_linear(*packet);
-    if (!packet) {
-      metrics_.count(Counter::kTxNoBuffer);
-      return false;
-    }
-    metrics_.count(Counter::kTxLinearized);
-  }
-  datagram.header.ttl = ttl_;
-  const std::span<std::byte> octets = ip::prepend_ipv4(*packet, datagram.header);
-  if (octets.empty()) {
+  if (!must_be_copied(*packet, capabilities)) return true;
+  const auto l4_length = packet->l4_len;
+  packet = copy_linear(*packet);
+  if (!packet) {
     metrics_.count(Counter::kTxNoBuffer);
     return false;
   }
-  packet->ol_flags &= RTE_MBUF_F_INDIRECT | RTE_MBUF_F_EXTERNAL;
-  packet->l2_len = kEthernetHeader;
-  packet->l3_len = kIpv4MinHeader;
-  if (datagram.header.protocol == wire::ip_protocol::kTcp)
-    packet->l4_len =
-        wire::peek_tcp(packet::first_segment(*packet).subspan(kIpv4MinHeader)).header_length;
-  if (datagram.header.protocol == wire::ip_protocol::kTcp)
-    finish_tcp(*packet, kIpv4MinHeader, datagram.header, capabilities);
+  packet->l4_len = l4_length & 0xff;
+  metrics_.count(Counter::kTxLinearized);
+  return true;
+}
+
+/// Fills in the IPv4 header at `offset` and what the port needs for checksums.
+void Egress::finish_ip(rte_mbuf& packet, std::size_t offset, wire::Ipv4Header& header,
+                       const packet::PortCapabilities& capabilities) {
+  const auto octets = packet::first_segment(packet).subspan(offset, kIpv4MinHeader);
+  header.ttl = ttl_;
+  header.total_length = static_cast<std::uint16_t>(packet.pkt_len - offset);
+  wire::emit_ipv4(header, octets);
+  packet.ol_flags &= RTE_MBUF_F_INDIRECT | RTE_MBUF_F_EXTERNAL;
+  packet.tx_offload =
+      rte_mbuf_tx_offload(kEthernetHeader, kIpv4MinHeader, packet.l4_len, 0, 0, 0, 0);
+  if (header.protocol == wire::ip_protocol::kTcp)
+    finish_tcp(packet, offset + kIpv4MinHeader, header, capabilities);
   if (capabilities.tx_ipv4_checksum) {
-    packet->ol_flags |= RTE_MBUF_F_TX_IPV4 | RTE_MBUF_F_TX_IP_CKSUM;
+    packet.ol_flags |= RTE_MBUF_F_TX_IPV4 | RTE_MBUF_F_TX_IP_CKSUM;
   } else {
     wire::set_ipv4_checksum(octets);
   }
+}
+
+bool Egress::put_ip(Datagram& datagram, unsigned port) {
+  const packet::PortCapabilities& capabilities = network_.port(port).capabilities;
+  if (!fit(datagram, capabilities)) return false;
+  rte_mbuf& packet = *datagram.packet;
+  SLUICE_ASSERT(packet::is_exclusive(packet));
+  if (packet::prepend(packet, kIpv4MinHeader) == nullptr) {
+    metrics_.count(Counter::kTxNoBuffer);
+    return false;
+  }
+  finish_ip(packet, 0, datagram.header, capabilities);
   return true;
 }
 
@@ -248,13 +279,11 @@ PacketPtr Egress::copy_linear(const rte_mbuf& packet) {
 
 void Egress::enqueue_frame(PacketPtr packet, unsigned port, const MacAddr& destination,
                            std::uint16_t ether_type, TransmitQueue::Share share) {
-  if (packet::prepend(*packet, kEthernetHeader) == nullptr)
-    return metrics_.count(Counter::kTxNoBuffer);
-  wire::EthernetHeader header;
-  header.destination = destination;
-  header.source = network_.port(port).mac;
-  header.ether_type = ether_type;
-  wire::emit_ethernet(header, packet::first_segment(*packet));
+  std::byte* const at = packet::prepend(*packet, kEthernetHeader);
+  if (at == nullptr) return metrics_.count(Counter::kTxNoBuffer);
+  wire::emit_ethernet(
+      {.destination = destination, .source = network_.port(port).mac, .ether_type = ether_type},
+      {at, kEthernetHeader});
   if (!queues_[port].push(packet, share)) metrics_.count(Counter::kTxDropped);
 }
 
@@ -312,7 +341,9 @@ void Egress::on_solicit(const link::NeighborRecord& neighbor, const MacAddr& to,
 
 void Egress::on_resolved(const link::NeighborRecord& neighbor, link::WaitingPacket waiting,
                          Instant) {
-  const auto share = share_of(*waiting.packet, own_header(*waiting.packet));
+  const bool is_tcp = own_header(*waiting.packet).protocol == wire::ip_protocol::kTcp;
+  const bool is_bare = is_tcp && waiting.packet->pkt_len == kIpv4MinHeader + waiting.packet->l4_len;
+  const auto share = is_bare ? TransmitQueue::Share::kControl : TransmitQueue::Share::kData;
   enqueue_frame(std::move(waiting.packet), waiting.port, neighbor.mac, wire::ether_type::kIpv4,
                 share);
 }

@@ -88,9 +88,12 @@ class Egress final : private link::NeighborSink {
   /// To the neighbour that `hint` remembers. False: it does not help, and nothing has happened.
   bool send_by_hint(Datagram& datagram, const tcp::PathHint& hint, Instant now);
   void send_by_neighbor(Datagram& datagram, const ip::NextHop& next_hop, Instant now);
-  /// Makes the packet one that `port` can take, with its IP header and checksums. False: dropped,
-  /// counted.
+  /// Makes the packet one that the port can take. False: dropped, counted.
+  bool fit(Datagram& datagram, const packet::PortCapabilities& capabilities);
+  /// The same, with its IP header and checksums in front.
   bool put_ip(Datagram& datagram, unsigned port);
+  void finish_ip(rte_mbuf& packet, std::size_t offset, wire::Ipv4Header& header,
+                 const packet::PortCapabilities& capabilities);
   packet::PacketPtr copy_linear(const rte_mbuf& packet);
   void enqueue_frame(packet::PacketPtr packet, unsigned port, const MacAddr& destination,
                      std::uint16_t ether_type, TransmitQueue::Share share);

@@ -70,7 +70,7 @@ const ip::PrefixFilter* Stack::set_prefix_filter(const ip::PrefixFilter* filter)
 }
 
 void Stack::Impl::count_spare_buffers() {
-  const std::uint32_t free = rte_mempool_avail_count(pools.receive);
+  const std::uint32_t free = packet::available(*pools.receive);
   const std::uint32_t low = config.receive_low_watermark_pkts;
   engine.context().spare_buffers = free > low ? free - low : 0;
 }
@@ -170,8 +170,8 @@ void Stack::publish(Instant now) {
   my.info.tcbs_in_use = ctx.tcbs.used();
   my.info.half_open_in_use = ctx.half_opens.used();
   my.info.time_wait_in_use = ctx.time_wait4.in_use() + ctx.time_wait6.in_use();
-  my.info.receive_mbufs_free = rte_mempool_avail_count(my.pools.receive);
-  my.info.control_mbufs_free = rte_mempool_avail_count(my.pools.control);
+  my.info.receive_mbufs_free = packet::available(*my.pools.receive);
+  my.info.control_mbufs_free = packet::available(*my.pools.control);
   my.info.draining = ctx.is_draining ? 1 : 0;
   version.end_write();
 }

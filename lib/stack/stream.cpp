@@ -76,9 +76,9 @@ void Stream::unread(RxData data, std::size_t offered) {
 bool Stream::take_end_of_stream() {
   Context* const ctx = context_of(stack_);
   Tcb* const block = owned(ctx, handle_);
-  if (block == nullptr || block->has(tcp::kEndDelivered)) return false;
-  const tcp::ReceiveRecord* const record = ctx->receive_record(*block);
-  if (record != nullptr && !record->ready.is_empty()) return false;
+  if (block == nullptr || !block->has(tcp::kFinReceived) || block->has(tcp::kEndDelivered) ||
+      ctx->has_ready(*block))
+    return false;
   const auto end = tcp::receive(*ctx, handle_);
   return !end && end.error() == Error::kEndOfStream;
 }

@@ -69,7 +69,9 @@ Context::Context(const EngineConfig& engine_config, const ContextDeps& deps, Ins
       resets_sent(4096),
       challenge_bucket(engine_config.challenge_limit,
                        derive_key(deps.keys.flow_table, kChallengeKey)),
-      port_counters(kPortCounters) {
+      port_counters(kPortCounters),
+      us_(static_cast<std::uint32_t>(start.ns() / 1'000)),
+      ns_into_tick_(static_cast<std::uint32_t>(start.ns() % kTickLength.ns())) {
   SLUICE_ASSERT(deps.listeners.size() <= 64);
   touched_.reserve(tcbs.capacity());  // each at most once; pages come with use
   for (HalfOpen& entry : deps.half_open) entry.listener = ListenerHandle::kNone;
@@ -214,8 +216,7 @@ void Context::transition(std::uint32_t index, State to) {
 
 bool Context::has_unread(const Tcb& block) const {
   if (block.has(kOrphan)) return false;
-  if (block.receive_record != kNoIndex && !receives.slab[block.receive_record].ready.is_empty())
-    return true;
+  if (has_ready(block)) return true;
   return block.has(kFinReceived) && !block.has(kEndDelivered);
 }
 
@@ -312,9 +313,8 @@ void Context::enter_time_wait(std::uint32_t index) {
   notify(index, app::kClosed);
 }
 
-void Context::release_if_done(std::uint32_t index) {
+void Context::release(std::uint32_t index) {
   Tcb& block = tcbs[index];
-  if (!block.has(kClosedDelivered) || block.has(kOutputPending | kEventPending)) return;
   touch(index);
   drop_receive_record(block);
   if (block.has(kIsV6)) v6_keys.release(block.key.local);
@@ -340,14 +340,6 @@ SendRecord* Context::need_send_record(Tcb& block) {
   return &record;
 }
 
-ReceiveRecord* Context::need_receive_record(Tcb& block) {
-  if (block.receive_record == kNoIndex) {
-    block.receive_record = receives.slab.allocate();
-    if (block.receive_record == kNoIndex) return nullptr;
-  }
-  return &receives.slab[block.receive_record];
-}
-
 void Context::drop_idle_send_record(Tcb& block) {
   const SendRecord* const record = send_record(block);
   if (record == nullptr || !record->queue.is_empty() || block.snd.una != block.snd.nxt) return;
@@ -368,47 +360,6 @@ void Context::drop_receive_record(Tcb& block) {
   reassembly_segments -= receives.slab[block.receive_record].packets;
   receives.slab.release(block.receive_record);
   block.receive_record = kNoIndex;
-}
-
-void Context::notify(std::uint32_t index, std::uint8_t event) {
-  Tcb& block = touch(index);
-  block.event_mask = static_cast<std::uint8_t>(block.event_mask | event);
-  if (block.has(kEventPending | kWaitsAccept)) return;
-  block.set(kEventPending);
-  events.push(index);
-}
-
-void Context::want_output(std::uint32_t index) {
-  Tcb& block = touch(index);
-  if (block.has(kOutputPending)) return;
-  block.set(kOutputPending);
-  outputs.push(index);
-}
-
-void Context::arm(std::uint32_t index, TcbTimer timer, Tick deadline) {
-  Tcb& block = tcbs[index];
-  switch (timer) {
-    case kTimerRetransmit:
-      block.retransmit_at = deadline;
-      break;
-    case kTimerDelayedAck:
-      block.delayed_ack_at = static_cast<std::uint16_t>(deadline);
-      break;
-    case kTimerKeepalive:
-      block.keepalive_at = deadline;
-      break;
-    case kTimerLinger:
-      block.linger_at = deadline;
-      break;
-    case kTimerApplication:
-      block.application_at = deadline;
-      break;
-    case kTimerPacing:
-      sends.slab[block.send_record].pacing_at = deadline;
-      break;
-  }
-  block.timers_armed = static_cast<std::uint8_t>(block.timers_armed | timer);
-  wheel.arm(index, deadline);
 }
 
 std::uint32_t Context::make_half_open(const FlowKey& flow, std::uint64_t hash, FlowRef previous,

@@ -133,10 +133,14 @@ struct Context {
 
   // --- time: one `now` per burst ---
   void set_now(Instant at) {
+    if (at == now) return;
     now = at;
     tick = tick_at(at);
+    us_ = static_cast<std::uint32_t>(at.ns() / 1'000);
+    ns_into_tick_ = static_cast<std::uint32_t>(at.ns() % kTickLength.ns());
   }
-  std::uint32_t now_us() const { return static_cast<std::uint32_t>(now.ns() / 1'000); }
+  std::uint32_t ns_into_tick() const { return ns_into_tick_; }  ///< Since `tick` began.
+  std::uint32_t now_us() const { return us_; }                  ///< Modulo 2^32.
 
   // --- records ---
   Tcb& tcb(std::uint32_t index) { return tcbs[index]; }
@@ -173,8 +177,16 @@ struct Context {
   /// From FIN-WAIT-2, CLOSING or FIN-WAIT-1: a compact entry takes over the 4-tuple for 2 MSL.
   void enter_time_wait(std::uint32_t index);
   /// Frees the slot if nothing refers to it any more.
-  void release_if_done(std::uint32_t index);
+  void release_if_done(std::uint32_t index) {
+    const Tcb& block = tcbs[index];
+    if (block.has(kClosedDelivered) && !block.has(kOutputPending | kEventPending)) release(index);
+  }
 
+  /// Octets that came in order wait.
+  bool has_ready(const Tcb& block) const {
+    return block.receive_record != kNoIndex &&
+           !receives.slab[block.receive_record].ready.is_empty();
+  }
   /// Octets wait, or the end of the stream that nobody was told yet.
   bool has_unread(const Tcb& block) const;
   /// Of the octets that came in order, the first that the application has not taken; where the next
@@ -193,8 +205,18 @@ struct Context {
   ReceiveRecord* receive_record(Tcb& block) {
     return block.receive_record == kNoIndex ? nullptr : &receives.slab[block.receive_record];
   }
+  /// need_receive_record() would find one.
+  bool may_receive(const Tcb& block) const {
+    return block.receive_record != kNoIndex || !receives.slab.is_full();
+  }
   SendRecord* need_send_record(Tcb& block);
-  ReceiveRecord* need_receive_record(Tcb& block);
+  ReceiveRecord* need_receive_record(Tcb& block) {
+    if (block.receive_record == kNoIndex) {
+      block.receive_record = receives.slab.allocate();
+      if (block.receive_record == kNoIndex) return nullptr;
+    }
+    return &receives.slab[block.receive_record];
+  }
   /// Measures from now on how fast the peer takes what is queued.
   void renew_goal(SendRecord& record) {
     const std::int64_t share =
@@ -213,11 +235,46 @@ struct Context {
   void drop_receive_record(Tcb& block);
 
   // --- events and output ---
-  void notify(std::uint32_t index, std::uint8_t event);
-  void want_output(std::uint32_t index);
+  void notify(std::uint32_t index, std::uint8_t event) {
+    Tcb& block = touch(index);
+    block.event_mask = static_cast<std::uint8_t>(block.event_mask | event);
+    if (block.has(kEventPending | kWaitsAccept)) return;
+    block.set(kEventPending);
+    events.push(index);
+  }
+  void want_output(std::uint32_t index) {
+    Tcb& block = touch(index);
+    if (block.has(kOutputPending)) return;
+    block.set(kOutputPending);
+    outputs.push(index);
+  }
 
   // --- timers of connections ---
-  void arm(std::uint32_t index, TcbTimer timer, Tick deadline);
+  void arm(std::uint32_t index, TcbTimer timer, Tick deadline) {
+    Tcb& block = tcbs[index];
+    switch (timer) {
+      case kTimerRetransmit:
+        block.retransmit_at = deadline;
+        break;
+      case kTimerDelayedAck:
+        block.delayed_ack_at = static_cast<std::uint16_t>(deadline);
+        break;
+      case kTimerKeepalive:
+        block.keepalive_at = deadline;
+        break;
+      case kTimerLinger:
+        block.linger_at = deadline;
+        break;
+      case kTimerApplication:
+        block.application_at = deadline;
+        break;
+      case kTimerPacing:
+        sends.slab[block.send_record].pacing_at = deadline;
+        break;
+    }
+    block.timers_armed = static_cast<std::uint8_t>(block.timers_armed | timer);
+    wheel.arm(index, deadline);
+  }
   void disarm(Tcb& block, TcbTimer timer) {
     block.timers_armed = static_cast<std::uint8_t>(block.timers_armed & ~timer);
   }
@@ -331,7 +388,10 @@ struct Context {
 
  private:
   void touch_first(std::uint32_t index);
+  void release(std::uint32_t index);
   std::vector<std::uint32_t> touched_;
+  std::uint32_t us_;
+  std::uint32_t ns_into_tick_;
 };
 
 }  // namespace sluice::tcp

@@ -6,6 +6,7 @@
 
 #include "tcp/handshake/listen.hpp"
 #include "tcp/icmp_error.hpp"
+#include "tcp/input/predicted.hpp"
 #include "tcp/input/segment_arrives.hpp"
 #include "tcp/invariants.hpp"
 #include "tcp/output/control.hpp"
@@ -166,10 +167,19 @@ void Engine::process(InboundSegment& inbound, Glance& glance) {
       return ctx_.metrics.count(Outcome::kStraySilenced);
     }
   }
+  if (is_predicted(inbound, glance)) return ctx_.metrics.count(Outcome::kSegmentProcessed);
   if (!parse(inbound, glance, segment_)) return;
   ctx_.metrics.count(glance.hint.is_none() ? to_no_connection(listener, segment_)
                                            : dispatch(segment_));
   segment_.packet.reset();
+}
+
+bool Engine::is_predicted(InboundSegment& inbound, const Glance& glance) {
+  if (glance.hint.is_none() || glance.hint.kind() != FlowRef::kConnection) return false;
+  const std::uint32_t index = glance.hint.index();
+  if (!take_predicted(ctx_, index, inbound.packet, inbound.ecn)) return false;
+  SLUICE_CHECK(check_tcb(ctx_, index));
+  return true;
 }
 
 /// A flood of strays where nobody listens, more than are answered, ends here, before anything else

@@ -64,6 +64,7 @@ class Engine {
   void look_up(Glance& glance);
   bool is_current(const Glance& glance);
   void process(InboundSegment& inbound, Glance& glance);
+  bool is_predicted(InboundSegment& inbound, const Glance& glance);
   bool is_silenced_stray(const InboundSegment& inbound, const Glance& glance);
   bool parse(InboundSegment& inbound, const Glance& glance, Segment& segment);
   Outcome dispatch(Segment& segment);

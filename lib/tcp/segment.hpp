@@ -44,7 +44,8 @@ struct PathHint {
 
 /// A segment to send: TCP header at the front of the first mbuf with at least the headroom for IP
 /// and Ethernet, payload behind it (chained, possibly indirect and shared: its octets are never
-/// edited). The checksum field is zero: egress fills it, in hardware or software.
+/// edited). Its l4_len says how long the header is. The checksum field is zero: egress fills it, in
+/// hardware or software.
 struct OutboundSegment {
   packet::PacketPtr packet;
   IpAddr source;

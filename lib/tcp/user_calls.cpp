@@ -130,16 +130,6 @@ void queue_fin(Context& ctx, std::uint32_t index) {
 
 }  // namespace
 
-Tcb* find_tcb(Context& ctx, ConnHandle handle) {
-  if (handle.index >= ctx.tcbs.high_water()) return nullptr;
-  Tcb& block = ctx.tcb(handle.index);
-  return block.generation == handle.generation && !block.has(kClosedDelivered) ? &block : nullptr;
-}
-
-ConnHandle handle_of(const Context& ctx, std::uint32_t index) {
-  return {index, ctx.tcbs[index].generation};
-}
-
 Result<std::size_t, Error> send(Context& ctx, ConnHandle handle,
                                 std::span<const std::byte> octets) {
   const auto found = sendable(ctx, handle);
@@ -178,20 +168,23 @@ Result<std::size_t, Error> send(Context& ctx, ConnHandle handle, packet::PacketC
   return wanted;
 }
 
+packet::PacketChain take_ready(Context& ctx, std::uint32_t index) {
+  Tcb& block = ctx.touch(index);
+  ReceiveRecord& record = *ctx.receive_record(block);
+  // Not when the octets before it are taken: they may come back (unreceive).
+  if (block.has(kUrgentPending) && wire::seq_leq(block.rcv_up, ctx.first_unread(block)))
+    block.clear(kUrgentPending);
+  packet::PacketChain octets = std::move(record.ready);
+  if (record.is_idle()) ctx.drop_receive_record(block);
+  finish_reading(ctx, index);
+  return octets;
+}
+
 Result<packet::PacketChain, Error> receive(Context& ctx, ConnHandle handle) {
   Tcb* const found = find_tcb(ctx, handle);
   if (found == nullptr || found->has(kOrphan)) return fail(Error::kStaleHandle);
   Tcb& block = ctx.touch(handle.index);
-  ReceiveRecord* const record = ctx.receive_record(block);
-  if (record != nullptr && !record->ready.is_empty()) {
-    // Not when the octets before it are taken: they may come back (unreceive).
-    if (block.has(kUrgentPending) && wire::seq_leq(block.rcv_up, ctx.first_unread(block)))
-      block.clear(kUrgentPending);
-    packet::PacketChain octets = std::move(record->ready);
-    if (record->is_idle()) ctx.drop_receive_record(block);
-    finish_reading(ctx, handle.index);
-    return octets;
-  }
+  if (ctx.has_ready(block)) return take_ready(ctx, handle.index);
   const auto reason = static_cast<CloseReason>(block.close_reason);
   // After a failure octets before the peer's FIN may be gone: that is no end of the stream.
   if (block.has(kDetached) && reason != CloseReason::kNormal) return fail(error_of(reason));

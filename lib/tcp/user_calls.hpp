@@ -11,8 +11,14 @@
 namespace sluice::tcp {
 
 /// The TCB of a handle; null if it is stale.
-Tcb* find_tcb(Context& ctx, ConnHandle handle);
-ConnHandle handle_of(const Context& ctx, std::uint32_t index);
+inline Tcb* find_tcb(Context& ctx, ConnHandle handle) {
+  if (handle.index >= ctx.tcbs.high_water()) return nullptr;
+  Tcb& block = ctx.tcb(handle.index);
+  return block.generation == handle.generation && !block.has(kClosedDelivered) ? &block : nullptr;
+}
+inline ConnHandle handle_of(const Context& ctx, std::uint32_t index) {
+  return {index, ctx.tcbs[index].generation};
+}
 
 /// SEND of octets that are copied. Gives how many were taken; fewer (down to 0) when the send
 /// buffer is full: app::kWritable follows.
@@ -22,6 +28,8 @@ Result<std::size_t, Error> send(Context& ctx, ConnHandle handle, packet::PacketC
 
 /// RECEIVE: all octets in order. They stay charged to the receive buffer until credit().
 Result<packet::PacketChain, Error> receive(Context& ctx, ConnHandle handle);
+/// The same of a connection with octets ready (ctx.has_ready()), which somebody owns.
+packet::PacketChain take_ready(Context& ctx, std::uint32_t index);
 /// Puts octets that receive() gave back to the front of the queue.
 void unreceive(Context& ctx, ConnHandle handle, packet::PacketChain chain);
 /// Octets from the first that receive() has not given up to the urgent pointer, come or still to

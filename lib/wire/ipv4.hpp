@@ -88,18 +88,14 @@ bool is_ipv4_checksum_right(std::span<const std::byte> header);
 inline std::size_t emit_ipv4(const Ipv4Header& header, std::span<std::byte> out) {
   SLUICE_ASSERT(out.size() >= kIpv4MinHeader);
   SLUICE_ASSERT(header.total_length >= kIpv4MinHeader && header.fragment_offset % 8 == 0);
+  // Word by word: a quarter of the stores.
   std::byte* const at = out.data();
-  store_u8(at, 0x45);
-  store_u8(at + 1, header.traffic_class);
-  store_be16(at + 2, header.total_length);
-  store_be16(at + 4, header.identification);
-  store_be16(at + 6,
-             static_cast<std::uint16_t>((header.dont_fragment ? ipv4_field::kDontFragment : 0) |
-                                        (header.more_fragments ? ipv4_field::kMoreFragments : 0) |
-                                        header.fragment_offset / 8));
-  store_u8(at + 8, header.ttl);
-  store_u8(at + 9, header.protocol);
-  store_be16(at + ipv4_field::kChecksumOffset, 0);
+  store_be32(at, 0x45u << 24 | std::uint32_t{header.traffic_class} << 16 | header.total_length);
+  store_be32(at + 4, std::uint32_t{header.identification} << 16 |
+                         (header.dont_fragment ? std::uint32_t{ipv4_field::kDontFragment} : 0u) |
+                         (header.more_fragments ? std::uint32_t{ipv4_field::kMoreFragments} : 0u) |
+                         header.fragment_offset / 8u);
+  store_be32(at + 8, std::uint32_t{header.ttl} << 24 | std::uint32_t{header.protocol} << 16);
   store_be32(at + 12, header.source.value);
   store_be32(at + 16, header.destination.value);
   return kIpv4MinHeader;

@@ -25,9 +25,6 @@ constexpr std::size_t kTimestampsLength = 10;
 constexpr std::size_t kSackBlockLength = 8;
 constexpr std::size_t kChecksumOffset = 16;
 
-/// nop, nop, timestamps: the options of nearly every segment (RFC 7323 appendix A).
-constexpr std::uint32_t kAlignedTimestamps = 0x0101080a;
-
 /// Reads one option, kind and length included. False if the length does not fit the kind.
 bool parse_option(std::span<const std::byte> option, TcpOptions& options) {
   const std::byte* const value = option.data() + 2;

@@ -28,6 +28,8 @@ enum TcpFlags : std::uint8_t {
 inline constexpr std::size_t kTcpMinHeader = 20;
 inline constexpr std::size_t kTcpMaxHeader = 60;
 inline constexpr std::size_t kTcpMaxOptions = 40;
+/// nop, nop, timestamps: the options of nearly every segment (RFC 7323 appendix A).
+inline constexpr std::uint32_t kAlignedTimestamps = 0x0101080a;
 inline constexpr std::size_t kMaxSackBlocks = 4;
 inline constexpr std::uint8_t kMaxWindowScale = 14;  // RFC 7323 2.3
 

@@ -13,14 +13,6 @@
 namespace sluice::tcp {
 namespace {
 
-/// The peer's window counts only from segments that are newer than the last that set it.
-void update_send_window(Tcb& block, const Segment& segment, std::uint32_t window) {
-  //= rfc9293#3.10.7.4 SND.WL1 < SEG.SEQ or (SND.WL1 = SEG.SEQ and SND.WL2 =< SEG.ACK)
-  if (wire::seq_lt(block.snd_wl1, segment.seq()) ||
-      (block.snd_wl1 == segment.seq() && wire::seq_leq(block.snd_wl2, segment.ack())))
-    set_send_window(block, segment, window);
-}
-
 /// The facts of an ACK that do not need the queue.
 AckOutcome outcome_of(const SendSide& side, const Segment& segment, std::uint32_t window_before) {
   const Tcb& block = side.block;
@@ -58,20 +50,6 @@ void take_rtt_samples(Context& ctx, SendSide& side, const AckOutcome& out) {
   on_rtt_sample(block, ctx.config, Duration::from_us(sample));
   record.has_timed_round = true;
   record.timed_round_end = block.snd.nxt;
-}
-
-/// SND.UNA moves to SEG.ACK.
-void advance_una(Context& ctx, std::uint32_t index, SeqNum ack) {
-  Tcb& block = ctx.tcb(index);
-  const std::uint32_t acked = wire::seq_distance(block.snd.una, ack);
-  const bool is_fin_acked = block.has(kFinSent) && ack == block.snd.nxt;
-  block.snd.una = ack;
-  block.unacked_since = ctx.tick;
-  block.backoff = 0;
-  block.clear(kRetransmitNow);
-  const std::uint32_t octets = acked - (is_fin_acked ? 1u : 0u);
-  ctx.totals[index].bytes_acked += octets;
-  ctx.totals[index].send_queued -= octets;
 }
 
 void count_lost(Context& ctx, std::uint32_t index, std::uint32_t octets) {
@@ -129,11 +107,17 @@ void leave_persist_if_open(Context& ctx, std::uint32_t index) {
 
 }  // namespace
 
-void set_send_window(Tcb& block, const Segment& segment, std::uint32_t window) {
-  block.snd.wnd = window;
-  block.snd_max_wnd = std::max(block.snd_max_wnd, window);
-  block.snd_wl1 = segment.seq();
-  block.snd_wl2 = segment.ack();
+void advance_una(Context& ctx, std::uint32_t index, SeqNum ack) {
+  Tcb& block = ctx.tcb(index);
+  const std::uint32_t acked = wire::seq_distance(block.snd.una, ack);
+  const bool is_fin_acked = block.has(kFinSent) && ack == block.snd.nxt;
+  block.snd.una = ack;
+  block.unacked_since = ctx.tick;
+  block.backoff = 0;
+  block.clear(kRetransmitNow);
+  const std::uint32_t octets = acked - (is_fin_acked ? 1u : 0u);
+  ctx.totals[index].bytes_acked += octets;
+  ctx.totals[index].send_queued -= octets;
 }
 
 void take_ack(Context& ctx, std::uint32_t index, const Segment& segment) {
@@ -141,7 +125,7 @@ void take_ack(Context& ctx, std::uint32_t index, const Segment& segment) {
   const std::uint32_t window_before = block.snd.wnd;
   const bool has_advanced = wire::seq_gt(segment.ack(), block.snd.una);
   if (wire::seq_geq(segment.ack(), block.snd.una))
-    update_send_window(block, segment,  //= rfc7323#2.3 MUST-5
+    update_send_window(block, segment.seq(), segment.ack(),  //= rfc7323#2.3 MUST-5
                        static_cast<std::uint32_t>(segment.header.window) << block.snd_wscale());
   if (SendRecord* const record = ctx.send_record(block);
       record != nullptr && (flight_size(block) > 0 || record->timer == LossTimer::kForget)) {

@@ -56,6 +56,7 @@ Text trim(const Tcb& block, Segment& segment) {
 /// Appends in-order octets to the receive queue; small ones are copied together (copy-break), and
 /// so are all that fit when the queue's buffers are mostly air.
 void append_ready(Context& ctx, ReceiveRecord& record, packet::PacketChain octets) {
+  if (record.ready.is_empty()) return record.ready.append(std::move(octets));
   constexpr std::uint32_t kBufferSize = 2048, kSlack = 64 * 1024;
   const bool is_airy = record.ready.segments() * kBufferSize > 2 * record.ready.bytes() + kSlack;
   while (!octets.is_empty()) {
@@ -222,6 +223,12 @@ void decide_ack(Context& ctx, std::uint32_t index, const Advance& advance) {
   acknowledge_soon(ctx, index);
 }
 
+/// The largest payload seen is what a "full segment" is.
+void note_full_size(Tcb& block, std::uint32_t length) {
+  if (length > block.rcv_mss)
+    block.rcv_mss = static_cast<std::uint16_t>(std::min<std::uint32_t>(length, 65535));
+}
+
 }  // namespace
 
 void acknowledge_soon(Context& ctx, std::uint32_t index) {
@@ -290,8 +297,7 @@ TextResult take_text(Context& ctx, std::uint32_t index, Segment& segment) {
     result.outcome = Outcome::kNoMemory;
     return result;
   }
-  block.rcv_mss = static_cast<std::uint16_t>(
-      std::max<std::uint32_t>(block.rcv_mss, std::min(text.length, 65535u)));
+  note_full_size(block, text.length);
   if (text.seq != block.rcv.nxt) {
     result.outcome = keep_out_of_order(ctx, *record, std::move(text));
     //= rfc5681#4.2 SHLD-3, SHLD-4, MUST-3  rfc5681#3.2 SHLD-1  rfc2018#4 SHLD-3
@@ -309,6 +315,18 @@ TextResult take_text(Context& ctx, std::uint32_t index, Segment& segment) {
   decide_ack(ctx, index, {.length = length, .is_special = had_gap || is_duplicate});
   ctx.notify(index, app::kReadable);
   return result;
+}
+
+bool take_in_order(Context& ctx, std::uint32_t index, packet::PacketChain octets) {
+  Tcb& block = ctx.tcb(index);
+  ReceiveRecord* const record = ctx.need_receive_record(block);
+  if (record == nullptr) return false;
+  const std::uint32_t length = octets.bytes();
+  note_full_size(block, length);
+  advance(ctx, index, *record, std::move(octets));
+  decide_ack(ctx, index, {.length = length, .is_special = false});
+  ctx.notify(index, app::kReadable);
+  return true;
 }
 
 void discard_out_of_order(Context& ctx, Tcb& block) {

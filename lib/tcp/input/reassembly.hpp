@@ -16,6 +16,10 @@ struct TextResult {
 /// afterwards.
 TextResult take_text(Context& ctx, std::uint32_t index, Segment& segment);
 
+/// The same for octets that lie at RCV.NXT and within the window, with nothing behind a gap and no
+/// FIN. False (and they are gone) if there is no record to keep them in.
+bool take_in_order(Context& ctx, std::uint32_t index, packet::PacketChain octets);
+
 /// Has the peer's payload come before, as far as its SEG.SEQ says? If so the next ACK tells it
 /// (D-SACK).
 bool note_duplicate(Context& ctx, std::uint32_t index, const Segment& segment);

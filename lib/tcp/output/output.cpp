@@ -5,6 +5,7 @@
 
 #include "tcp/congestion/controller.hpp"
 #include "tcp/output/control.hpp"
+#include "tcp/output/lone_segment.hpp"
 #include "tcp/output/pacing.hpp"
 #include "tcp/output/payload.hpp"
 #include "tcp/output/window.hpp"
@@ -481,6 +482,7 @@ std::uint32_t unsent_bytes(Context& ctx, const Tcb& block) {
 bool send_pending(Context& ctx, std::uint32_t index, Burst& burst) {
   if (burst.is_full()) return false;
   Tcb& block = ctx.touch(index);
+  if (send_lone(ctx, index, burst)) return true;
   const std::size_t turn_end = burst.used + kSegmentsPerTurn;
   switch (block.state) {
     case State::kClosed:

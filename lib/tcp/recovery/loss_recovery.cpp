@@ -281,10 +281,6 @@ void tell_algorithm(SendSide& side, const AckOutcome& out, bool was_reducing) {
       block.cwnd = std::max(block.cwnd, side.pipe() + block.snd_mss);
   }
   if (out.delivered == 0 && !out.has_ece) return;
-  // Slow start needs half the window in use to count as limited, for acknowledgments come bunched.
-  const bool is_limited = block.cwnd < block.ssthresh
-                              ? 2 * std::uint64_t{out.flight_before} >= block.cwnd
-                              : out.flight_before + block.snd_mss > block.cwnd;
   control.on_ack(
       block, record.congestion,
       {.acked_bytes = std::min(out.acked, out.delivered),
@@ -296,7 +292,7 @@ void tell_algorithm(SendSide& side, const AckOutcome& out, bool was_reducing) {
        .rtt_us = out.rtt_us,
        .now_us = side.now_us,
        .delivered_total = record.delivered,
-       .is_window_limited = is_limited,
+       .is_window_limited = is_window_limited(block, out.flight_before),
        .has_ece = out.has_ece,
        .is_recovering = is_recovering || was_reducing,
        .is_paced = block.has(kPaced),

@@ -22,6 +22,13 @@ inline std::uint32_t flight_size(const Tcb& block) {
   return wire::seq_distance(block.snd.una, block.snd.nxt);
 }
 
+/// cwnd, not the application or the peer, was the limit with `flight` octets in flight.
+inline bool is_window_limited(const Tcb& block, std::uint32_t flight) {
+  // Slow start needs half the window in use to count as limited, for acknowledgments come bunched.
+  return block.cwnd < block.ssthresh ? 2 * std::uint64_t{flight} >= block.cwnd
+                                     : flight + block.snd_mss > block.cwnd;
+}
+
 /// An ACK of a connection with octets in flight. The queue, SND.UNA and the SACK marks are up to
 /// date. Decides what is lost, moves between phases and sets cwnd. Gives the microseconds until
 /// RACK wants to look again; 0: it does not.

@@ -151,38 +151,6 @@ TEST_CASE("source routes, malformed options and fragments are refused", "[ip][in
   CHECK(fixture.refusal(frame) == Outcome::kIpFragment);
 }
 
-TEST_CASE("a header goes into the headroom in front of the payload", "[ip][output]") {
-  support::TestPools pools;
-  const Octets payload = support::pattern(100);
-  auto packet = support::make_packet(pools.control(), payload);
-  wire::Ipv4Header wanted;
-  wanted.source = Ipv4Addr::from_octets(10, 0, 0, 2);
-  wanted.destination = Ipv4Addr::from_octets(10, 0, 0, 1);
-  wanted.protocol = 6;
-  wanted.ttl = 7;
-  wanted.traffic_class = 0xb9;
-  wanted.dont_fragment = true;
-  const auto header = ip::prepend_ipv4(*packet, wanted);
-  REQUIRE(header.size() == 20);
-  wire::set_ipv4_checksum(header);
-  const Octets octets = support::octets_of(*packet);
-  const auto parsed = wire::parse_ipv4(octets);
-  REQUIRE(parsed);
-  CHECK(wire::is_ipv4_checksum_right(std::span(octets).first(20)));
-  CHECK(parsed->total_length == 120);
-  CHECK(parsed->ttl == 7);
-  CHECK(parsed->traffic_class == 0xb9);
-  CHECK(parsed->dont_fragment);
-  CHECK(parsed->identification == 0);
-  CHECK(Octets(octets.begin() + 20, octets.end()) == payload);
-
-  while (rte_pktmbuf_headroom(packet.get()) >= 20)
-    CHECK_FALSE(ip::prepend_ipv4(*packet, wanted).empty());
-  CHECK(ip::prepend_ipv4(*packet, wanted).empty());
-  packet.reset();
-  support::require_pools_full(pools);
-}
-
 TEST_CASE("the sum over segments of any lengths is that over the whole", "[ip][output]") {
   support::TestPools pools;
   const Octets whole = support::pattern(61);

@@ -120,6 +120,7 @@ struct NetFixture {
     REQUIRE(segment.packet);
     std::byte* at = packet::append(*segment.packet, static_cast<std::uint16_t>(octets.size()));
     std::memcpy(at, octets.data(), octets.size());
+    segment.packet->l4_len = octets.size() & 0xff;
     if (payload > 0) {
       auto data = support::make_packet(pools.receive(), support::pattern(payload));
       REQUIRE(rte_pktmbuf_chain(segment.packet.get(), data.release()) == 0);
