@@ -8,6 +8,7 @@
 #include <algorithm>
 #include <cstdio>
 #include <cxxopts.hpp>
+#include <deque>
 #include <fstream>
 #include <nlohmann/json.hpp>
 #include <string>
@@ -96,29 +97,23 @@ class Bench {
   }
 
   /// `count` requests of 64 octets, each to a connection chosen uniformly at random of those that
-  /// have none in this burst.
-  void request_responses(std::uint64_t count) {
-    const std::size_t burst = std::min<std::size_t>(setting_.burst, setting_.open);
-    for (std::uint64_t done = 0; done < count; done += burst) {
-      asked_.clear();
-      while (asked_.size() < burst) {
-        const auto client = static_cast<std::uint32_t>(rng_.below(setting_.open));
-        if (std::find(asked_.begin(), asked_.end(), client) != asked_.end()) continue;
-        asked_.push_back(client);
-        add(client, wire::kAck | wire::kPsh, kRequest);
-      }
-      if (turn().payload != burst * kRequest) die("a response is missing");
-    }
-  }
+  /// have none in this burst. A request acknowledges the response before it.
+  void request_responses(std::uint64_t count) { ask(count, Acks::kWithNextRequest); }
+  /// The same, but each response is acknowledged by a segment of its own, four bursts later: as it
+  /// is when a connection is one of many.
+  void request_responses_acked(std::uint64_t count) { ask(count, Acks::kAlone); }
 
-  /// Each open connection answers a request.
+  /// Each open connection answers a request, and has its answer acknowledged.
   void ask_all() {
     for (std::uint32_t at = 0; at < setting_.open;) {
+      const std::uint32_t first = at;
       const std::uint32_t end =
           std::min<std::uint32_t>(setting_.open, at + static_cast<std::uint32_t>(setting_.burst));
-      const std::uint64_t expected = std::uint64_t{end - at} * kRequest;
       for (; at < end; ++at) add(at, wire::kAck | wire::kPsh, kRequest);
-      if (turn().payload != expected) die("a connection does not answer");
+      if (turn().payload != std::uint64_t{end - first} * kRequest)
+        die(fmt::format("client {} or a next one does not answer", first));
+      for (at = first; at < end; ++at) add(at, wire::kAck, 0);
+      turn();
     }
   }
 
@@ -183,12 +178,34 @@ class Bench {
     config.tcp.max_accept_queue = 4096;
     config.tcp.max_time_wait = 65536;
     config.tcp.recorder_events = 0;
+    config.tcp.nodelay = true;  // a response does not wait for the ACK of the one before
     config.tcp.syn_ack_prefix_limit = {100'000'000, 1'000'000};  // all come from few prefixes
     return config;
   }
 
   void add(std::uint32_t client, int flags, std::uint32_t payload) {
     frames_.push_back(crowd_.segment(client, static_cast<std::uint8_t>(flags), payload));
+  }
+  enum class Acks { kWithNextRequest, kAlone };
+  void ask(std::uint64_t count, Acks acks) {
+    constexpr std::size_t kBurstsLater = 4;
+    const std::size_t burst = std::min<std::size_t>(setting_.burst, setting_.open);
+    for (std::uint64_t done = 0; done < count; done += burst) {
+      asked_.clear();
+      while (asked_.size() < burst) {
+        const auto client = static_cast<std::uint32_t>(rng_.below(setting_.open));
+        if (std::find(asked_.begin(), asked_.end(), client) != asked_.end()) continue;
+        asked_.push_back(client);
+        add(client, wire::kAck | wire::kPsh, kRequest);
+      }
+      if (turn().payload != burst * kRequest) die("a response is missing");
+      if (acks == Acks::kWithNextRequest) continue;
+      unacked_.push_back(asked_);
+      if (unacked_.size() <= kBurstsLater) continue;
+      for (const std::uint32_t client : unacked_.front()) add(client, wire::kAck, 0);
+      unacked_.pop_front();
+      turn();
+    }
   }
   Answers turn() {
     host_.run(frames_, answers_);
@@ -215,6 +232,7 @@ class Bench {
   std::vector<rte_mbuf*> frames_;
   std::vector<rte_mbuf*> answers_;
   std::vector<std::uint32_t> asked_;
+  std::deque<std::vector<std::uint32_t>> unacked_;
   std::uint32_t next_passer_ = 0;
 };
 
@@ -224,6 +242,7 @@ struct Operation {
   void (Bench::*perform)(std::uint64_t);
 };
 constexpr Operation kOperations[] = {{"rr64", Kind::kEcho, &Bench::request_responses},
+                                     {"rr64_acked", Kind::kEcho, &Bench::request_responses_acked},
                                      {"connection", Kind::kEchoAndClose, &Bench::connections},
                                      {"receive", Kind::kSink, &Bench::received},
                                      {"send", Kind::kSource, &Bench::sent}};
@@ -269,7 +288,7 @@ void report(const Plan& plan, const std::vector<double>& cycles, nlohmann::json&
 int main(int argc, char** argv) {
   using namespace sluice::bench;
   cxxopts::Options options("bench_engine", "Runs one operation of the stack in memory, N times");
-  options.add_options()("operation", "rr64 | connection | receive | send",
+  options.add_options()("operation", "rr64 | rr64_acked | connection | receive | send",
                         cxxopts::value<std::string>())(
       "count", "operations a run", cxxopts::value<std::uint64_t>()->default_value("10000"))(
       "open", "connections that are open beside",
