@@ -4,6 +4,7 @@
 #include <rte_lcore.h>
 #include <signal.h>
 
+#include <algorithm>
 #include <chrono>
 #include <cstdio>
 #include <thread>
@@ -18,7 +19,9 @@ ControlThread::ControlThread(Deps deps)
       program_(std::move(deps.program)),
       gate_log_(deps.region),
       neighbor_log_(deps.region),
-      overload_log_(deps.region) {
+      overload_log_(deps.region),
+      memory_(std::move(deps.memory)) {
+  populate();
   socket_.emplace(telemetry::control_socket_path(deps.instance),
                   gate_commands({.filter = source_filter_,
                                  .settle = [this] { return settle(); },
@@ -48,6 +51,14 @@ void ControlThread::log(const std::string& line) const {
   fmt::print(stderr, "{}: {}\n", program_, line);
 }
 
+/// A round of this thread takes 50 ms as a rule. In that time tables do not outgrow the lead.
+void ControlThread::populate() {
+  const auto is_refused = [](ReservedMemory* memory) { return !memory->populate_ahead(); };
+  if (std::none_of(memory_.begin(), memory_.end(), is_refused)) return;
+  log("the kernel does not populate memory ahead of the tables: workers fault it in themselves");
+  memory_.clear();
+}
+
 void ControlThread::run() {
   constexpr auto kPause = Duration::from_ms(50);  // so that the end need not wait
   constexpr auto kBetweenLooks = Duration::from_ms(500);
@@ -68,6 +79,7 @@ void ControlThread::run() {
       next_sheds = now + kBetweenSheds;
     }
     source_filter_.hand_out();
+    populate();
     socket_->serve(now, kPause);
   }
 }

@@ -1,14 +1,17 @@
 #pragma once
 
 // The thread beside the workers, for what may take its time: it writes logs and serves the
-// operator's commands. On one of the CPUs that EAL leaves to such threads.
+// operator's commands, and it makes memory present before a worker needs it. On one of the CPUs
+// that EAL leaves to such threads.
 
 #include <pthread.h>
 
 #include <atomic>
 #include <optional>
 #include <string>
+#include <vector>
 
+#include "base/reserved_memory.hpp"
 #include "runtime/clock.hpp"
 #include "runtime/control_socket.hpp"
 #include "runtime/gate_log.hpp"
@@ -27,6 +30,7 @@ class ControlThread {
     SourceFilter& source_filter;
     std::string program;
     std::string instance;
+    std::vector<ReservedMemory*> memory;  ///< Populated for a start before the thread runs.
   };
   /// Throws SetupError: no control socket. Without a thread the server runs on, and says so.
   explicit ControlThread(Deps deps);
@@ -38,6 +42,7 @@ class ControlThread {
   void run();
   void log(const std::string& line) const;
   std::size_t settle();
+  void populate();
 
   SourceFilter& source_filter_;
   std::string program_;
@@ -46,6 +51,7 @@ class ControlThread {
   NeighborLog neighbor_log_;
   OverloadLog overload_log_;
   std::optional<ControlSocket> socket_;
+  std::vector<ReservedMemory*> memory_;
   std::atomic<bool> is_ending_ = false;
   bool is_running_ = false;
   pthread_t thread_{};

@@ -115,6 +115,7 @@ struct Runtime::Impl {
   void connect_mailboxes();
   void announce() const;
   void serve(Shard& shard);
+  std::vector<ReservedMemory*> reserved_memory();
 
   CommandLine line;
   ProgramInfo program;
@@ -264,6 +265,17 @@ void Runtime::Impl::announce() const {
                program.name);
 }
 
+/// What the control thread populates, near the worker that will use it.
+std::vector<ReservedMemory*> Runtime::Impl::reserved_memory() {
+  std::vector<ReservedMemory*> all;
+  for (unsigned worker = 0; worker < shards.size(); ++worker)
+    for (ReservedMemory* memory : shards[worker].stack->reserved_memory()) {
+      memory->prefer_node(rte_lcore_to_socket_id(worker));
+      all.push_back(memory);
+    }
+  return all;
+}
+
 void Runtime::Impl::serve(Shard& shard) {
   for (const auto& start : starters) start(shard.stack->worker());
   shard.reset_connections = shard.loop->run(stop);
@@ -338,7 +350,8 @@ int Runtime::run() {
     const runtime::ControlThread control({.region = impl_->region->get(),
                                           .source_filter = *impl_->source_filter,
                                           .program = impl_->program.name,
-                                          .instance = impl_->line.config.instance});
+                                          .instance = impl_->line.config.instance,
+                                          .memory = impl_->reserved_memory()});
     for (unsigned worker = 1; worker < impl_->shards.size(); ++worker)
       if (rte_eal_remote_launch(start, &impl_->shards[worker], worker) != 0)
         throw SetupError(fmt::format("worker {} did not start", worker), 1);

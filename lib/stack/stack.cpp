@@ -202,6 +202,11 @@ std::uint32_t Stack::reset_all(Instant now) {
 Worker Stack::worker() {
   return Worker(this);
 }
+std::vector<ReservedMemory*> Stack::reserved_memory() {
+  const auto memory = impl_->engine.context().reserved_memory();
+  return {memory.begin(), memory.end()};
+}
+
 const telemetry::Metrics& Stack::metrics() const {
   return impl_->metrics;
 }

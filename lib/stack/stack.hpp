@@ -11,6 +11,7 @@
 #include <vector>
 
 #include "base/keyed_hash.hpp"
+#include "base/reserved_memory.hpp"
 #include "base/time.hpp"
 #include "packet/pools.hpp"
 #include "packet/port.hpp"
@@ -133,6 +134,8 @@ class Stack {
 
   Worker worker();
   const telemetry::Metrics& metrics() const;
+  /// Tables that grow with the connections: another thread may populate them ahead of use.
+  std::vector<ReservedMemory*> reserved_memory();
 
   // The public API's calls, by handle (stream.cpp, listener.cpp, worker.cpp); see sluice/*.hpp.
   struct Impl;

@@ -18,9 +18,39 @@ constexpr std::uint64_t kChallengeKey = 3;
 constexpr std::uint32_t kPortCounters = 1024;
 
 std::uint32_t table_size(const ContextDeps& deps) {
+  for (const std::size_t count :
+       {deps.tcbs.size(), deps.half_open.size(), deps.time_wait4.size(), deps.time_wait6.size()})
+    SLUICE_ASSERT(count <= std::size_t{1} << FlowRef::kIndexBits);
   return static_cast<std::uint32_t>(deps.tcbs.size() + deps.half_open.size() +
                                     deps.time_wait4.size() + deps.time_wait6.size());
 }
+
+/// The hashes of what is in the flow table, which keeps but a part of each.
+class FlowHashes {
+ public:
+  explicit FlowHashes(Context& ctx) : ctx_(ctx) {}
+  std::uint64_t operator()(FlowRef ref) const { return ctx_.hash_of(flow_of(ref)); }
+  void prefetch(FlowRef ref) const {
+    switch (ref.kind()) {
+      case FlowRef::kConnection:
+        return __builtin_prefetch(&ctx_.tcbs[ref.index()].key);
+      case FlowRef::kHalfOpen:
+        return __builtin_prefetch(&ctx_.half_opens[ref.index()].local);
+      case FlowRef::kTimeWait4:
+        return __builtin_prefetch(&ctx_.time_wait4[ref.index()].key);
+      case FlowRef::kTimeWait6:
+        return __builtin_prefetch(&ctx_.time_wait6[ref.index()].local);
+    }
+  }
+
+ private:
+  FlowKey flow_of(FlowRef ref) const {
+    if (ref.kind() == FlowRef::kConnection) return ctx_.flow_of(ctx_.tcbs[ref.index()]);
+    if (ref.kind() == FlowRef::kHalfOpen) return ctx_.flow_of(ctx_.half_opens[ref.index()]);
+    return ctx_.flow_of_time_wait(ref);
+  }
+  Context& ctx_;
+};
 
 }  // namespace
 
@@ -99,6 +129,18 @@ void Context::publish() {
     tcbs[index].version.end_write();
   }
   touched_.clear();
+  note_memory();
+}
+
+void Context::note_memory() {
+  std::uint64_t faulted = flows.pages_faulted() - flow_pages_counted_;
+  flow_pages_counted_ += faulted;
+  faulted += sends.note_use() + runs.note_use() + receives.note_use();
+  if (faulted != 0) metrics.count(Counter::kPagesFaulted, faulted);
+}
+
+bool Context::add_flow(std::uint64_t hash, FlowRef ref) {
+  return flows.insert(hash, ref, FlowHashes(*this));
 }
 
 FlowKey Context::flow_of(const Tcb& block) const {
@@ -171,7 +213,7 @@ std::uint32_t Context::make_tcb(const FlowKey& flow, std::uint64_t hash, FlowRef
   const FlowRef ref(FlowRef::kConnection, index);
   if (!previous.is_none()) {
     flows.replace(hash, previous, ref);
-  } else if (!flows.insert(hash, ref)) {
+  } else if (!add_flow(hash, ref)) {
     tcbs.release(index);
     if (v6 != kNoIndex) v6_keys.release(v6);
     return kNoIndex;
@@ -369,7 +411,7 @@ std::uint32_t Context::make_half_open(const FlowKey& flow, std::uint64_t hash, F
   const FlowRef ref(FlowRef::kHalfOpen, index);
   if (!previous.is_none()) {
     flows.replace(hash, previous, ref);
-  } else if (!flows.insert(hash, ref)) {
+  } else if (!add_flow(hash, ref)) {
     half_opens.release(index);
     return kNoIndex;
   }

@@ -4,16 +4,16 @@
 // input/ and output/ act on. One thread, no locks, all memory taken before the first packet.
 
 #include <algorithm>
+#include <array>
 #include <bit>
 #include <cstdint>
-#include <memory>
-#include <new>
 #include <span>
 #include <vector>
 
 #include "app/event.hpp"
 #include "base/keyed_hash.hpp"
 #include "base/random_budget.hpp"
+#include "base/reserved_memory.hpp"
 #include "base/rng.hpp"
 #include "base/slab.hpp"
 #include "base/timer_wheel.hpp"
@@ -68,21 +68,17 @@ struct Keys {
   HashKey cookies;
 };
 
-/// Raw memory for a Slab whose records are not in the state region; pages are touched on first use.
+/// A Slab whose records are not in the state region.
 template <class T>
 class SlabMemory {
  public:
   explicit SlabMemory(std::uint32_t count)
-      : memory_(static_cast<T*>(::operator new(sizeof(T) * count, std::align_val_t(alignof(T))))),
-        slab(std::span<T>(memory_, count)) {}
-  ~SlabMemory() { ::operator delete(memory_, std::align_val_t(alignof(T))); }
-  SlabMemory(const SlabMemory&) = delete;
-  SlabMemory& operator=(const SlabMemory&) = delete;
+      : memory(sizeof(T) * count), slab(std::span<T>(reinterpret_cast<T*>(memory.data()), count)) {}
 
- private:
-  T* memory_;
+  /// Says how much is in use; returns what the worker had to fault in itself, in pages.
+  std::size_t note_use() { return memory.use(sizeof(T) * slab.high_water()); }
 
- public:
+  ReservedMemory memory;
   Slab<T> slab;
 };
 
@@ -150,8 +146,12 @@ struct Context {
     if (!block.has(kTouched)) touch_first(index);
     return block;
   }
-  /// Publishes all touched records to readers of the state region.
+  /// Publishes all touched records to readers of the state region; once a turn.
   void publish();
+  /// What another thread may populate ahead of use.
+  std::array<ReservedMemory*, 4> reserved_memory() {
+    return {&flows.memory(), &sends.memory, &runs.memory, &receives.memory};
+  }
   FlowKey flow_of(const Tcb& block) const;
   FlowKey flow_of(const HalfOpen& entry) const;
   bool has_flow(const Tcb& block, const FlowKey& flow) const;
@@ -160,6 +160,8 @@ struct Context {
   FlowRef find_flow(const FlowKey& flow, std::uint64_t hash) {
     return flows.find(hash, [&](FlowRef ref) { return has_flow(ref, flow); });
   }
+  /// Adds to the flow table. Precondition: what is in it is filled in, so that it can grow.
+  bool add_flow(std::uint64_t hash, FlowRef ref);
   /// What is added to `tick` for a TSval: a keyed hash of the 4-tuple, so that a new connection of
   /// the same tuple continues the old one's clock (RFC 6191) and nobody learns the uptime.
   std::uint32_t timestamp_offset_of(const FlowKey& flow) const;
@@ -389,7 +391,9 @@ struct Context {
  private:
   void touch_first(std::uint32_t index);
   void release(std::uint32_t index);
+  void note_memory();
   std::vector<std::uint32_t> touched_;
+  std::uint64_t flow_pages_counted_ = 0;
   std::uint32_t us_;
   std::uint32_t ns_into_tick_;
 };

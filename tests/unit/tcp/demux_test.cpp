@@ -1,18 +1,11 @@
 #include <catch2/catch.hpp>
-#include <map>
 #include <vector>
 
-#include "base/rng.hpp"
-#include "tcp/demux/flow_table.hpp"
 #include "tcp/demux/listen_table.hpp"
 #include "tcp/demux/time_wait_table.hpp"
 
 namespace sluice::tcp {
 namespace {
-
-FlowRef find_ref(const FlowTable& table, std::uint64_t hash, FlowRef wanted) {
-  return table.find(hash, [&](FlowRef ref) { return ref == wanted; });
-}
 
 TimeWait4 entry_with(std::uint32_t snd_nxt) {
   TimeWait4 entry{};
@@ -21,59 +14,6 @@ TimeWait4 entry_with(std::uint32_t snd_nxt) {
 }
 
 }  // namespace
-
-TEST_CASE("a flow table finds what a map finds, at full load and with hashes that collide",
-          "[tcp][demux]") {
-  Rng rng(1);
-  FlowTable table(1000);
-  std::map<std::uint32_t, std::pair<std::uint64_t, FlowRef>> model;  // by index
-  std::vector<std::uint32_t> free;
-  for (std::uint32_t i = 0; i < table.capacity(); ++i) free.push_back(i);
-  // Few home buckets and few tags: chains of overflow are the rule.
-  const auto any_hash = [&] { return rng.below(40) | rng.below(3) << 48; };
-  const auto any_entry = [&] {
-    auto at = model.begin();
-    std::advance(at, static_cast<std::ptrdiff_t>(rng.below(model.size())));
-    return at;
-  };
-  for (int step = 0; step < 60'000; ++step) {
-    const bool grows = (step / 10'000) % 2 == 0;
-    if (!free.empty() && (model.empty() || rng.chance(grows ? 7 : 3, 10))) {
-      const std::uint64_t hash = any_hash();
-      const FlowRef ref(static_cast<FlowRef::Kind>(rng.below(4)), free.back());
-      REQUIRE(table.insert(hash, ref));
-      model[free.back()] = {hash, ref};
-      free.pop_back();
-    } else if (rng.chance(1, 4)) {
-      const auto at = any_entry();
-      const FlowRef by(static_cast<FlowRef::Kind>(rng.below(4)), at->first);
-      table.replace(at->second.first, at->second.second, by);
-      at->second.second = by;
-    } else {
-      const auto at = any_entry();
-      table.erase(at->second.first, at->second.second);
-      REQUIRE(find_ref(table, at->second.first, at->second.second).is_none());
-      free.push_back(at->first);
-      model.erase(at);
-    }
-    REQUIRE(table.size() == model.size());
-    if (step % 1000 == 0)
-      for (const auto& [index, entry] : model)
-        REQUIRE(find_ref(table, entry.first, entry.second) == entry.second);
-  }
-}
-
-TEST_CASE("a full flow table refuses one more and keeps all it has", "[tcp][demux]") {
-  FlowTable table(20);
-  const std::uint32_t capacity = table.capacity();
-  for (std::uint32_t i = 0; i < capacity; ++i)
-    REQUIRE(table.insert(5, FlowRef(FlowRef::kConnection, i)));
-  CHECK(!table.insert(5, FlowRef(FlowRef::kConnection, capacity)));
-  for (std::uint32_t i = 0; i < capacity; ++i)
-    CHECK(!find_ref(table, 5, FlowRef(FlowRef::kConnection, i)).is_none());
-  table.erase(5, FlowRef(FlowRef::kConnection, 0));
-  CHECK(table.insert(5, FlowRef(FlowRef::kTimeWait4, 0)));
-}
 
 TEST_CASE("the TIME-WAIT ring gives its places back in order of entry", "[tcp][demux]") {
   std::vector<TimeWait4> records(4);

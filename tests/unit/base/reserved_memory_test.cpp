@@ -1,0 +1,71 @@
+#include "base/reserved_memory.hpp"
+
+#include <sys/mman.h>
+
+#include <catch2/catch.hpp>
+#include <vector>
+
+namespace sluice {
+namespace {
+
+constexpr std::size_t kPage = 4096;
+constexpr std::size_t kMiB = std::size_t{1} << 20;
+
+std::size_t resident_octets(const ReservedMemory& memory) {
+  std::vector<unsigned char> pages(memory.octets() / kPage);
+  REQUIRE(::mincore(memory.data(), memory.octets(), pages.data()) == 0);
+  std::size_t count = 0;
+  for (const unsigned char page : pages) count += page & 1u;
+  return count * kPage;
+}
+
+}  // namespace
+
+TEST_CASE("reserved memory is there when touched, zero-filled, and none of it before", "[base]") {
+  ReservedMemory memory(std::size_t{1} << 36);  // more than most machines have
+  CHECK(memory.data()[0] == std::byte{0});
+  CHECK(memory.data()[memory.octets() - 1] == std::byte{0});
+  memory.data()[memory.octets() - 1] = std::byte{7};
+  CHECK(memory.data()[memory.octets() - 1] == std::byte{7});
+  const ReservedMemory untouched(4 * kMiB);
+  CHECK(resident_octets(untouched) == 0);
+}
+
+TEST_CASE("an owner without help faults in each page once", "[base]") {
+  ReservedMemory memory(4 * kMiB);
+  CHECK(memory.use(1) == 1);
+  CHECK(memory.use(kPage) == 0);
+  CHECK(memory.use(kPage + 1) == 1);
+  CHECK(memory.use(10 * kPage) == 8);
+  CHECK(memory.use(3 * kPage) == 0);
+  CHECK(memory.is_ready(4 * kMiB));  // nobody will do it: no reason to wait
+}
+
+TEST_CASE("memory is present a lead ahead of use, and no further", "[base]") {
+  ReservedMemory memory(3 * ReservedMemory::kLead / 2);
+  CHECK(memory.use(1) == 1);
+  if (!memory.populate_ahead()) {
+    WARN("skipped: a kernel before 5.14 does not populate on request");
+    return;
+  }
+  CHECK(resident_octets(memory) == ReservedMemory::kLead + kPage);
+  CHECK(memory.is_ready(ReservedMemory::kLead));
+  CHECK(!memory.is_ready(memory.octets()));
+  CHECK(memory.use(kMiB) == 0);
+  CHECK(memory.use(ReservedMemory::kLead + 3 * kPage) == 2);  // faster than the populating thread
+  CHECK(memory.populate_ahead());
+  CHECK(memory.is_ready(memory.octets()));
+  CHECK(resident_octets(memory) == memory.octets());
+  CHECK(memory.use(memory.octets()) == 0);
+  CHECK(memory.populate_ahead());
+}
+
+TEST_CASE("populating leaves what the owner wrote", "[base]") {
+  ReservedMemory memory(kMiB);
+  memory.prefer_node(0);
+  memory.data()[17] = std::byte{3};
+  memory.populate_ahead();
+  CHECK(memory.data()[17] == std::byte{3});
+}
+
+}  // namespace sluice
