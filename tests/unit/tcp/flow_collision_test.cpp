@@ -89,8 +89,8 @@ std::vector<Tuple> collide_under_another_key() {
 }
 
 struct Cost {
-  double mean;
-  std::uint32_t most;
+  double mean;  ///< Lines that a miss beside a flow reads.
+  double far;   ///< The share of flows for which it reads more than four.
 };
 
 struct Hashes {
@@ -107,13 +107,12 @@ Cost cost_of(const std::vector<Tuple>& tuples) {
     hashes.push_back(flow_id(secret, flow_of(tuples[i])));
     REQUIRE(table.insert(hashes.back(), FlowRef(FlowRef::kConnection, i), Hashes{hashes}));
   }
-  std::uint64_t lines = 0;
-  std::uint32_t most = 0;
+  std::uint64_t lines = 0, far = 0;
   for (const std::uint64_t hash : hashes) {
     lines += table.lines_of(hash);
-    most = std::max(most, table.lines_of(hash));
+    if (table.lines_of(hash) > 4) ++far;
   }
-  return {static_cast<double>(lines) / kTuples, most};
+  return {static_cast<double>(lines) / kTuples, static_cast<double>(far) / kTuples};
 }
 
 }  // namespace
@@ -125,7 +124,7 @@ TEST_CASE("a hundred thousand tuples that collide under weaker hashes cost what 
   const auto check = [&](const std::vector<Tuple>& tuples) {
     const Cost chosen = cost_of(tuples);
     CHECK(chosen.mean < any.mean * 1.03);
-    CHECK(chosen.most <= any.most + 4);
+    CHECK(chosen.far < any.far * 1.5 + 0.002);
   };
   const auto check_linear = [&](const WeakHash& hash) {
     const std::vector<Tuple> tuples = collide(hash);

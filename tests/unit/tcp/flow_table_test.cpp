@@ -249,10 +249,10 @@ TEST_CASE("each bucket more takes from its four sources alone, and no other hash
           "[tcp][demux]") {
   Rng rng(9);
   BucketGrowth growth;
-  std::vector<std::uint64_t> hashes(20'000);
+  std::vector<std::uint64_t> hashes(6'000);
   std::vector<std::uint32_t> homes;
   for (std::uint64_t& hash : hashes) homes.push_back(growth.home(hash = rng.next()));
-  while (growth.bucket_count() < 700) {
+  while (growth.bucket_count() < 400) {
     const BucketGrowth before = growth;
     const std::uint32_t fresh = growth.bucket_count();
     growth.grow();
