@@ -43,6 +43,7 @@ class IndexList {
     --size_;
     return index;
   }
+  std::uint32_t first() const { return head_; }  ///< kEnd if empty.
   bool is_empty() const { return head_ == kEnd; }
   std::uint32_t size() const { return size_; }
 

@@ -109,6 +109,7 @@ class TimerWheel {
       while (budget > 0 && heads_[slot.level][slot.index] != TimerNode::kUnlinked) {
         const std::uint32_t index = heads_[slot.level][slot.index];
         TimerNode& node = nodes_(index);
+        if (node.next != TimerNode::kUnlinked) __builtin_prefetch(&nodes_(node.next));
         unlink(node);
         --budget;
         if (tick_before(now_, node.deadline)) {

@@ -15,8 +15,11 @@ using tcp::Tcb;
 void Stack::Impl::dispatch() {
   dispatch_listeners();
   Context& ctx = engine.context();
-  for (std::uint32_t count = ctx.events.size(); count > 0 && !ctx.events.is_empty(); --count)
-    dispatch_stream(ctx.events.pop());
+  for (std::uint32_t count = ctx.events.size(); count > 0 && !ctx.events.is_empty(); --count) {
+    const std::uint32_t index = ctx.events.pop();
+    if (!ctx.events.is_empty()) __builtin_prefetch(&streams[ctx.events.first()]);
+    dispatch_stream(index);
+  }
 }
 
 void Stack::Impl::dispatch_listeners() {

@@ -5,6 +5,7 @@
 #include <memory>
 #include <vector>
 
+#include "base/reserved_memory.hpp"
 #include "base/rng.hpp"
 #include "base/slab.hpp"
 #include "stack/egress.hpp"
@@ -93,7 +94,8 @@ struct Stack::Impl {
   Ingress ingress;
   tcp::Engine engine;
 
-  std::vector<StreamApp> streams;                     ///< By TCB index.
+  ReservedMemory stream_memory;
+  std::span<StreamApp> streams;                       ///< By TCB index; all zero: none.
   std::vector<ListenerApp> listeners;                 ///< By listener index.
   std::vector<std::unique_ptr<HandlerPool>> retired;  ///< Of closed listeners, with live handlers.
   std::vector<WorkerTimer> timer_memory;

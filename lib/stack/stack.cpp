@@ -42,7 +42,8 @@ Stack::Impl::Impl(Stack& stack, const StackConfig& stack_config, const StackDeps
               .keys = keys_of(deps.secrets),
               .seed = rng.next()},
              now),
-      streams(config.tcp.max_connections),
+      stream_memory(std::size_t{config.tcp.max_connections} * sizeof(StreamApp)),
+      streams(reinterpret_cast<StreamApp*>(stream_memory.data()), config.tcp.max_connections),
       listeners(config.tcp.max_listeners),
       timer_memory(kWorkerTimers),
       timers(timer_memory),
@@ -52,7 +53,8 @@ Stack::Impl::Impl(Stack& stack, const StackConfig& stack_config, const StackDeps
       outbound(kBurst) {}
 
 Stack::Impl::~Impl() {
-  for (std::uint32_t index = 0; index < streams.size(); ++index) free_handler(index);
+  const std::uint32_t used = engine.context().tcbs.high_water();
+  for (std::uint32_t index = 0; index < used; ++index) free_handler(index);
 }
 
 Stack::Stack(const StackConfig& config, const StackDeps& deps, Instant now)
@@ -162,6 +164,9 @@ void Stack::publish(Instant now) {
   Impl& my = *impl_;
   tcp::Context& ctx = my.engine.context();
   ctx.publish();
+  const std::size_t faulted =
+      my.stream_memory.use(sizeof(StreamApp) * std::size_t{ctx.tcbs.high_water()});
+  if (faulted != 0) my.metrics.count(telemetry::Counter::kPagesFaulted, faulted);
   static_assert(sizeof(SeqVersion) == sizeof my.info.version);
   SeqVersion& version = reinterpret_cast<SeqVersion&>(my.info.version);
   version.begin_write();
@@ -204,7 +209,9 @@ Worker Stack::worker() {
 }
 std::vector<ReservedMemory*> Stack::reserved_memory() {
   const auto memory = impl_->engine.context().reserved_memory();
-  return {memory.begin(), memory.end()};
+  std::vector<ReservedMemory*> all(memory.begin(), memory.end());
+  all.push_back(&impl_->stream_memory);
+  return all;
 }
 
 const telemetry::Metrics& Stack::metrics() const {

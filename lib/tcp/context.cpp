@@ -125,8 +125,10 @@ void Context::touch_first(std::uint32_t index) {
 
 void Context::publish() {
   for (const std::uint32_t index : touched_) {
-    tcbs[index].clear(kTouched);
-    tcbs[index].version.end_write();
+    Tcb& block = tcbs[index];
+    if (is_armed(block, kTimerDelayedAck)) wheel.arm(index, widen_tick(tick, block.delayed_ack_at));
+    block.clear(kTouched);
+    block.version.end_write();
   }
   touched_.clear();
   note_memory();

@@ -277,6 +277,13 @@ struct Context {
     block.timers_armed = static_cast<std::uint8_t>(block.timers_armed | timer);
     wheel.arm(index, deadline);
   }
+  /// The delayed-ACK timer of a touched TCB: on the wheel only if publish() finds it still armed,
+  /// for most ACKs go with an answer of this round, and the wheel would come by for nothing.
+  void arm_at_end_of_round(Tcb& block, Tick deadline) {
+    SLUICE_CHECK(block.has(kTouched));
+    block.delayed_ack_at = static_cast<std::uint16_t>(deadline);
+    block.timers_armed = static_cast<std::uint8_t>(block.timers_armed | kTimerDelayedAck);
+  }
   void disarm(Tcb& block, TcbTimer timer) {
     block.timers_armed = static_cast<std::uint8_t>(block.timers_armed & ~timer);
   }

@@ -113,6 +113,7 @@ void Engine::receive(std::span<InboundSegment> burst, Instant now) {
     const auto chunk = burst.first(std::min(burst.size(), kStage));
     burst = burst.subspan(chunk.size());
     for (std::size_t i = 0; i < chunk.size(); ++i) glance_at(chunk[i], stage_[i]);
+    for (const Glance& glance : std::span(stage_).first(chunk.size())) fetch(glance);
     for (Glance& glance : std::span(stage_).first(chunk.size())) look_up(glance);
     seen_changes_ = ctx_.flows.changes();
     for (std::size_t i = 0; i < chunk.size(); ++i) process(chunk[i], stage_[i]);
@@ -130,16 +131,24 @@ void Engine::glance_at(const InboundSegment& inbound, Glance& glance) {
   ctx_.flows.prefetch(glance.hash);
 }
 
-/// Second stage: who is concerned, and its lines on the way here.
+/// Second stage: what the table leads to on its way here.
+void Engine::fetch(const Glance& glance) {
+  if (!glance.is_whole) return;
+  const FlowRef ref = ctx_.flows.first_hit(glance.hash);
+  if (ref.is_none() || ref.kind() != FlowRef::kConnection) return;
+  const char* const line = reinterpret_cast<const char*>(&ctx_.tcb(ref.index()));
+  __builtin_prefetch(line);
+  __builtin_prefetch(line + 64);
+  __builtin_prefetch(line + 128);
+  __builtin_prefetch(&ctx_.totals[ref.index()]);
+}
+
+/// Third stage: who is concerned.
 void Engine::look_up(Glance& glance) {
   if (!glance.is_whole) return;
   glance.hint = ctx_.find_flow(glance.flow, glance.hash);
   if (glance.hint.is_none() || glance.hint.kind() != FlowRef::kConnection) return;
-  const Tcb& block = ctx_.tcb(glance.hint.index());
-  glance.generation = block.generation;
-  const char* const line = reinterpret_cast<const char*>(&block);
-  __builtin_prefetch(line + 64);
-  __builtin_prefetch(line + 128);
+  glance.generation = ctx_.tcb(glance.hint.index()).generation;
 }
 
 /// Does what the early look-up found still stand? A whole life of one tuple can lie in one burst.
@@ -152,7 +161,7 @@ bool Engine::is_current(const Glance& glance) {
          block.state != State::kClosed;
 }
 
-/// Third stage, one after the other.
+/// Fourth stage, one after the other.
 void Engine::process(InboundSegment& inbound, Glance& glance) {
   if (!glance.is_whole) {
     inbound.packet.reset();

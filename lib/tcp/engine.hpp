@@ -61,6 +61,7 @@ class Engine {
   };
 
   void glance_at(const InboundSegment& inbound, Glance& glance);
+  void fetch(const Glance& glance);
   void look_up(Glance& glance);
   bool is_current(const Glance& glance);
   void process(InboundSegment& inbound, Glance& glance);

@@ -62,7 +62,8 @@ bool check_tcb(Context& ctx, std::uint32_t index) {
   }
   // Something in flight is always timed, or the connection could wait for ever.
   if (flight > 0) SLUICE_ASSERT(ctx.is_armed(block, kTimerRetransmit) || block.has(kOutputPending));
-  if (block.timers_armed != 0) SLUICE_ASSERT(block.timer.is_linked());
+  const std::uint8_t until_end_of_round = block.has(kTouched) ? kTimerDelayedAck : 0;
+  if ((block.timers_armed & ~until_end_of_round) != 0) SLUICE_ASSERT(block.timer.is_linked());
   if (block.receive_record != kNoIndex) {
     const ReceiveRecord& record = ctx.receives.slab[block.receive_record];
     SLUICE_ASSERT(record.ready.bytes() <= block.receive_charged);

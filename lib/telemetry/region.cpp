@@ -194,6 +194,17 @@ bool is_valid_instance_name(std::string_view name) {
   });
 }
 
+namespace {
+
+/// Millions of records would miss the TLB each time. Small regions stay in small pages, of which
+/// they touch less; a kernel that has no huge ones refuses, and small ones do as well.
+void ask_for_huge_pages(void* at, std::size_t size) {
+  constexpr std::size_t kLarge = std::size_t{64} << 20;
+  if (size >= kLarge) static_cast<void>(::madvise(at, size, MADV_HUGEPAGE));
+}
+
+}  // namespace
+
 StateRegion StateRegion::anonymous(std::span<const SectionPlan> plan) {
   const Layout layout = lay_out(plan);
   void* at = ::mmap(nullptr, layout.size, PROT_READ | PROT_WRITE,
@@ -202,6 +213,7 @@ StateRegion StateRegion::anonymous(std::span<const SectionPlan> plan) {
     throw std::runtime_error(fmt::format("state region: no {:.1f} MiB of memory: {}",
                                          static_cast<double>(layout.size) / kMebibyte,
                                          std::strerror(errno)));
+  ask_for_huge_pages(at, layout.size);
   StateRegion region;
   region.base_ = static_cast<std::byte*>(at);
   region.size_ = layout.size;

@@ -87,6 +87,14 @@ class FlowTable {
 
   void prefetch(std::uint64_t hash) const { __builtin_prefetch(&buckets_[growth_.home(hash)]); }
 
+  /// The entry that find() will look at first, so that what it leads to can be fetched meanwhile;
+  /// none() if there is none in the bucket of `hash`. Nearly always the one that find() gives.
+  FlowRef first_hit(std::uint64_t hash) const {
+    const Bucket& bucket = buckets_[growth_.home(hash)];
+    const unsigned hits = bucket.hits(tag_of(hash));
+    return hits == 0 ? FlowRef{} : bucket.ref(static_cast<unsigned>(std::countr_zero(hits)));
+  }
+
   /// The entry of `hash` for which matches(FlowRef) is true; none() otherwise.
   template <class Matches>
   FlowRef find(std::uint64_t hash, Matches&& matches) const {
