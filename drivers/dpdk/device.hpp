@@ -25,6 +25,9 @@ struct DeviceOptions {
   bool checksum_offload = true;  ///< Where the port can.
   std::optional<MacAddr> mac;    ///< None: the port's own (net_tap: see DpdkDevice::mac).
   std::string instance;          ///< Seeds the address of a tap's far side.
+  /// Secret hash key to program where the port takes one: as many of its first octets as that has.
+  /// Empty: what the port came with stays. Entry i of the RETA is set to queue i % queues.
+  std::vector<std::uint8_t> rss_key;
 };
 
 /// A started ethdev. Stops and closes the port at its end; nothing may poll it then.
@@ -39,6 +42,8 @@ class DpdkDevice {
   unsigned queues() const { return static_cast<unsigned>(queues_.size()); }
   packet::PortQueue& queue(unsigned index);
   const packet::PortCapabilities& capabilities() const { return capabilities_; }
+  /// Read back from the port once it had started.
+  const packet::RssState& rss() const { return rss_; }
   /// What frames to us are addressed to. A tap's two ends cannot share one address (each end would
   /// see its own as a source), and the driver gives the kernel's end the port's: so ours is
   /// another, made from instance and device name, the same at every start.
@@ -61,6 +66,7 @@ class DpdkDevice {
   bool is_virtual_ = true;
   std::uint16_t port_id_ = 0;
   packet::PortCapabilities capabilities_;
+  packet::RssState rss_;
   MacAddr mac_;
   std::vector<std::unique_ptr<Queue>> queues_;
 };

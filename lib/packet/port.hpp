@@ -5,6 +5,7 @@
 #include <cstdint>
 #include <span>
 #include <string>
+#include <vector>
 
 #include "base/address.hpp"
 #include "base/time.hpp"
@@ -24,6 +25,22 @@ struct PortCapabilities {
   std::uint16_t rx_queues = 1;
   std::uint16_t tx_queues = 1;
   std::uint16_t mtu = 1500;  ///< Octets of the largest IP packet.
+};
+
+/// How a port spreads received TCP over its queues, as read back from the started port, whatever
+/// was asked for. The port hashes (source, destination, source port, destination port) of the frame
+/// by Toeplitz under `key`, and takes queue `reta[hash % reta.size()]`.
+struct RssState {
+  enum class Kind : std::uint8_t {
+    kNone,        ///< It does not hash, or how it does cannot be asked: trust no queue.
+    kFixed,       ///< By a key or table that are not those asked for.
+    kProgrammed,  ///< By the key and table that were asked for.
+  };
+  Kind kind = Kind::kNone;
+  bool hashes_ports = true;         ///< False: the hash is of the two addresses only.
+  bool sets_hash = false;           ///< Received mbufs carry it (RTE_MBUF_F_RX_RSS_HASH).
+  std::vector<std::uint8_t> key;    ///< Octets as the port has them; empty if kNone.
+  std::vector<std::uint16_t> reta;  ///< Receive queue of each entry; empty if kNone.
 };
 
 /// One queue pair of a device, polled by one worker. Drivers see no link, ip or tcp.
