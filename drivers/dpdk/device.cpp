@@ -16,13 +16,13 @@
 #include "drivers/dpdk/device_error.hpp"
 #include "drivers/dpdk/diagnose.hpp"
 #include "drivers/dpdk/eal.hpp"
+#include "drivers/dpdk/rss.hpp"
 
 namespace sluice::drivers {
 namespace {
 
 constexpr std::uint64_t kRxChecksums = RTE_ETH_RX_OFFLOAD_IPV4_CKSUM | RTE_ETH_RX_OFFLOAD_TCP_CKSUM;
 constexpr std::uint64_t kTxChecksums = RTE_ETH_TX_OFFLOAD_IPV4_CKSUM | RTE_ETH_TX_OFFLOAD_TCP_CKSUM;
-constexpr std::uint64_t kRssTypes = RTE_ETH_RSS_NONFRAG_IPV4_TCP | RTE_ETH_RSS_NONFRAG_IPV6_TCP;
 
 void require(int status, const DeviceOptions& options, const char* what) {
   if (status >= 0) return;
@@ -55,7 +55,10 @@ packet::PortCapabilities capabilities_of(const rte_eth_dev_info& info, bool chec
     can.rx_checksum = (info.rx_offload_capa & kRxChecksums) == kRxChecksums;
   }
   can.tx_multi_segment = (info.tx_offload_capa & RTE_ETH_TX_OFFLOAD_MULTI_SEGS) != 0;
-  can.rss_programmable = info.reta_size > 0 && (info.flow_type_rss_offloads & kRssTypes) != 0;
+  // A frame to be cut is a chain, and each piece needs both checksums made anew.
+  can.tx_tso = can.tx_ipv4_checksum && can.tx_tcp_checksum && can.tx_multi_segment &&
+               (info.tx_offload_capa & RTE_ETH_TX_OFFLOAD_TCP_TSO) != 0;
+  can.rss_programmable = info.reta_size > 0 && has_rss(info);
   return can;
 }
 
@@ -119,15 +122,14 @@ class DpdkDevice::Queue final : public packet::PortQueue {
   std::uint16_t index_;
 };
 
-DpdkDevice::DpdkDevice(const DeviceOptions& options) : name_(device_name(options.device)) {
+DpdkDevice::DpdkDevice(const DeviceOptions& options)
+    : name_(device_name(options.device)), rss_key_(options.rss_key) {
   std::optional<NoFreeSignal> no_free_signal;
   if (name_.starts_with("net_tap")) no_free_signal.emplace();
   LogCapture log;
   port_id_ = probe(options, name_, log);
   try {
-    configure(options);
-    choose_mac(options);
-    require(rte_eth_dev_start(port_id_), options, "cannot start");
+    start(options);
   } catch (...) {
     rte_eth_dev_close(port_id_);
     throw;
@@ -148,7 +150,7 @@ packet::PortQueue& DpdkDevice::queue(unsigned index) {
   return *queues_[index];
 }
 
-void DpdkDevice::configure(const DeviceOptions& options) {
+void DpdkDevice::start(const DeviceOptions& options) {
   rte_eth_dev_info info{};
   require(rte_eth_dev_info_get(port_id_, &info), options, "cannot be asked what it can");
   driver_ = info.driver_name;
@@ -172,23 +174,33 @@ void DpdkDevice::configure(const DeviceOptions& options) {
   conf.rxmode.mtu = options.mtu;
   if (capabilities_.rx_checksum) conf.rxmode.offloads |= kRxChecksums;
   if (options.checksum_offload) conf.txmode.offloads |= info.tx_offload_capa & kTxChecksums;
+  if (capabilities_.tx_tso) conf.txmode.offloads |= RTE_ETH_TX_OFFLOAD_TCP_TSO;
   conf.txmode.offloads |= info.tx_offload_capa & RTE_ETH_TX_OFFLOAD_MULTI_SEGS;
-  if (queues > 1 && capabilities_.rss_programmable) {
-    conf.rxmode.mq_mode = RTE_ETH_MQ_RX_RSS;
-    conf.rx_adv_conf.rss_conf.rss_hf = info.flow_type_rss_offloads & kRssTypes;
+  if (queues > 1 && has_rss(info)) request_rss(info, rss_key_, conf);
+  int status = rte_eth_dev_configure(port_id_, queues, queues, &conf);
+  if (status < 0 && conf.rxmode.mq_mode != RTE_ETH_MQ_RX_NONE) {
+    withdraw_rss(conf);
+    status = rte_eth_dev_configure(port_id_, queues, queues, &conf);
   }
-  require(rte_eth_dev_configure(port_id_, queues, queues, &conf), options, "cannot be configured");
+  require(status, options, "cannot be configured");
   const int mtu_status = rte_eth_dev_set_mtu(port_id_, options.mtu);
   if (mtu_status != -ENOTSUP)
     require(mtu_status, options, fmt::format("cannot use an MTU of {}", options.mtu).c_str());
   capabilities_.mtu = options.mtu;
+  set_up_queues(options);
+  choose_mac(options);
+  require(rte_eth_dev_start(port_id_), options, "cannot start");
+  if (conf.rxmode.mq_mode != RTE_ETH_MQ_RX_NONE)
+    rss_ = establish_rss(info, conf, {port_id_, queues, rss_key_});
+}
 
+void DpdkDevice::set_up_queues(const DeviceOptions& options) {
   std::uint16_t rx_descriptors = options.rx_descriptors;
   std::uint16_t tx_descriptors = options.tx_descriptors;
   require(rte_eth_dev_adjust_nb_rx_tx_desc(port_id_, &rx_descriptors, &tx_descriptors), options,
           "cannot use so many descriptors");
   const auto socket = static_cast<unsigned>(std::max(rte_eth_dev_socket_id(port_id_), 0));
-  for (std::uint16_t queue = 0; queue < queues; ++queue) {
+  for (std::uint16_t queue = 0; queue < capabilities_.rx_queues; ++queue) {
     require(rte_eth_rx_queue_setup(port_id_, queue, rx_descriptors, socket, nullptr,
                                    options.receive_pools[queue]),
             options, "cannot set up a receive queue");

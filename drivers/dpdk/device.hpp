@@ -57,7 +57,8 @@ class DpdkDevice {
  private:
   class Queue;
 
-  void configure(const DeviceOptions& options);
+  void start(const DeviceOptions& options);
+  void set_up_queues(const DeviceOptions& options);
   void choose_mac(const DeviceOptions& options);
 
   std::string name_;
@@ -66,6 +67,8 @@ class DpdkDevice {
   bool is_virtual_ = true;
   std::uint16_t port_id_ = 0;
   packet::PortCapabilities capabilities_;
+  /// Drivers keep the pointer and read it whenever they start the port again.
+  std::vector<std::uint8_t> rss_key_;
   packet::RssState rss_;
   MacAddr mac_;
   std::vector<std::unique_ptr<Queue>> queues_;

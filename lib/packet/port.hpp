@@ -20,6 +20,7 @@ struct PortCapabilities {
   bool tx_tcp_checksum = false;
   bool rx_checksum = false;       ///< Sets RTE_MBUF_F_RX_{IP,L4}_CKSUM_* on received mbufs.
   bool tx_multi_segment = false;  ///< Takes chains (rte_mbuf::next) in tx_burst.
+  bool tx_tso = false;            ///< Cuts a chain with RTE_MBUF_F_TX_TCP_SEG into segments.
   bool tx_indirect = true;        ///< Takes indirect (attached) mbufs in tx_burst.
   bool rss_programmable = false;  ///< Hash key and RETA can be set (steering, a later layer).
   std::uint16_t rx_queues = 1;
