@@ -9,7 +9,9 @@
 namespace sluice::drivers {
 namespace {
 
-constexpr std::uint64_t kPortTypes = RTE_ETH_RSS_NONFRAG_IPV4_TCP | RTE_ETH_RSS_NONFRAG_IPV6_TCP;
+// The last is what some ports (QEMU's igb) hash plain IPv6 TCP by, too.
+constexpr std::uint64_t kPortTypes =
+    RTE_ETH_RSS_NONFRAG_IPV4_TCP | RTE_ETH_RSS_NONFRAG_IPV6_TCP | RTE_ETH_RSS_IPV6_TCP_EX;
 constexpr std::uint64_t kAddressTypes = RTE_ETH_RSS_IPV4 | RTE_ETH_RSS_IPV6;
 
 std::uint64_t hash_types(const rte_eth_dev_info& info) {
