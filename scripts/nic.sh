@@ -117,6 +117,7 @@ size_kb() {
 pages_folder() {
   if [[ -n $1 ]]; then echo "$root/sys/devices/system/node/node$1/hugepages/hugepages-$2kB"; else echo "$root/sys/kernel/mm/hugepages/hugepages-$2kB"; fi
 }
+pages_in() { echo $(($(content "$1/nr_hugepages") + 0)); }
 # hugetlbfs_of KB: where pages of this size are mounted. Without the option it is the machine's default size.
 hugetlbfs_of() {
   local directory type options size
@@ -173,7 +174,7 @@ missing() {
     echo "no NIC is in DPDK's hands: nic.sh setup --bind PCI"
   fi
   for kb in 2048 1048576; do
-    pages=$((pages + $(content "$(pages_folder "" $kb)/nr_hugepages" || true) + 0))
+    pages=$((pages + $(pages_in "$(pages_folder "" $kb)")))
   done
   if ((!pages)); then echo "no huge pages: nic.sh setup --pages 512 (or boot with hugepages=512)"; fi
   if ((pages)) && [[ -z $(hugetlbfs_of 2048)$(hugetlbfs_of 1048576) ]]; then
@@ -206,17 +207,17 @@ reserve_pages() { # COUNT SIZE NODE
   kb=$(size_kb "$2")
   folder=$(pages_folder "$3" "$kb")
   [[ -e $folder/nr_hugepages ]] || die "this machine has no huge pages of $2${3:+ on node $3}"
-  have=$(content "$folder/nr_hugepages")
+  have=$(pages_in "$folder")
   if ((have >= $1)); then
     say "huge pages: $have of $2 are there"
   else
     remember restore "$folder/nr_hugepages" "$have"
     put "$1" "$folder/nr_hugepages"
-    if ((!dry_run)) && (($(content "$folder/nr_hugepages") < $1)); then
+    if ((!dry_run)) && (($(pages_in "$folder") < $1)); then
       # Free memory in pieces: compacted it may do.
       if [[ -w $root/proc/sys/vm/compact_memory ]]; then put 1 "$root/proc/sys/vm/compact_memory"; fi
       put "$1" "$folder/nr_hugepages"
-      (($(content "$folder/nr_hugepages") >= $1)) || die "only $(content "$folder/nr_hugepages") of $1 pages of $2 could be had:" \
+      (($(pages_in "$folder") >= $1)) || die "only $(pages_in "$folder") of $1 pages of $2 could be had:" \
         "memory is short or in pieces; ask for fewer, or boot with 'hugepagesz=$2 hugepages=$1'"
     fi
     say "huge pages: $1 of $2${3:+ on node $3}"

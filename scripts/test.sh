@@ -2,7 +2,7 @@
 # Installs what is missing, builds, and runs every suite that this machine allows.
 #   scripts/test.sh            gcc release, all suites (interop needs root and /dev/net/tun)
 #   scripts/test.sh --full     the long run: gcc and clang, 20,000 simulated worlds, clang-tidy on all
-#   scripts/test.sh --suite S  only suite S: checks, unit, state, script, sim, interop (repeatable)
+#   scripts/test.sh --suite S  only suite S: checks, unit, state, script, sim, interop, nic (repeatable)
 # Ends with the runners' own totals and `N passed, M failed`; exit 0 if nothing failed.
 set -euo pipefail
 cd "$(dirname "$0")/.."

@@ -11,7 +11,6 @@ import subprocess
 
 KEYRING = "/usr/share/keyrings/debian-archive-keyring.gpg"
 RELEASE = "bookworm"
-# Kept of each package; the rest (documentation, most of the kernel's modules) is thrown away unpacked.
 ENOUGH_SECONDS = 240
 
 
@@ -20,7 +19,7 @@ class Unavailable(Exception):
 
 
 def run(*command, seconds=ENOUGH_SECONDS, **options):
-    """Output of a command; Unavailable with its last words if it fails."""
+    """Output of a command; Unavailable with its complaint if it fails."""
     environment = {**os.environ, "LC_ALL": "C", "DEBIAN_FRONTEND": "noninteractive", **options.pop("env", {})}
     try:
         done = subprocess.run([str(word) for word in command], check=False, text=True, capture_output=True, timeout=seconds,
@@ -30,8 +29,9 @@ def run(*command, seconds=ENOUGH_SECONDS, **options):
     except subprocess.TimeoutExpired:
         raise Unavailable(f"{command[0]} took more than {seconds} s") from None
     if done.returncode != 0:
-        words = (done.stderr or done.stdout).strip().splitlines()
-        raise Unavailable(f"{command[0]} failed: {words[0] if words else done.returncode}")
+        lines = (done.stderr or done.stdout).strip().splitlines()
+        cause = next((line for line in lines if line.startswith("E: ")), lines[0] if lines else f"exit {done.returncode}")
+        raise Unavailable(f"{command[0]} failed: {cause}")
     return done.stdout
 
 
@@ -47,7 +47,7 @@ class Apt:
                                    for suite in (RELEASE, f"{RELEASE}-backports")), encoding="ascii")
         settings = {"Dir::Etc::sourcelist": sources, "Dir::Etc::sourceparts": "/dev/null", "Dir::State::lists": folder / "lists",
                     "Dir::Cache": folder / "cache", "APT::Sandbox::User": "root", "Acquire::http::Timeout": 10,
-                    "Acquire::https::Timeout": 10, "Acquire::Retries": 1, "Acquire::Languages": "none"}
+                    "Acquire::https::Timeout": 10, "Acquire::Retries": 1, "Acquire::Languages": "none", "APT::Update::Error-Mode": "any"}
         self.options = [f"-o{key}={value}" for key, value in settings.items()]
 
     @staticmethod
