@@ -3,210 +3,372 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <cstring>
+#include <utility>
+
+#include "status_page.hpp"
 
 namespace httpd {
 namespace {
 
 constexpr sluice::Duration kLinger = sluice::Duration::from_s(2);
 
-std::string_view reason(std::uint16_t status) {
-  switch (status) {
-    case 200:
-      return "OK";
-    case 400:
-      return "Bad Request";
-    case 404:
-      return "Not Found";
-    case 405:
-      return "Method Not Allowed";
-    case 414:
-      return "URI Too Long";
-    case 417:
-      return "Expectation Failed";
-    case 431:
-      return "Request Header Fields Too Large";
-    case 501:
-      return "Not Implemented";
-    case 505:
-      return "HTTP Version Not Supported";
-    default:
-      return "Error";
-  }
+/// After which the connection ends.
+Answer last_answer(std::uint16_t status) {
+  Answer answer = canned_answer(status);
+  answer.keep_alive = false;
+  return answer;
 }
 
-/// The path of a target in origin or absolute form (RFC 9112 3.2), without the query.
-std::string_view path_of(std::string_view target) {
-  constexpr std::string_view kScheme = "http://";
-  if (target.starts_with(kScheme)) {
-    const std::size_t slash = target.find('/', kScheme.size());
-    target = slash == std::string_view::npos ? "/" : target.substr(slash);
-  }
-  return target.substr(0, target.find('?'));
+std::string_view text_of(std::span<const std::byte> octets) {
+  return {reinterpret_cast<const char*>(octets.data()), octets.size()};
 }
 
 }  // namespace
 
+void Connection::on_open(sluice::Stream stream) {
+  worker_->stats().accepted.add();
+  since_ = stream.worker().now();
+  const sluice::Duration patience = worker_->options().patience;
+  if (!patience.is_infinite()) static_cast<void>(stream.set_timer(patience));
+}
+
+void Connection::on_closed(sluice::Stream, sluice::CloseReason) {
+  worker_->stats().closed.add();
+  release_blocks();
+}
+
 void Connection::on_data(sluice::Stream stream, sluice::RxData& data) {
-  while (!data.empty() && state_ != State::kAnswering) {
-    if (state_ == State::kLingering)
-      data.consume(data.size());
-    else if (state_ == State::kHead)
-      take_head(stream, data);
-    else
-      take_body(stream, data);
-    if (state_ == State::kAnswering) pump(stream);
+  const sluice::Instant now = stream.worker().now();
+  if (!has_unread_) arrived_ = now;
+  while (!data.empty()) {
+    switch (state_) {
+      case State::kHead:
+        take_heads(stream, data);
+        break;
+      case State::kBody:
+        take_body(stream, data);
+        break;
+      case State::kLingering:
+        data.consume(data.size());
+        break;
+      case State::kAnswering:
+        has_unread_ = true;
+        return;
+    }
   }
+  has_unread_ = false;
+  if (partial_ == nullptr) since_ = now;
 }
 
 void Connection::on_writable(sluice::Stream stream) {
   if (state_ != State::kAnswering) return;
-  pump(stream);
-  // Requests that waited unread are offered again.
-  if (state_ == State::kHead) static_cast<void>(stream.resume_reading());
+  pump(stream);  // Requests that waited unread are offered again.
+  since_ = stream.worker().now();
 }
 
 void Connection::on_peer_closed(sluice::Stream stream) {
   peer_closed_ = true;
-  // An answer under way is still wanted: the peer has closed only its own direction.
-  if (state_ != State::kAnswering) stream.close();
+  switch (state_) {
+    case State::kAnswering:
+      return;  // The answer is still wanted: the peer has closed only its own direction.
+    case State::kHead:
+      if (partial_ == nullptr) break;
+      [[fallthrough]];
+    case State::kBody:
+      refuse(stream, 400);  // RFC 9112 8: an incomplete message
+      return;
+    case State::kLingering:
+      break;
+  }
+  state_ = State::kLingering;
+  static_cast<void>(stream.close());
 }
 
-void Connection::take_head(sluice::Stream stream, sluice::RxData& data) {
-  std::size_t taken = 0;
-  const HttpParser::Status status = parser_.feed(data.front(), taken);
-  data.consume(taken);
-  switch (status) {
-    case HttpParser::Status::kMore:
-      return;
-    case HttpParser::Status::kComplete:
-      dispatch(stream, parser_.request());
-      return;
-    case HttpParser::Status::kError:
-      // Where the next request would begin is unknown: answer and close.
-      keep_alive_ = false;
-      is_head_only_ = false;
-      answer_text(parser_.error(), reason(parser_.error()));
-      return;
+void Connection::on_timer(sluice::Stream stream) {
+  const sluice::Duration patience = worker_->options().patience;
+  const sluice::Duration left = since_ + patience - stream.worker().now();
+  if (state_ == State::kLingering) {
+    static_cast<void>(stream.close());
+  } else if (state_ == State::kAnswering) {
+    // A client that does not read is TCP's to judge.
+    static_cast<void>(stream.set_timer(patience));
+  } else if (left > sluice::Duration::zero()) {
+    static_cast<void>(stream.set_timer(left));
+  } else {
+    worker_->stats().timed_out.add();
+    give_up_waiting(stream);
   }
 }
 
-void Connection::dispatch(sluice::Stream stream, const Request& request) {
-  keep_alive_ = request.keep_alive;
-  is_head_only_ = request.method == Method::kHead;
-  const std::string_view target = path_of(request.target);
-  const bool is_sink = target == "/sink";
-  const bool sends_body = request.method == Method::kPut || request.method == Method::kPost;
-  // A body that nobody takes would be read as the next request.
-  if (request.content_length > 0 && !(is_sink && sends_body)) keep_alive_ = false;
-
-  if (request.method == Method::kOther) return answer_text(501, reason(501));
-  const Resource* const resource = content_->find(target);
-  const auto count = bytes_target(target);
-  if (resource == nullptr && !count && !is_sink) return answer_text(404, reason(404));
-  if (is_sink != sends_body) {
-    allowed_ = is_sink ? "Allow: PUT, POST\r\n" : "Allow: GET, HEAD\r\n";
-    answer_text(405, reason(405));
-    return;
+void Connection::give_up_waiting(sluice::Stream stream) {
+  if (partial_ != nullptr || state_ == State::kBody) {
+    refuse(stream, 408);
+  } else {
+    state_ = State::kLingering;
+    static_cast<void>(stream.close());
   }
-  if (is_sink) {
-    begin_sink(request);
-    constexpr std::string_view kContinue = "HTTP/1.1 100 Continue\r\n\r\n";
-    // Answers before this one are sent, so there is room; if not, the client goes on by itself.
-    if (request.expects_continue) static_cast<void>(stream.send(kContinue));
-    return;
+}
+
+void Connection::take_heads(sluice::Stream stream, sluice::RxData& data) {
+  if (partial_ != nullptr) return take_partial(stream, data);
+  const std::string_view run = text_of(data.front());
+  std::size_t done = 0;   // Octets of answered requests.
+  std::size_t begin = 0;  // Of the request at hand.
+  const Batch& batch = worker_->batch();
+  while (begin < run.size() && state_ == State::kHead && !batch.is_closing()) {
+    RequestParser parser;
+    switch (parser.parse(run.substr(begin))) {
+      case RequestParser::Status::kComplete:
+        begin += parser.head_octets();
+        done = serve(stream, parser.request(), done, begin, begin < data.size());
+        break;
+      case RequestParser::Status::kError:
+        // Where the next request would begin is unknown.
+        done = add_answer(stream, last_answer(parser.error()), done, run.size());
+        break;
+      case RequestParser::Status::kMore:
+        done = flush(stream, done);
+        if (state_ != State::kHead) break;
+        begin_partial(stream, parser, run.substr(begin));
+        done = begin = run.size();
+        break;
+    }
   }
-  body_ = count ? pattern() : std::span<const std::byte>(resource->octets);
-  answer(200, count ? "application/octet-stream" : std::string_view(resource->content_type),
-         count ? *count : resource->octets.size());
+  data.consume(flush(stream, done));
 }
 
-void Connection::begin_sink(const Request& request) {
-  sink_expected_ = request.content_length;
-  sink_received_ = 0;
-  crypto_hash_sha256_init(&hash_);
-  state_ = State::kSink;
-  if (sink_expected_ == 0) end_sink();
+void Connection::begin_partial(sluice::Stream stream, const RequestParser& parser,
+                               std::string_view octets) {
+  partial_ = &worker_->take_head(*this, stream);
+  worker_->stats().partial_heads.add();
+  since_ = stream.worker().now();
+  partial_->parser = parser;
+  partial_->octets = static_cast<std::uint32_t>(octets.size());
+  std::memcpy(partial_->text.data(), octets.data(), octets.size());
 }
 
-void Connection::take_body(sluice::Stream, sluice::RxData& data) {
-  const std::span<const std::byte> run = data.front();
-  const std::uint64_t length = std::min<std::uint64_t>(run.size(), sink_expected_ - sink_received_);
-  crypto_hash_sha256_update(&hash_, reinterpret_cast<const unsigned char*>(run.data()), length);
-  data.consume(length);
-  sink_received_ += length;
-  if (sink_received_ == sink_expected_) end_sink();
+void Connection::take_partial(sluice::Stream stream, sluice::RxData& data) {
+  PartialHead& head = *partial_;
+  const std::string_view run = text_of(data.front());
+  const std::size_t before = head.octets;
+  const std::size_t added = std::min(run.size(), head.text.size() - before);
+  std::memcpy(head.text.data() + before, run.data(), added);
+  head.octets += static_cast<std::uint32_t>(added);
+  std::size_t done = added;
+  switch (head.parser.parse({head.text.data(), head.octets})) {
+    case RequestParser::Status::kMore:
+      break;
+    case RequestParser::Status::kComplete:
+      done = head.parser.head_octets() - before;
+      partial_ = nullptr;  // serve() may take other blocks, and give them back
+      done = serve(stream, head.parser.request(), 0, done, done < data.size());
+      worker_->give_head(head);
+      break;
+    case RequestParser::Status::kError:
+      partial_ = nullptr;
+      done = add_answer(stream, last_answer(head.parser.error()), 0, run.size());
+      worker_->give_head(head);
+      break;
+  }
+  data.consume(flush(stream, done));
 }
 
-void Connection::end_sink() {
+std::size_t Connection::serve(sluice::Stream stream, const Request& request, std::size_t done,
+                              std::size_t end, bool has_more) {
+  Answer answer;
+  const Route to = route(request, worker_->options().site, answer);
+  if (to == Route::kAnswer) return add_answer(stream, answer, done, end);
+  // These are answered alone; the answers before go first.
+  done = flush(stream, done);
+  if (state_ != State::kHead) return done;
+  if (to == Route::kUpload) {
+    begin_upload(stream, request, answer);
+    // What has begun to come needs no leave (RFC 9110 10.1.1).
+    if (state_ == State::kBody && request.expects_continue() && !has_more) send_continue(stream);
+  } else {
+    answer_status(stream, answer, to);
+  }
+  return end;
+}
+
+std::size_t Connection::add_answer(sluice::Stream stream, Answer answer, std::size_t done,
+                                   std::size_t end) {
+  Batch& batch = worker_->batch();
+  answer.date = worker_->seconds(stream.worker().now());
+  if (batch.add(answer, worker_->date_of(answer.date), end)) return done;
+  done = flush(stream, done);
+  if (state_ != State::kHead) return done;  // it will be read again
+  if (batch.add(answer, worker_->date_of(answer.date), end)) return done;
+  start(stream, answer);
+  return end;
+}
+
+std::size_t Connection::flush(sluice::Stream stream, std::size_t done) {
+  Batch& batch = worker_->batch();
+  if (batch.is_empty()) return done;
+  const auto sent = stream.send(batch.octets());
+  const std::size_t taken = sent ? *sent : 0;
+  Stats& stats = worker_->stats();
+  stats.batches.add();
+  stats.octets.add(taken);
+  const bool closes = batch.is_closing();
+  std::size_t begin = 0;
+  std::uint32_t whole = 0;
+  for (const Batch::Entry& entry : batch.entries()) {
+    done = entry.request_end;
+    if (entry.answer_end > taken) {
+      // The rest of this one waits, as a value; requests behind it are read again.
+      answer_ = entry.answer;
+      sent_ = taken - begin;
+      state_ = State::kAnswering;
+      stats.short_writes.add();
+      break;
+    }
+    note_answer(entry.answer.status);
+    begin = entry.answer_end;
+    ++whole;
+  }
+  batch.clear();
+  worker_->note_answered(whole, arrived_, stream.worker().now());
+  if (closes && state_ == State::kHead) end_answers(stream);
+  return done;
+}
+
+void Connection::note_answer(std::uint16_t status) {
+  Stats& stats = worker_->stats();
+  stats.answers[status_index(status)].add();
+  if (!is_first_) stats.keep_alive.add();
+  is_first_ = false;
+}
+
+void Connection::send_continue(sluice::Stream stream) {
+  constexpr std::string_view kContinue = "HTTP/1.1 100 Continue\r\n\r\n";
+  const auto sent = stream.send(kContinue);
+  // None of it: the client goes on by itself. A part of it, and the next answer would be garbled.
+  if (sent && *sent > 0 && *sent < kContinue.size()) static_cast<void>(stream.abort());
+}
+
+void Connection::begin_upload(sluice::Stream stream, const Request& request, const Answer& answer) {
+  upload_ = worker_->uploads().take();
+  if (upload_ == nullptr) return refuse(stream, 503);
+  upload_->answer = answer;
+  upload_->is_chunked = request.is_chunked();
+  upload_->expected = request.content_length();
+  crypto_hash_sha256_init(&upload_->hash);
+  state_ = State::kBody;
+  if (!request.has_body()) end_upload(stream);
+}
+
+void Connection::take_body(sluice::Stream stream, sluice::RxData& data) {
+  Upload& upload = *upload_;
+  const std::string_view run = text_of(data.front());
+  ChunkedDecoder::Step step;
+  if (upload.is_chunked) {
+    step = upload.chunks.feed(run);
+  } else {
+    step.taken = std::min<std::uint64_t>(run.size(), upload.expected - upload.received);
+    step.content = run.substr(0, step.taken);
+  }
+  crypto_hash_sha256_update(&upload.hash,
+                            reinterpret_cast<const unsigned char*>(step.content.data()),
+                            step.content.size());
+  upload.received += step.content.size();
+  data.consume(step.taken);
+  if (step.status == ChunkedDecoder::Status::kError) return refuse(stream, upload.chunks.error());
+  if (upload.received > worker_->options().site.max_body) return refuse(stream, 413);
+  const bool is_whole = upload.is_chunked ? step.status == ChunkedDecoder::Status::kDone
+                                          : upload.received == upload.expected;
+  if (is_whole) end_upload(stream);
+}
+
+void Connection::end_upload(sluice::Stream stream) {
+  Upload& upload = *upload_;
   std::array<unsigned char, crypto_hash_sha256_BYTES> digest;
-  crypto_hash_sha256_final(&hash_, digest.data());
-  char hex[2 * crypto_hash_sha256_BYTES + 1];
-  sodium_bin2hex(hex, sizeof hex, digest.data(), digest.size());
-  std::array<char, 120> line;
-  const auto end = fmt::format_to_n(line.data(), line.size(), "{} {}", sink_received_, hex);
-  answer_text(200, {line.data(), end.size});
+  crypto_hash_sha256_final(&upload.hash, digest.data());
+  std::array<char, 2 * digest.size() + 1> hex;
+  sodium_bin2hex(hex.data(), hex.size(), digest.data(), digest.size());
+  const auto end = fmt::format_to_n(upload.text.data(), upload.text.size(), "{} {}\n",
+                                    upload.received, hex.data());
+  upload.answer.fields = kTextFields;
+  upload.answer.body = std::as_bytes(std::span(upload.text)).first(end.size);
+  upload.answer.length = end.size;
+  upload.answer.date = worker_->seconds(stream.worker().now());
+  start(stream, upload.answer);
 }
 
-void Connection::answer_text(std::uint16_t status, std::string_view text) {
-  const auto end = fmt::format_to_n(text_.data(), text_.size(), "{}\n", text);
-  body_ = std::as_bytes(std::span(text_.data(), std::min(end.size, text_.size())));
-  answer(status, "text/plain; charset=utf-8", body_.size());
+void Connection::answer_status(sluice::Stream stream, Answer answer, Route format) {
+  page_ = worker_->pages().take();
+  if (page_ == nullptr) return refuse(stream, 503);
+  const bool is_json = format == Route::kStatusJson;
+  const auto& all = worker_->all_stats();
+  answer.length =
+      is_json ? write_status_json(all, page_->text) : write_status_text(all, page_->text);
+  answer.fields = is_json
+                      ? "Content-Type: application/json\r\nCache-Control: no-store\r\n"
+                      : "Content-Type: text/plain; charset=utf-8\r\nCache-Control: no-store\r\n";
+  answer.body = std::as_bytes(std::span(page_->text));
+  answer.date = worker_->seconds(stream.worker().now());
+  start(stream, answer);
 }
 
-void Connection::answer(std::uint16_t status, std::string_view content_type, std::uint64_t length) {
-  const auto end = fmt::format_to_n(
-      head_.data(), head_.size(),
-      "HTTP/1.1 {} {}\r\nServer: sluice\r\nContent-Type: {}\r\nContent-Length: {}\r\n{}{}\r\n",
-      status, reason(status), content_type, length, allowed_,
-      keep_alive_ ? "Connection: keep-alive\r\n" : "Connection: close\r\n");
-  allowed_ = {};
-  head_octets_ = static_cast<std::uint16_t>(std::min(end.size, head_.size()));
-  head_sent_ = 0;
-  body_octets_ = is_head_only_ ? 0 : length;
-  body_sent_ = 0;
+void Connection::refuse(sluice::Stream stream, std::uint16_t status) {
+  release_blocks();
+  Answer answer = last_answer(status);
+  answer.date = worker_->seconds(stream.worker().now());
+  start(stream, answer);
+}
+
+void Connection::start(sluice::Stream stream, const Answer& answer) {
+  answer_ = answer;
+  sent_ = 0;
   state_ = State::kAnswering;
+  pump(stream);
 }
 
 void Connection::pump(sluice::Stream stream) {
-  if (pump_head(stream) && pump_body(stream)) finish(stream);
-}
-
-bool Connection::pump_head(sluice::Stream stream) {
-  if (head_sent_ == head_octets_) return true;
-  const auto sent = stream.send(std::string_view(
-      head_.data() + head_sent_, static_cast<std::size_t>(head_octets_ - head_sent_)));
-  if (!sent) return false;
-  head_sent_ = static_cast<std::uint16_t>(head_sent_ + *sent);
-  return head_sent_ == head_octets_;
-}
-
-bool Connection::pump_body(sluice::Stream stream) {
-  while (body_sent_ < body_octets_) {
-    const std::size_t offset = body_sent_ % body_.size();
-    const auto piece = body_.subspan(
-        offset, std::min<std::uint64_t>(body_.size() - offset, body_octets_ - body_sent_));
-    const auto sent = stream.send(piece);
-    if (!sent) return false;
-    body_sent_ += *sent;
-    if (*sent < piece.size()) return false;
-  }
-  return true;
-}
-
-void Connection::finish(sluice::Stream stream) {
-  if (peer_closed_) {
-    state_ = State::kLingering;
-    stream.close();
-  } else if (!keep_alive_) {
-    // close() with octets still coming in would be a RST, which can take the answer away from the
-    // client (RFC 9112 9.6): close our direction, and wait a little for the client's.
-    state_ = State::kLingering;
-    static_cast<void>(stream.shutdown());
-    static_cast<void>(stream.set_timer(kLinger));
-  } else {
-    parser_.reset();
+  std::array<char, kMaxHeadOctets> head;
+  const std::size_t head_octets = write_head(answer_, worker_->date_of(answer_.date), head.data());
+  while (sent_ < head_octets)
+    if (!send_some(stream, std::as_bytes(std::span(head)).subspan(sent_, head_octets - sent_)))
+      return;
+  while (sent_ < head_octets + answer_.body_octets())
+    if (!send_some(stream, body_run(answer_, sent_ - head_octets))) return;
+  note_answer(answer_.status);
+  worker_->note_answered(1, arrived_, stream.worker().now());
+  release_blocks();
+  if (peer_closed_ || !answer_.keep_alive)
+    end_answers(stream);
+  else
     state_ = State::kHead;
+}
+
+bool Connection::send_some(sluice::Stream stream, std::span<const std::byte> octets) {
+  // An error is a want of buffers, after which on_writable comes, or the end, and on_closed.
+  const auto sent = stream.send(octets);
+  const std::size_t taken = sent ? *sent : 0;
+  sent_ += taken;
+  worker_->stats().octets.add(taken);
+  if (taken < octets.size()) worker_->stats().short_writes.add();
+  return taken == octets.size();
+}
+
+void Connection::end_answers(sluice::Stream stream) {
+  state_ = State::kLingering;
+  if (peer_closed_) {
+    static_cast<void>(stream.close());
+    return;
   }
+  // close() with octets still coming in would be a RST, which can take the answer away from the
+  // client (RFC 9112 9.6): close our direction, and wait a little for the client's.
+  static_cast<void>(stream.shutdown());
+  static_cast<void>(stream.set_timer(kLinger));
+}
+
+void Connection::release_blocks() {
+  if (partial_ != nullptr) worker_->give_head(*std::exchange(partial_, nullptr));
+  if (upload_ != nullptr) worker_->uploads().give(std::exchange(upload_, nullptr));
+  if (page_ != nullptr) worker_->pages().give(std::exchange(page_, nullptr));
 }
 
 }  // namespace httpd

@@ -1,6 +1,8 @@
 #include "content.hpp"
 
 #include <fmt/format.h>
+#include <sodium.h>
+#include <sys/stat.h>
 
 #include <array>
 #include <charconv>
@@ -8,6 +10,9 @@
 #include <filesystem>
 #include <fstream>
 #include <stdexcept>
+
+#include "http_date.hpp"
+#include "syntax.hpp"
 
 namespace httpd {
 namespace {
@@ -19,21 +24,36 @@ constexpr std::string_view kIndexPage =
     "DPDK.</p>\n"
     "<ul>\n<li>GET <code>/bytes/N</code>: N octets of a fixed pattern</li>\n"
     "<li>PUT or POST <code>/sink</code>: the count and SHA-256 of what you send</li>\n"
+    "<li>GET <code>/status</code>, <code>/status?json</code>: requests, connections, latency</li>\n"
     "</ul></body></html>\n";
+constexpr std::int64_t kIndexPageChanged = 1764288000;  // 28 Nov 2025
 
 std::string content_type(const std::filesystem::path& path) {
   static const std::unordered_map<std::string, std::string> types = {
       {".html", "text/html; charset=utf-8"},
+      {".htm", "text/html; charset=utf-8"},
       {".txt", "text/plain; charset=utf-8"},
-      {".css", "text/css"},
-      {".js", "text/javascript"},
+      {".md", "text/markdown; charset=utf-8"},
+      {".css", "text/css; charset=utf-8"},
+      {".js", "text/javascript; charset=utf-8"},
+      {".mjs", "text/javascript; charset=utf-8"},
       {".json", "application/json"},
+      {".xml", "application/xml"},
+      {".csv", "text/csv; charset=utf-8"},
       {".svg", "image/svg+xml"},
       {".png", "image/png"},
       {".jpg", "image/jpeg"},
+      {".jpeg", "image/jpeg"},
+      {".gif", "image/gif"},
+      {".webp", "image/webp"},
+      {".ico", "image/x-icon"},
+      {".woff2", "font/woff2"},
+      {".mp4", "video/mp4"},
       {".pdf", "application/pdf"},
       {".wasm", "application/wasm"}};
-  const auto found = types.find(path.extension().string());
+  std::string extension = path.extension().string();
+  for (char& octet : extension) octet = lower(octet);
+  const auto found = types.find(extension);
   return found == types.end() ? "application/octet-stream" : found->second;
 }
 
@@ -45,6 +65,33 @@ std::vector<std::byte> read_file(const std::filesystem::path& path) {
   file.read(reinterpret_cast<char*>(octets.data()), static_cast<std::streamsize>(octets.size()));
   if (!file) throw std::runtime_error(fmt::format("--root: cannot read {}", path.string()));
   return octets;
+}
+
+std::int64_t last_modified(const std::filesystem::path& path) {
+  struct stat status {};
+  if (stat(path.c_str(), &status) != 0)
+    throw std::runtime_error(fmt::format("--root: cannot read {}", path.string()));
+  return status.st_mtime;
+}
+
+std::shared_ptr<const Resource> make_resource(std::vector<std::byte> octets, std::string_view type,
+                                              std::int64_t changed) {
+  std::array<unsigned char, 16> digest;
+  crypto_generichash(digest.data(), digest.size(),
+                     reinterpret_cast<const unsigned char*>(octets.data()), octets.size(), nullptr,
+                     0);
+  std::array<char, 2 * digest.size() + 1> hex;
+  sodium_bin2hex(hex.data(), hex.size(), digest.data(), digest.size());
+  Resource resource;
+  resource.octets = std::move(octets);
+  resource.etag = fmt::format("\"{}\"", hex.data());
+  resource.last_modified = changed;
+  const HttpDate date = format_date(changed);
+  resource.validators = fmt::format("ETag: {}\r\nLast-Modified: {}\r\n", resource.etag,
+                                    std::string_view(date.data(), date.size()));
+  resource.fields =
+      fmt::format("Content-Type: {}\r\nAccept-Ranges: bytes\r\n{}", type, resource.validators);
+  return std::make_shared<const Resource>(std::move(resource));
 }
 
 }  // namespace
@@ -62,22 +109,26 @@ Content::Content(const std::string& root) {
         throw std::runtime_error(
             fmt::format("--root {}: more than {} MiB of files", root, kMaxOctets >> 20));
       const std::string name = '/' + fs::relative(entry.path(), root).generic_string();
-      resources_[name] = {content_type(entry.path()), read_file(entry.path())};
+      resources_[name] = make_resource(read_file(entry.path()), content_type(entry.path()),
+                                       last_modified(entry.path()));
     }
   }
-  const auto index = resources_.find("/index.html");
-  if (index != resources_.end()) resources_["/"] = Resource(index->second);
+  // A folder's index answers for the folder.
+  std::vector<std::string> indices;
+  for (const auto& [name, resource] : resources_)
+    if (name.ends_with("/index.html")) indices.push_back(name);
+  for (const std::string& name : indices)
+    resources_[name.substr(0, name.rfind('/') + 1)] = resources_[name];
   if (resources_.count("/") == 0) {
-    Resource& page = resources_["/"];
-    page.content_type = "text/html; charset=utf-8";
-    page.octets.resize(kIndexPage.size());
-    std::memcpy(page.octets.data(), kIndexPage.data(), kIndexPage.size());
+    const auto page = std::as_bytes(std::span(kIndexPage));
+    resources_["/"] =
+        make_resource({page.begin(), page.end()}, "text/html; charset=utf-8", kIndexPageChanged);
   }
 }
 
-const Resource* Content::find(std::string_view target) const {
-  const auto found = resources_.find(target);
-  return found == resources_.end() ? nullptr : &found->second;
+const Resource* Content::find(std::string_view path) const {
+  const auto found = resources_.find(path);
+  return found == resources_.end() ? nullptr : found->second.get();
 }
 
 std::span<const std::byte> pattern() {

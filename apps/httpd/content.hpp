@@ -4,6 +4,7 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <memory>
 #include <optional>
 #include <span>
 #include <string>
@@ -14,8 +15,11 @@
 namespace httpd {
 
 struct Resource {
-  std::string content_type;
   std::vector<std::byte> octets;
+  std::string etag;                ///< Strong, of the octets alone, with its quotes.
+  std::int64_t last_modified = 0;  ///< Seconds since 1970.
+  std::string validators;          ///< Header lines: ETag, Last-Modified.
+  std::string fields;              ///< Header lines of a whole answer but for its length.
 };
 
 /// Read-only after the start, shared by all workers.
@@ -27,8 +31,8 @@ class Content {
   /// an entry of a table, never a path. Throws std::runtime_error with one line.
   explicit Content(const std::string& root);
 
-  /// Null if there is none; `target` without its query.
-  const Resource* find(std::string_view target) const;
+  /// Null if there is none; `path` decoded, without a query.
+  const Resource* find(std::string_view path) const;
   std::size_t files() const { return resources_.size(); }
 
  private:
@@ -38,7 +42,8 @@ class Content {
       return std::hash<std::string_view>{}(text);
     }
   };
-  std::unordered_map<std::string, Resource, Hash, std::equal_to<>> resources_;
+  std::unordered_map<std::string, std::shared_ptr<const Resource>, Hash, std::equal_to<>>
+      resources_;  ///< A folder and its index.html are one.
 };
 
 /// The octets of /bytes/N: octet i is pattern()[i % kPatternLength]. The length is a prime, so that
