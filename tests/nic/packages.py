@@ -47,7 +47,7 @@ class Apt:
                                    for suite in (RELEASE, f"{RELEASE}-backports")), encoding="ascii")
         settings = {"Dir::Etc::sourcelist": sources, "Dir::Etc::sourceparts": "/dev/null", "Dir::State::lists": folder / "lists",
                     "Dir::Cache": folder / "cache", "APT::Sandbox::User": "root", "Acquire::http::Timeout": 10,
-                    "Acquire::https::Timeout": 10, "Acquire::Retries": 1, "Acquire::Languages": "none", "APT::Update::Error-Mode": "any"}
+                    "Acquire::https::Timeout": 10, "Acquire::Retries": 0, "Acquire::Languages": "none", "APT::Update::Error-Mode": "any"}
         self.options = [f"-o{key}={value}" for key, value in settings.items()]
 
     @staticmethod
