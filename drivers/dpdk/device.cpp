@@ -93,6 +93,7 @@ class DpdkDevice::Queue final : public packet::PortQueue {
   Queue(const DpdkDevice& device, std::uint16_t index) : device_(device), index_(index) {}
 
   std::uint16_t rx_burst(std::span<rte_mbuf*> out, Instant) override {
+    if (index_ >= device_.capabilities_.rx_queues) return 0;  // one more to transmit by
     return rte_eth_rx_burst(device_.port_id_, index_, out.data(),
                             static_cast<std::uint16_t>(out.size()));
   }
@@ -136,7 +137,8 @@ DpdkDevice::DpdkDevice(const DeviceOptions& options)
   }
   // Ports without a link to raise answer ENOTSUP.
   static_cast<void>(rte_eth_dev_set_link_up(port_id_));
-  for (std::size_t index = 0; index < options.receive_pools.size(); ++index)
+  const unsigned queues = std::max(capabilities_.rx_queues, capabilities_.tx_queues);
+  for (unsigned index = 0; index < queues; ++index)
     queues_.push_back(std::make_unique<Queue>(*this, static_cast<std::uint16_t>(index)));
 }
 
@@ -157,17 +159,21 @@ void DpdkDevice::start(const DeviceOptions& options) {
   is_virtual_ = !is_pci_address(options.device);
   if (driver_ == "net_tap") tap_interface_ = tap_interface_name(options.device, info.if_index);
 
-  const auto queues = static_cast<std::uint16_t>(options.receive_pools.size());
-  if (queues > info.max_rx_queues || queues > info.max_tx_queues)
+  const auto wanted = static_cast<std::uint16_t>(options.receive_pools.size());
+  const std::uint16_t queues = std::min(wanted, info.max_rx_queues);
+  const std::uint16_t tx_queues = std::min(wanted, info.max_tx_queues);
+  if (queues == 0 || tx_queues < queues)
     throw DeviceError(fmt::format("device {}: has {} receive and {} transmit queues, {} are needed",
-                                  options.device, info.max_rx_queues, info.max_tx_queues, queues));
+                                  options.device, info.max_rx_queues, info.max_tx_queues,
+                                  std::max<unsigned>(queues, 1)));
   const std::uint32_t largest_mtu = std::min<std::uint32_t>(
       info.max_mtu, info.max_rx_pktlen - RTE_ETHER_HDR_LEN - RTE_ETHER_CRC_LEN);
   if (options.mtu > largest_mtu)
     throw DeviceError(fmt::format("device {}: its MTU is at most {}, not {}", options.device,
                                   largest_mtu, options.mtu));
   capabilities_ = capabilities_of(info, options.checksum_offload);
-  capabilities_.rx_queues = capabilities_.tx_queues = queues;
+  capabilities_.rx_queues = queues;
+  capabilities_.tx_queues = tx_queues;
 
   // configure() refuses any offload that the port lacks: ask only for what it has.
   rte_eth_conf conf{};
@@ -177,10 +183,10 @@ void DpdkDevice::start(const DeviceOptions& options) {
   if (capabilities_.tx_tso) conf.txmode.offloads |= RTE_ETH_TX_OFFLOAD_TCP_TSO;
   conf.txmode.offloads |= info.tx_offload_capa & RTE_ETH_TX_OFFLOAD_MULTI_SEGS;
   if (queues > 1 && has_rss(info)) request_rss(info, rss_key_, conf);
-  int status = rte_eth_dev_configure(port_id_, queues, queues, &conf);
+  int status = rte_eth_dev_configure(port_id_, queues, tx_queues, &conf);
   if (status < 0 && conf.rxmode.mq_mode != RTE_ETH_MQ_RX_NONE) {
     withdraw_rss(conf);
-    status = rte_eth_dev_configure(port_id_, queues, queues, &conf);
+    status = rte_eth_dev_configure(port_id_, queues, tx_queues, &conf);
   }
   require(status, options, "cannot be configured");
   const int mtu_status = rte_eth_dev_set_mtu(port_id_, options.mtu);
@@ -200,13 +206,13 @@ void DpdkDevice::set_up_queues(const DeviceOptions& options) {
   require(rte_eth_dev_adjust_nb_rx_tx_desc(port_id_, &rx_descriptors, &tx_descriptors), options,
           "cannot use so many descriptors");
   const auto socket = static_cast<unsigned>(std::max(rte_eth_dev_socket_id(port_id_), 0));
-  for (std::uint16_t queue = 0; queue < capabilities_.rx_queues; ++queue) {
+  for (std::uint16_t queue = 0; queue < capabilities_.rx_queues; ++queue)
     require(rte_eth_rx_queue_setup(port_id_, queue, rx_descriptors, socket, nullptr,
                                    options.receive_pools[queue]),
             options, "cannot set up a receive queue");
+  for (std::uint16_t queue = 0; queue < capabilities_.tx_queues; ++queue)
     require(rte_eth_tx_queue_setup(port_id_, queue, tx_descriptors, socket, nullptr), options,
             "cannot set up a transmit queue");
-  }
 }
 
 void DpdkDevice::choose_mac(const DeviceOptions& options) {

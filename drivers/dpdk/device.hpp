@@ -18,7 +18,7 @@ namespace sluice::drivers {
 
 struct DeviceOptions {
   std::string device;                       ///< "0000:01:00.0" or a vdev string.
-  std::vector<rte_mempool*> receive_pools;  ///< One for each queue pair wanted; borrowed.
+  std::vector<rte_mempool*> receive_pools;  ///< One for each queue wanted; borrowed.
   std::uint16_t rx_descriptors = 1024;
   std::uint16_t tx_descriptors = 1024;
   std::uint16_t mtu = 1500;      ///< Octets of the largest IP packet.
@@ -39,7 +39,8 @@ class DpdkDevice {
   DpdkDevice(const DpdkDevice&) = delete;
   DpdkDevice& operator=(const DpdkDevice&) = delete;
 
-  unsigned queues() const { return static_cast<unsigned>(queues_.size()); }
+  /// As many as were wanted, or as the port has: capabilities() says how many receive
+  /// (`rx_queues`) and transmit (`tx_queues`, not fewer). Those beyond `rx_queues` only transmit.
   packet::PortQueue& queue(unsigned index);
   const packet::PortCapabilities& capabilities() const { return capabilities_; }
   /// Read back from the port once it had started.

@@ -24,10 +24,13 @@ std::uint16_t data_room(std::uint16_t mtu) {
 rte_mempool* make(const PoolOptions& options, const char* kind, std::uint32_t count,
                   std::uint16_t room) {
   const std::string name = fmt::format("{}-{}", options.name, kind);
-  // The cache holds up to 1.5 times its size: a small pool must not vanish in it.
-  const unsigned cache = std::min(kCachePkts, count / 8);
-  rte_mempool* const pool = rte_pktmbuf_pool_create(name.c_str(), count, cache,
-                                                    packet::kPrivateSize, room, options.socket);
+  // A cache holds up to 1.5 times its size: a small pool must not vanish in those of all lcores.
+  const unsigned cache = std::min(kCachePkts, count / 8 / options.lcores);
+  const auto create = [&](int socket) {
+    return rte_pktmbuf_pool_create(name.c_str(), count, cache, packet::kPrivateSize, room, socket);
+  };
+  rte_mempool* pool = create(options.socket);
+  if (pool == nullptr && options.socket != SOCKET_ID_ANY) pool = create(SOCKET_ID_ANY);
   if (pool == nullptr)
     throw DeviceError(
         fmt::format("no memory for {} mbufs of pool '{}' ({}): lower pools.{}_pkts, or raise "

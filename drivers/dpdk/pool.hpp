@@ -13,7 +13,8 @@ struct PoolOptions {
   std::uint32_t control_pkts = 4096;
   std::uint32_t indirect_pkts = 16384;
   std::uint16_t mtu = 1500;  ///< Octets; a received frame of this MTU fits one mbuf.
-  int socket = -1;           ///< NUMA node; -1: any.
+  int socket = -1;           ///< NUMA node, if that has the memory; -1: any.
+  unsigned lcores = 1;       ///< That take from the pools or give back: each has a cache.
 };
 
 /// The three mempools of one worker. Frees them at its end, when every mbuf must be back.
