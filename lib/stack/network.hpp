@@ -42,6 +42,12 @@ class Network final : public tcp::PathProvider {
   Network(const StackConfig& config, telemetry::StateRegion& region, unsigned worker, Rng& rng,
           Instant now);
 
+  /// Whose flows come here. Null: all. Borrowed; before the first connection.
+  void set_home(const tcp::FlowHome* home) { home_ = home; }
+  bool is_home(const tcp::FlowKey& flow) const override {
+    return home_ == nullptr || home_->is_home(flow);
+  }
+
   /// Binds a pair to an interface; gives the pair's number.
   unsigned attach(const packet::PortCapabilities& capabilities, const MacAddr& mac,
                   unsigned interface_index);
@@ -100,6 +106,7 @@ class Network final : public tcp::PathProvider {
     return 1 + routes_.generation() + addresses_.generation() + port_generation_;
   }
 
+  const tcp::FlowHome* home_ = nullptr;
   std::vector<PortBinding> ports_;
   std::vector<Interface> interfaces_;
   ip::AddressTable addresses_;

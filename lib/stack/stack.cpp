@@ -50,7 +50,9 @@ Stack::Impl::Impl(Stack& stack, const StackConfig& stack_config, const StackDeps
       timer_wheel(TimerNodes{timer_memory.data()}, tick_at(now)),
       inbound(kBurst),
       errors(kBurst),
-      outbound(kBurst) {}
+      outbound(kBurst) {
+  network.set_home(deps.home);
+}
 
 Stack::Impl::~Impl() {
   const std::uint32_t used = engine.context().tcbs.high_water();

@@ -17,6 +17,7 @@
 #include "packet/port.hpp"
 #include "sluice/worker.hpp"
 #include "tcp/config.hpp"
+#include "tcp/segment.hpp"
 #include "telemetry/metrics.hpp"
 #include "telemetry/region.hpp"
 
@@ -50,6 +51,7 @@ struct InterfaceConfig {
 
 struct StackConfig {
   std::vector<InterfaceConfig> interfaces;
+  std::uint32_t workers = 1;  ///< Stacks behind the same ports: each hears every ARP reply.
   tcp::EngineConfig tcp;
 
   // Below TCP.
@@ -83,6 +85,8 @@ struct StackDeps {
   Secrets secrets;
   std::uint64_t seed = 0;  ///< Of the worker's Rng.
   unsigned worker = 0;
+  /// Outlives the stack. Null: every flow comes to this worker.
+  const tcp::FlowHome* home = nullptr;
 };
 
 class Stack {

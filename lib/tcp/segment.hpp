@@ -83,6 +83,14 @@ struct PathInfo {
 };
 enum class PathError : std::uint8_t { kNoRoute, kNoAddress };
 
+/// Of several engines behind one port, whose segments are whose: a connection that is opened here
+/// must be among the flows that come here. Implemented by runtime/.
+class FlowHome {
+ public:
+  virtual ~FlowHome() = default;
+  virtual bool is_home(const FlowKey& flow) const = 0;
+};
+
 /// Asked once per connection, implemented by stack/.
 class PathProvider {
  public:
@@ -90,6 +98,8 @@ class PathProvider {
   /// The way to `destination`; `preferred_source`, if not unspecified, must be an address of ours.
   virtual Result<PathInfo, PathError> path_to(const IpAddr& destination,
                                               const IpAddr& preferred_source) const = 0;
+  /// The flow's segments come to this engine.
+  virtual bool is_home(const FlowKey&) const { return true; }
 };
 
 }  // namespace sluice::tcp

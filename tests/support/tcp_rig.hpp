@@ -55,7 +55,9 @@ class OnePath final : public tcp::PathProvider {
     if (error) return fail(*error);
     return tcp::PathInfo{preferred.is_unspecified() ? source : preferred, mtu};
   }
+  bool is_home(const tcp::FlowKey& flow) const override { return !home || home(flow); }
   std::optional<tcp::PathError> error;
+  std::function<bool(const tcp::FlowKey&)> home;  ///< None: every flow is.
   IpAddr source = Ipv4Addr::from_octets(10, 0, 0, 2);
   std::uint16_t mtu = 1500;
 };

@@ -29,8 +29,10 @@ struct TimerHandle {
 struct ConnectOptions {
   Endpoint remote;
   std::optional<IpAddr> local_address = {};  ///< None: what the route says.
-  Port local_port = {};                      ///< 0: an ephemeral port (RFC 6056).
-  std::string_view congestion = {};          ///< By name; empty: the route's, or the config's.
+  /// 0: an ephemeral port (RFC 6056). Of several workers one alone gets the answers to any other
+  /// port: for the rest it is kInvalidArgument.
+  Port local_port = {};
+  std::string_view congestion = {};  ///< By name; empty: the route's, or the config's.
   bool trace = false;
 };
 

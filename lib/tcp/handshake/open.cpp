@@ -28,6 +28,7 @@ std::optional<Port> choose_port(Context& ctx, FlowKey flow) {
     const std::uint32_t step = offset + counter++;
     flow.local_port = Port{static_cast<std::uint16_t>(first + step % count)};
     if (ctx.listeners.is_listening(flow.local_port)) continue;
+    if (!ctx.paths.is_home(flow)) continue;  // its answers would come to another worker
     if (ctx.find_flow(flow, ctx.hash_of(flow)).is_none()) return flow.local_port;
   }
   return std::nullopt;
@@ -51,6 +52,8 @@ Result<ConnHandle, Error> open(Context& ctx, const OpenRequest& request) {
     const auto port = choose_port(ctx, flow);
     if (!port) return fail(Error::kAddressInUse);
     flow.local_port = *port;
+  } else if (!ctx.paths.is_home(flow)) {
+    return fail(Error::kInvalidArgument);
   }
   const std::uint64_t hash = ctx.hash_of(flow);
   if (!ctx.find_flow(flow, hash).is_none()) return fail(Error::kAddressInUse);

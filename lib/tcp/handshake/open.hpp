@@ -17,7 +17,8 @@ struct OpenRequest {
 };
 
 /// Begins a connection: a TCB in SYN-SENT whose SYN goes out with the next transmit.
-/// kUnreachable: no route. kInvalidArgument: the local address is not ours, or port 0.
+/// kUnreachable: no route. kInvalidArgument: the local address is not ours, port 0, or a local port
+/// by which the answers come to another worker.
 /// kAddressInUse: the 4-tuple, or every ephemeral port to that peer. kTooManyConnections.
 Result<ConnHandle, Error> open(Context& ctx, const OpenRequest& request);
 

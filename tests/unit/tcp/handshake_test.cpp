@@ -251,6 +251,33 @@ TEST_CASE("ephemeral ports are within their range, all different, and not to be 
   require_nothing_left(rig);
 }
 
+TEST_CASE("an active open takes a port whose answers come home, by the same rules",
+          "[tcp][handshake][rfc6056]") {
+  EngineConfig config = TcpRig::small_config();
+  config.ephemeral_first = 50'000;
+  config.ephemeral_last = 50'019;
+  TcpRig rig(config);
+  rig.path().home = [](const FlowKey& flow) { return flow.local_port.value % 3 == 1; };
+  std::vector<std::uint16_t> ports;
+  for (int i = 0; i < 6; ++i) {
+    open_to_server(rig);
+    ports.push_back(rig.take_sent().back().flow.local_port.value);
+  }
+  // 50,002 and every third after it, one after the other from where the hash says, once round.
+  CHECK(std::set<std::uint16_t>(ports.begin(), ports.end()) ==
+        std::set<std::uint16_t>{50'002, 50'005, 50'008, 50'011, 50'014, 50'017});
+  for (std::size_t i = 1; i < ports.size(); ++i)
+    CHECK((ports[i] == ports[i - 1] + 3 || (ports[i - 1] == 50'017 && ports[i] == 50'002)));
+  const auto full = open(rig.ctx(), {.remote = kServer, .local = {}, .local_port = {}});
+  REQUIRE(!full.has_value());
+  CHECK(full.error() == Error::kAddressInUse);
+
+  const auto fixed = open(rig.ctx(), {.remote = kServer, .local = {}, .local_port = Port{40'001}});
+  REQUIRE(!fixed.has_value());
+  CHECK(fixed.error() == Error::kInvalidArgument);
+  require_nothing_left(rig);
+}
+
 //= rfc9293#3.4.1 MUST-8, MUST-9, SHLD-1 test
 TEST_CASE("an ISN grows with time by one for each 4 us, and tells nothing of another 4-tuple",
           "[tcp][handshake][rfc6528]") {
