@@ -194,9 +194,6 @@ std::optional<std::string> contradiction(const Config& config) {
                        config.cpus.size(), config.workers);
   if (config.replay_seed != 0 && config.workers != 1)
     return "runtime.replay_seed: a replay has one worker";
-  // One worker of several may well be idle while the others serve.
-  if (config.exit_when_idle != Duration::zero() && config.workers != 1)
-    return "runtime.exit_when_idle: needs one worker";
   if (config.stack.receive_low_watermark_pkts >= config.receive_pkts)
     return "pools.receive_low_watermark_pkts: must lie below pools.receive_pkts";
   if (config.gateway) {
@@ -261,6 +258,7 @@ stack::StackConfig stack_config(const Config& config) {
   };
   if (config.gateway) interface.routes.push_back({Prefix{Ipv4Addr{}, 0}, *config.gateway, {}});
   stack.interfaces = {std::move(interface)};
+  stack.workers = config.workers;
   for (std::uint32_t* total :
        {&stack.tcp.max_connections, &stack.tcp.max_half_open, &stack.tcp.max_accept_queue,
         &stack.tcp.max_time_wait, &stack.tcp.max_in_flight, &stack.tcp.max_orphans,

@@ -20,6 +20,7 @@ ControlThread::ControlThread(Deps deps)
       gate_log_(deps.region),
       neighbor_log_(deps.region),
       overload_log_(deps.region),
+      port_log_(deps.region),
       memory_(std::move(deps.memory)) {
   populate();
   socket_.emplace(telemetry::control_socket_path(deps.instance),
@@ -72,6 +73,7 @@ void ControlThread::run() {
     if (now >= next_look) {
       log_all(gate_log_.changes());
       log_all(neighbor_log_.due(now));
+      log_all(port_log_.changes());
       next_look = now + kBetweenLooks;
     }
     if (now >= next_sheds) {

@@ -17,6 +17,7 @@
 #include "runtime/gate_log.hpp"
 #include "runtime/neighbor_log.hpp"
 #include "runtime/overload_log.hpp"
+#include "runtime/port_log.hpp"
 #include "runtime/source_filter.hpp"
 #include "telemetry/region.hpp"
 
@@ -50,6 +51,7 @@ class ControlThread {
   GateLog gate_log_;
   NeighborLog neighbor_log_;
   OverloadLog overload_log_;
+  PortLog port_log_;
   std::optional<ControlSocket> socket_;
   std::vector<ReservedMemory*> memory_;
   std::atomic<bool> is_ending_ = false;

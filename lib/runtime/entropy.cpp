@@ -9,6 +9,12 @@
 #include "sluice/runtime.hpp"
 
 namespace sluice::runtime {
+namespace {
+
+/// Label by which the steering's key comes from the flow table's: of this process only, too.
+constexpr std::uint64_t kSteering = 1;
+
+}  // namespace
 
 WorkerEntropy make_entropy(std::uint64_t replay_seed) {
   if (sodium_init() < 0) throw SetupError("libsodium did not start: no source of entropy", 1);
@@ -28,11 +34,23 @@ WorkerEntropy make_entropy(std::uint64_t replay_seed) {
     randombytes_buf(&entropy.seed, sizeof entropy.seed);
   else
     entropy.seed = replayed.next();
+  entropy.steering = derive_key(entropy.secrets.flow_table, kSteering);
   return entropy;
 }
 
+std::vector<std::uint8_t> rss_key(const WorkerEntropy& entropy) {
+  constexpr std::size_t kOctets = 52;
+  std::vector<std::uint8_t> key;
+  for (std::uint64_t part = 0; key.size() < kOctets; ++part) {
+    const HashKey octets = derive_key(entropy.steering, part);
+    key.insert(key.end(), octets.octets.begin(), octets.octets.end());
+  }
+  key.resize(kOctets);
+  return key;
+}
+
 WorkerEntropy for_worker(const WorkerEntropy& runtime, unsigned worker) {
-  return {runtime.secrets, runtime.seed + worker};
+  return {runtime.secrets, runtime.steering, runtime.seed + worker};
 }
 
 void use_fleet_key(const HashKey& fleet, WorkerEntropy& entropy) {

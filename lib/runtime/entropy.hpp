@@ -1,6 +1,7 @@
 #pragma once
 
 #include <cstdint>
+#include <vector>
 
 #include "stack/stack.hpp"
 
@@ -10,6 +11,7 @@ namespace sluice::runtime {
 /// that a flow has one owner whatever port it enters by; so are the others, for a successor.
 struct WorkerEntropy {
   stack::Secrets secrets;
+  HashKey steering;
   std::uint64_t seed = 0;
 };
 
@@ -17,6 +19,9 @@ struct WorkerEntropy {
 WorkerEntropy make_entropy(std::uint64_t replay_seed);
 /// The next worker's: same keys, another seed.
 WorkerEntropy for_worker(const WorkerEntropy& runtime, unsigned worker);
+
+/// A Toeplitz key for ports, 52 octets: as long as any port's.
+std::vector<std::uint8_t> rss_key(const WorkerEntropy& entropy);
 
 /// Replaces the keys that servers of a fleet must share by ones that come from its secret.
 void use_fleet_key(const HashKey& fleet, WorkerEntropy& entropy);

@@ -27,25 +27,22 @@ IdlePolicy::Action IdlePolicy::on_idle(Instant now, Instant deadline, Instant& s
   return sleep_until <= now ? Action::kSpin : Action::kSleep;
 }
 
-void IdlePolicy::wait(Clock& clock, Instant now, Instant deadline) {
-  if (clock.is_virtual()) {
-    // Nothing comes in by itself while virtual time stands: go on to what is due, in steps that
-    // exit_when_idle can count.
-    clock.sleep_until(std::min(deadline, now + Duration::from_ms(1)));
-    return;
-  }
+std::optional<Instant> IdlePolicy::pause(const Clock& clock, Instant now, Instant deadline) {
+  // Nothing comes in by itself while virtual time stands: go on to what is due, in steps that
+  // exit_when_idle can count.
+  if (clock.is_virtual()) return std::min(deadline, now + Duration::from_ms(1));
   Instant until;
   switch (on_idle(now, deadline, until)) {
     case Action::kSpin:
       rte_pause();
-      break;
+      return std::nullopt;
     case Action::kYield:
       ::sched_yield();
-      break;
+      return std::nullopt;
     case Action::kSleep:
-      clock.sleep_until(until);
-      break;
+      return until;
   }
+  return std::nullopt;
 }
 
 }  // namespace sluice::runtime

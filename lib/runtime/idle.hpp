@@ -1,6 +1,7 @@
 #pragma once
 
 #include <cstdint>
+#include <optional>
 
 #include "base/time.hpp"
 #include "runtime/clock.hpp"
@@ -24,8 +25,9 @@ class IdlePolicy {
   /// Decides for one more idle round. `sleep_until` is set for kSleep, and never lies beyond
   /// `deadline`.
   Action on_idle(Instant now, Instant deadline, Instant& sleep_until);
-  /// Decides and does it.
-  void wait(Clock& clock, Instant now, Instant deadline);
+  /// Decides, and spins or yields. Gives until when the worker is to sleep, if that is what it is
+  /// to do.
+  std::optional<Instant> pause(const Clock& clock, Instant now, Instant deadline);
 
  private:
   static constexpr Duration kFirstSleep = Duration::from_us(10);

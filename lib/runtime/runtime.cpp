@@ -9,15 +9,16 @@
 #include <cstdio>
 #include <cstdlib>
 
-#include "drivers/dpdk/device.hpp"
+#include "base/assert.hpp"
 #include "drivers/dpdk/device_error.hpp"
 #include "drivers/dpdk/eal.hpp"
 #include "drivers/dpdk/pool.hpp"
-#include "drivers/middleware/pcap_writer.hpp"
 #include "runtime/command_line.hpp"
 #include "runtime/control_thread.hpp"
 #include "runtime/entropy.hpp"
 #include "runtime/join.hpp"
+#include "runtime/port_log.hpp"
+#include "runtime/ports.hpp"
 #include "runtime/source_filter.hpp"
 #include "runtime/worker_loop.hpp"
 
@@ -26,15 +27,18 @@ namespace {
 
 using runtime::CommandLine;
 using runtime::Config;
-using runtime::Mailbox;
 using runtime::WorkerLoop;
 
-drivers::PoolOptions pool_options(const Config& config, unsigned worker) {
+/// The socket is known once EAL runs; before it any will do.
+drivers::PoolOptions pool_options(const Config& config, unsigned worker,
+                                  int socket = SOCKET_ID_ANY) {
   return {.name = fmt::format("w{}", worker),
           .receive_pkts = config.receive_pkts,
           .control_pkts = config.control_pkts,
           .indirect_pkts = config.indirect_pkts,
-          .mtu = config.mtu};
+          .mtu = config.mtu,
+          .socket = socket,
+          .lcores = config.workers};
 }
 
 std::vector<unsigned> worker_cpus(const Config& config) {
@@ -68,7 +72,8 @@ drivers::EalOptions eal_options(const Config& config, const std::string& program
   // Above the pools: DPDK's own structures, rings of devices, and the holes between them.
   constexpr std::uint64_t kMiB = 1u << 20;
   const std::uint64_t pools =
-      config.workers * drivers::WorkerPools::memory_needed(pool_options(config, 0));
+      config.workers * drivers::WorkerPools::memory_needed(pool_options(config, 0)) +
+      runtime::Ports::memory_needed(config);
   options.memory_mb =
       config.memory_mb != 0 ? config.memory_mb : static_cast<unsigned>(64 + pools * 5 / 4 / kMiB);
   return options;
@@ -90,6 +95,7 @@ class OwnedRegion {
     std::vector<telemetry::SectionPlan> plan;
     for (unsigned worker = 0; worker < config.workers; ++worker)
       stack::Stack::plan_state(stack_config, worker, plan);
+    runtime::Ports::plan_state(config, plan);
     return telemetry::StateRegion::create(config.instance, program, plan);
   }
 
@@ -110,9 +116,7 @@ struct Runtime::Impl {
 
   Impl(CommandLine parsed, ProgramInfo info);
 
-  void open_devices();
-  void make_shards();
-  void connect_mailboxes();
+  void make_shards(const runtime::WorkerEntropy& entropy);
   void announce() const;
   void serve(Shard& shard);
   std::vector<ReservedMemory*> reserved_memory();
@@ -123,11 +127,8 @@ struct Runtime::Impl {
   std::unique_ptr<OwnedRegion> region;
   std::unique_ptr<drivers::Eal> eal;
   std::vector<std::unique_ptr<drivers::WorkerPools>> pools;
-  std::vector<std::unique_ptr<drivers::DpdkDevice>> devices;
-  std::vector<std::unique_ptr<drivers::PcapFile>> captures;
-  std::vector<std::unique_ptr<drivers::PcapWriter>> capture_ports;
+  std::unique_ptr<runtime::Ports> ports;
 
-  std::vector<std::unique_ptr<Mailbox>> mailboxes;
   std::unique_ptr<runtime::SourceFilter> source_filter;
   std::vector<Shard> shards;
   std::vector<std::function<void(Worker)>> starters;
@@ -145,49 +146,35 @@ Runtime::Impl::Impl(CommandLine parsed, ProgramInfo info)
   region = std::make_unique<OwnedRegion>(config, program.name);
   eal = std::make_unique<drivers::Eal>(eal_options(config, program.name));
   for (unsigned worker = 0; worker < config.workers; ++worker)
-    pools.push_back(std::make_unique<drivers::WorkerPools>(pool_options(config, worker)));
-  open_devices();
-  make_shards();
-  connect_mailboxes();
+    pools.push_back(std::make_unique<drivers::WorkerPools>(
+        pool_options(config, worker, static_cast<int>(rte_lcore_to_socket_id(worker)))));
+  std::vector<packet::Pools> borrowed;
+  for (const auto& worker_pools : pools) borrowed.push_back(worker_pools->get());
+  const runtime::WorkerEntropy entropy = runtime::make_entropy(config.replay_seed);
+  ports = std::make_unique<runtime::Ports>(
+      runtime::Ports::Deps{.config = config,
+                           .region = region->get(),
+                           .pools = std::move(borrowed),
+                           .steering_key = entropy.steering,
+                           .rss_key = runtime::rss_key(entropy),
+                           .wall_anchor_ns = clock.wall_anchor_ns()});
+  make_shards(entropy);
 }
 
-void Runtime::Impl::open_devices() {
-  const Config& config = line.config;
-  for (const std::string& device : config.devices) {
-    drivers::DeviceOptions options;
-    options.device = device;
-    for (const auto& worker_pools : pools)
-      options.receive_pools.push_back(worker_pools->get().receive);
-    options.rx_descriptors = config.rx_descriptors;
-    options.tx_descriptors = config.tx_descriptors;
-    options.mtu = config.mtu;
-    options.checksum_offload = config.checksum_offload;
-    options.mac = config.mac;
-    options.instance = config.instance;
-    devices.push_back(std::make_unique<drivers::DpdkDevice>(options));
-    const std::string problem = runtime::steering_problem(device, devices.back()->capabilities(),
-                                                          static_cast<unsigned>(pools.size()));
-    if (!problem.empty()) throw SetupError(problem, 1);
-  }
-}
-
-void Runtime::Impl::make_shards() {
+void Runtime::Impl::make_shards(const runtime::WorkerEntropy& made) {
   const Config& config = line.config;
   stack::StackConfig stack_config = runtime::stack_config(config);
-  runtime::WorkerEntropy entropy = runtime::make_entropy(config.replay_seed);
+  runtime::WorkerEntropy entropy = made;
   if (config.fleet_key) {
     runtime::use_fleet_key(*config.fleet_key, entropy);
     stack_config.tcp.is_fleet = true;
     stack_config.tcp.cookie_to_wall = Duration::from_ns(clock.wall_anchor_ns());
   }
-  const bool may_sleep =
-      config.idle == runtime::IdleMode::kSleep ||
-      (config.idle == runtime::IdleMode::kAuto &&
-       std::all_of(devices.begin(), devices.end(), [](const auto& d) { return d->is_virtual(); }));
-  const runtime::LoopOptions loop_options{config.drain_timeout,
-                                          config.exit_when_idle,
-                                          {config.idle_spin_rounds, config.idle_yield_rounds,
-                                           may_sleep ? config.idle_max_sleep : Duration::zero()}};
+  const runtime::LoopOptions loop_options{
+      config.drain_timeout,
+      config.exit_when_idle,
+      {config.idle_spin_rounds, config.idle_yield_rounds,
+       ports->may_sleep() ? config.idle_max_sleep : Duration::zero()}};
 
   source_filter = std::make_unique<runtime::SourceFilter>(runtime::source_rules(config),
                                                           config.other_sources, config.workers);
@@ -200,47 +187,16 @@ void Runtime::Impl::make_shards() {
                                 .pools = pools[worker]->get(),
                                 .secrets = own.secrets,
                                 .seed = own.seed,
-                                .worker = worker};
+                                .worker = worker,
+                                .home = ports->home(worker)};
     shard.stack = std::make_unique<stack::Stack>(stack_config, deps, clock.now());
     shard.stack->set_prefix_filter(source_filter->first());
     auto& metrics =
         region->get().section<telemetry::Metrics>(telemetry::SectionKind::kMetrics, worker)[0];
     shard.loop = std::make_unique<WorkerLoop>(*shard.stack, metrics, clock, loop_options);
     shard.loop->set_filter_handover(source_filter->handover(worker));
-    if (!config.pcap.empty())
-      captures.push_back(std::make_unique<drivers::PcapFile>(
-          worker == 0 ? config.pcap : fmt::format("{}.{}", config.pcap, worker),
-          clock.wall_anchor_ns()));
-    for (const auto& device : devices) {
-      packet::PortQueue* queue = &device->queue(worker);
-      if (!config.pcap.empty()) {
-        capture_ports.push_back(std::make_unique<drivers::PcapWriter>(*queue, *captures.back()));
-        queue = capture_ports.back().get();
-      }
-      shard.loop->add_port(*queue, 0);
-    }
+    ports->connect(worker, *shard.loop);
   }
-}
-
-void Runtime::Impl::connect_mailboxes() {
-  const std::size_t count = shards.size();
-  if (count < 2) return;
-  std::vector<runtime::Exchange> exchanges(count);
-  for (std::size_t worker = 0; worker < count; ++worker) {
-    exchanges[worker].in.resize(count, nullptr);
-    exchanges[worker].out.resize(count, nullptr);
-    exchanges[worker].pool = pools[worker]->get().control;
-  }
-  for (std::size_t from = 0; from < count; ++from) {
-    for (std::size_t to = 0; to < count; ++to) {
-      if (from == to) continue;
-      mailboxes.push_back(std::make_unique<Mailbox>());
-      exchanges[from].out[to] = mailboxes.back().get();
-      exchanges[to].in[from] = mailboxes.back().get();
-    }
-  }
-  for (std::size_t worker = 0; worker < count; ++worker)
-    shards[worker].loop->set_exchange(std::move(exchanges[worker]));
 }
 
 void Runtime::Impl::announce() const {
@@ -248,7 +204,7 @@ void Runtime::Impl::announce() const {
   std::vector<std::string> addresses;
   addresses.reserve(config.addresses.size());
   for (const Prefix& prefix : config.addresses) addresses.push_back(to_string(prefix));
-  for (const auto& device : devices) {
+  for (const auto& device : ports->devices()) {
     const bool is_tap = !device->tap_interface().empty();
     fmt::print(stderr, "{}: {} on {}{} ({}), MAC {}, {} worker{}\n", program.name,
                runtime::join(addresses, ", "), device->name(),
@@ -256,6 +212,8 @@ void Runtime::Impl::announce() const {
                device->driver(), to_string(device->mac()), config.workers,
                config.workers == 1 ? "" : "s");
   }
+  for (const std::string& steering : runtime::PortLog(region->get()).all())
+    fmt::print(stderr, "{}: {}\n", program.name, steering);
   if (!services.empty())
     fmt::print(stderr, "{}: listening on TCP {}\n", program.name, runtime::join(services, ", "));
   fmt::print(stderr, "{}: look with 'sluicectl conns --instance {}'\n", program.name,
@@ -277,6 +235,8 @@ std::vector<ReservedMemory*> Runtime::Impl::reserved_memory() {
 }
 
 void Runtime::Impl::serve(Shard& shard) {
+  // Mempools have a cache for each lcore: a thread that is none would work without, and locked.
+  SLUICE_ASSERT(rte_lcore_id() == shard.stack->worker().index());
   for (const auto& start : starters) start(shard.stack->worker());
   shard.reset_connections = shard.loop->run(stop);
 }

@@ -3,8 +3,17 @@
 #include <rte_mbuf.h>
 
 #include <algorithm>
+#include <optional>
 
 namespace sluice::runtime {
+namespace {
+
+/// How long a worker waits, at its end, for ports and other workers.
+constexpr Duration kFlushTime = Duration::from_ms(100);
+/// While it drains it looks so often whether the others are done.
+constexpr Duration kDrainLook = Duration::from_ms(1);
+
+}  // namespace
 
 WorkerLoop::WorkerLoop(stack::Stack& stack, telemetry::Metrics& metrics, Clock clock,
                        const LoopOptions& options)
@@ -13,27 +22,26 @@ WorkerLoop::WorkerLoop(stack::Stack& stack, telemetry::Metrics& metrics, Clock c
 WorkerLoop::~WorkerLoop() {
   for (const auto& port : ports_)
     rte_pktmbuf_free_bulk(port->untaken.data(), static_cast<unsigned>(port->untaken_count));
-  for (Mailbox* mailbox : exchange_.in)
-    if (mailbox != nullptr)
-      mailbox->consume_all([](HandedFrame handed) { rte_pktmbuf_free(handed.frame); });
 }
 
-void WorkerLoop::add_port(packet::PortQueue& queue, unsigned interface_index) {
-  const unsigned number = stack_.attach(queue.capabilities(), queue.mac(), interface_index);
-  ports_.push_back(std::make_unique<Port>(Port{&queue, number, {}, 0}));
+void WorkerLoop::add_port(const PortOptions& options) {
+  const unsigned number = stack_.attach(options.queue.capabilities(), options.queue.mac(), 0);
+  ports_.push_back(std::make_unique<Port>(
+      Port{&options.queue, number, options.device, &options.counts, options.is_polled, {}, 0}));
+  if (options.device >= number_of_device_.size()) number_of_device_.resize(options.device + 1);
+  number_of_device_[options.device] = number;
 }
 
 std::uint32_t WorkerLoop::run(StopLevel& stop) {
   last_frame_ = clock_.now();
   while (stop.load(std::memory_order_acquire) == 0) {
     const Instant now = clock_.now();
-    if (round(now)) {
+    const bool worked = round(now);
+    if (options_.exit_when_idle != Duration::zero()) stop_if_all_idle(now, stop);
+    if (worked)
       idle_.on_work();
-      continue;
-    }
-    if (options_.exit_when_idle != Duration::zero() && now - last_frame_ >= options_.exit_when_idle)
-      stop.fetch_add(1, std::memory_order_release);
-    idle_.wait(clock_, now, stack_.next_deadline());
+    else
+      rest(now, stack_.next_deadline());
   }
   return drain(stop);
 }
@@ -42,32 +50,49 @@ bool WorkerLoop::round(Instant now) {
   if (filter_handover_ != nullptr)
     filter_handover_->take(
         [this](const ip::PrefixFilter* next) { return stack_.set_prefix_filter(next); });
-  bool worked = !exchange_.is_alone() && take_handed_frames(now);
-  for (const auto& port : ports_) {
-    const std::size_t count = port->queue->rx_burst(frames_, now);
-    if (count == 0) continue;
-    worked = true;
-    last_frame_ = now;
-    const std::span<rte_mbuf* const> frames(frames_.data(), count);
-    if (!exchange_.is_alone()) exchange_.hand_on(frames, port->number);
-    stack_.receive(port->number, frames, now);
-  }
+  bool worked = exchange_ != nullptr &&
+                exchange_->take([&](unsigned device, std::span<rte_mbuf* const> frames) {
+                  stack_.receive(number_of_device_[device], frames, now);
+                });
+  if (worked) last_frame_ = now;
+  for (const auto& port : ports_)
+    if (port->is_polled) worked |= poll(*port, now);
   stack_.advance(now);
   for (const auto& port : ports_) worked |= transmit(*port, now);
+  worked |= send_for_others(now);
   stack_.publish(now);
   return worked;
 }
 
-bool WorkerLoop::take_handed_frames(Instant now) {
-  bool worked = false;
-  for (Mailbox* mailbox : exchange_.in) {
-    HandedFrame handed;
-    while (mailbox != nullptr && mailbox->pop(handed)) {
-      stack_.receive(handed.port, std::span(&handed.frame, 1), now);
-      worked = true;
-    }
+bool WorkerLoop::poll(Port& port, Instant now) {
+  std::size_t count = port.queue->rx_burst(frames_, now);
+  if (count == 0) return false;
+  last_frame_ = now;
+  telemetry::Metrics::bump(port.counts->received, count);
+  if (exchange_ != nullptr)
+    count = exchange_->keep_ours(std::span(frames_).first(count), port.device);
+  if (count > 0) stack_.receive(port.number, std::span(frames_).first(count), now);
+  return true;
+}
+
+void WorkerLoop::rest(Instant now, Instant deadline) {
+  const std::optional<Instant> until = idle_.pause(clock_, now, deadline);
+  if (!until) return;
+  if (waker_ == nullptr) return clock_.sleep_until(*until);
+  waker_->sleep_until(*until, [this] {
+    return exchange_->has_mail() ||
+           std::any_of(handovers_.begin(), handovers_.end(),
+                       [](const TxHandover* handover) { return handover->has_frames(); });
+  });
+}
+
+void WorkerLoop::stop_if_all_idle(Instant now, StopLevel& stop) {
+  const bool is_idle = now - last_frame_ >= options_.exit_when_idle;
+  if (is_idle != is_idle_) {
+    is_idle_ = is_idle;
+    is_idle ? ++group_->idle : --group_->idle;
   }
-  return worked;
+  if (is_idle && group_->idle == group_->count) stop.fetch_add(1, std::memory_order_release);
 }
 
 bool WorkerLoop::transmit(Port& port, Instant now) {
@@ -89,36 +114,52 @@ bool WorkerLoop::transmit(Port& port, Instant now) {
   }
 }
 
+bool WorkerLoop::send_for_others(Instant now) {
+  bool worked = false;
+  for (TxHandover* const handover : handovers_) worked |= handover->send(now);
+  return worked;
+}
+
 std::uint32_t WorkerLoop::drain(const StopLevel& stop) {
   const Instant start = clock_.now();
   const Instant deadline = start + options_.drain_timeout;
   stack_.begin_drain(start);
   idle_.on_work();
+  // Who is done polls on for the others, whose frames may come in here.
+  bool is_serving = true;
   for (;;) {
     const Instant now = clock_.now();
     const bool worked = round(now);
-    if (stack_.is_drained()) break;
+    if (is_serving && stack_.is_drained()) {
+      is_serving = false;
+      --group_->serving;
+    }
+    if (group_->serving == 0) break;
     if (now >= deadline || stop.load(std::memory_order_acquire) > 1) break;
     if (worked)
       idle_.on_work();
     else
-      idle_.wait(clock_, now, std::min(deadline, stack_.next_deadline()));
+      rest(now, std::min({deadline, stack_.next_deadline(), now + kDrainLook}));
   }
+  if (is_serving) --group_->serving;
   std::uint32_t reset = 0;
   do {
     reset += stack_.reset_all(clock_.now());
     flush();
   } while (!stack_.is_drained());
+  --group_->sending;
+  for (const Instant end = clock_.now() + kFlushTime; clock_.now() < end;)
+    if (!send_for_others(clock_.now()) && group_->sending == 0) break;
   return reset;
 }
 
 void WorkerLoop::flush() {
   // The last ACKs and RSTs still have to leave; a port that takes none does not keep us.
-  const Instant deadline = clock_.now() + Duration::from_ms(100);
+  const Instant deadline = clock_.now() + kFlushTime;
   for (Instant now = clock_.now(); now < deadline; now = clock_.now()) {
     stack_.advance(now);
     bool waits = false;
-    bool worked = false;
+    bool worked = send_for_others(now);
     for (const auto& port : ports_) {
       worked |= transmit(*port, now);
       waits |= port->untaken_count > 0;

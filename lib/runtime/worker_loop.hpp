@@ -6,17 +6,18 @@
 
 #include "packet/port.hpp"
 #include "runtime/clock.hpp"
+#include "runtime/exchange.hpp"
 #include "runtime/idle.hpp"
+#include "runtime/remote_queue.hpp"
 #include "runtime/source_filter.hpp"
-#include "runtime/steering.hpp"
 #include "runtime/stop.hpp"
+#include "runtime/waker.hpp"
+#include "runtime/worker_group.hpp"
+#include "stack/port_record.hpp"
 #include "stack/stack.hpp"
 #include "telemetry/metrics.hpp"
 
 namespace sluice::runtime {
-
-/// Frames moved in one call of a port.
-inline constexpr std::size_t kBurst = 32;
 
 struct LoopOptions {
   Duration drain_timeout;
@@ -34,10 +35,24 @@ class WorkerLoop {
   WorkerLoop(const WorkerLoop&) = delete;
   WorkerLoop& operator=(const WorkerLoop&) = delete;
 
-  void add_port(packet::PortQueue& queue, unsigned interface_index);
+  /// All borrowed.
+  struct PortOptions {
+    packet::PortQueue& queue;
+    unsigned device;  ///< By this number other workers name it.
+    stack::PortCounts& counts;
+    bool is_polled;  ///< Something comes in by it.
+  };
+  void add_port(const PortOptions& options);
   /// By which the stack gets newer source filters. Borrowed.
   void set_filter_handover(SourceFilter::Handover& handover) { filter_handover_ = &handover; }
-  void set_exchange(Exchange exchange) { exchange_ = std::move(exchange); }
+  /// One of the workers of `group`, woken by `waker` (null: it never sleeps). Both borrowed.
+  void join(WorkerGroup& group, Waker* waker) {
+    group_ = &group;
+    waker_ = waker;
+  }
+  void set_exchange(std::unique_ptr<Exchange> exchange) { exchange_ = std::move(exchange); }
+  /// Frames of another worker, to be sent by a queue of this one. Borrowed.
+  void add_handover(TxHandover& handover) { handovers_.push_back(&handover); }
 
   /// Serves until `stop` is raised (raises it itself when idle for long enough), then drains. Gives
   /// how many connections had to be reset.
@@ -47,13 +62,19 @@ class WorkerLoop {
   struct Port {
     packet::PortQueue* queue;
     unsigned number;  ///< The stack's.
+    unsigned device;
+    stack::PortCounts* counts;
+    bool is_polled;
     std::array<rte_mbuf*, kBurst> untaken;
     std::size_t untaken_count = 0;
   };
 
   bool round(Instant now);
-  bool take_handed_frames(Instant now);
+  bool poll(Port& port, Instant now);
   bool transmit(Port& port, Instant now);
+  bool send_for_others(Instant now);
+  void rest(Instant now, Instant deadline);
+  void stop_if_all_idle(Instant now, StopLevel& stop);
   std::uint32_t drain(const StopLevel& stop);
   void flush();
 
@@ -62,11 +83,16 @@ class WorkerLoop {
   Clock clock_;
   LoopOptions options_;
   IdlePolicy idle_;
-  Exchange exchange_;
+  WorkerGroup* group_ = nullptr;
+  Waker* waker_ = nullptr;
+  std::unique_ptr<Exchange> exchange_;  ///< Null: no other worker.
+  std::vector<TxHandover*> handovers_;
   SourceFilter::Handover* filter_handover_ = nullptr;
   std::vector<std::unique_ptr<Port>> ports_;
+  std::vector<unsigned> number_of_device_;  ///< The stack's number of each.
   std::array<rte_mbuf*, kBurst> frames_{};
   Instant last_frame_;
+  bool is_idle_ = false;  ///< For so long that it counts in WorkerGroup::idle.
 };
 
 }  // namespace sluice::runtime

@@ -92,7 +92,8 @@ Ingress::Ingress(const StackConfig& config, const Deps& deps)
       egress_(deps.egress),
       pools_(deps.pools),
       metrics_(deps.metrics),
-      icmp_({.error = config.icmp_error_limit, .echo = config.echo_limit}) {}
+      icmp_({.error = config.icmp_error_limit, .echo = config.echo_limit}),
+      is_one_of_many_(config.workers > 1) {}
 
 Ingress::Yield Ingress::process(unsigned port, std::span<rte_mbuf* const> frames, Instant now,
                                 std::span<tcp::InboundSegment> segments,
@@ -185,6 +186,9 @@ Outcome Ingress::on_arp(Burst& burst, const rte_mbuf& packet) {
       link::on_arp(*arp, context, network_.neighbors(), egress_.neighbor_sink(), burst.now, reply);
   if (outcome == Outcome::kArpRequestAnswered)
     egress_.send_arp(burst.port, reply.target_mac, reply);
+  // All workers hear what one of them asked for: the others cannot tell whether one did.
+  if (outcome == Outcome::kArpReplyUnsolicited && is_one_of_many_)
+    return Outcome::kArpReplyElsewhere;
   link::note_alarm(outcome, *arp, context, network_.neighbors(), network_.neighbor_alarms(),
                    burst.now);
   return outcome;

@@ -73,6 +73,7 @@ class Ingress {
   telemetry::Metrics& metrics_;
   ip::IcmpResponder icmp_;
   const ip::PrefixFilter* source_filter_ = nullptr;
+  bool is_one_of_many_;
 };
 
 }  // namespace sluice::stack

@@ -34,6 +34,7 @@ enum class SectionKind : std::uint32_t {
   kGate,            ///< tcp::GateRecord, same index as kListeners
   kTopPrefixes,     ///< tcp::TopPrefixesRecord, one a worker
   kNeighborAlarms,  ///< link::NeighborAlarmRecord, one for each NeighborAlarm
+  kPortCounts,      ///< stack::PortCounts, same index as kPorts
 };
 
 inline constexpr std::uint32_t kSharedSection = 0xffffffffu;  ///< `worker` of what all share.

@@ -528,6 +528,26 @@ TEST_CASE("an unsolicited ARP reply changes no record", "[stack][ingress][arp]")
   fixture.require_clean();
 }
 
+TEST_CASE(
+    "one of several workers takes an ARP reply that it did not ask for as another's, no alarm",
+    "[stack][ingress][arp]") {
+  StackConfig config = NetFixture::default_config();
+  config.workers = 2;
+  NetFixture fixture({.config = config});
+  const MacAddr gateway{{2, 6, 6, 6, 6, 6}};
+  const Ipv4Addr address = Ipv4Addr::from_octets(10, 0, 0, 254);
+  CHECK(fixture.receive(fixture.arp_reply(address, gateway)) == Outcome::kArpReplyElsewhere);
+  for (const link::NeighborAlarmRecord& alarm : fixture.network.neighbor_alarms())
+    CHECK(alarm.count == 0);
+  CHECK(fixture.network.neighbors().find({0, address}) == nullptr);
+  // What it asked for itself it still learns, and a claim against what it knows is still an alarm.
+  fixture.egress.send(fixture.make_segment(0, "10.0.0.254"), fixture.now);
+  CHECK(fixture.receive(fixture.arp_reply(address, gateway)) == Outcome::kArpReplyLearnt);
+  CHECK(fixture.receive(fixture.arp_reply(address, MacAddr{{2, 7, 7, 7, 7, 7}})) ==
+        Outcome::kArpOtherMac);
+  fixture.require_clean();
+}
+
 TEST_CASE("a burst yields segments and errors in order, and counts every frame once",
           "[stack][ingress]") {
   NetFixture fixture;
