@@ -35,6 +35,7 @@ struct Command {
 int run_conns(Arguments arguments, Streams streams);
 int run_gate(Arguments arguments, Streams streams);
 int run_neigh(Arguments arguments, Streams streams);
+int run_ports(Arguments arguments, Streams streams);
 int run_routes(Arguments arguments, Streams streams);
 int run_stats(Arguments arguments, Streams streams);
 int run_trace(Arguments arguments, Streams streams);

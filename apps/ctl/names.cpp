@@ -8,6 +8,7 @@
 
 #include "link/neighbor_record.hpp"
 #include "sluice/errors.hpp"
+#include "stack/port_record.hpp"
 #include "tcp/state.hpp"
 #include "telemetry/metrics.hpp"
 #include "telemetry/recorder.hpp"
@@ -35,6 +36,15 @@ constexpr std::array<std::string_view, 10> kCloseReasons = {
     "timed out",         "keepalive unanswered", "aborted here", "drain deadline passed",
     "no resources",      "shed in overload"};
 static_assert(static_cast<std::size_t>(CloseReason::kOverload) + 1 == kCloseReasons.size());
+
+constexpr std::array<std::string_view, 4> kPortSteerings = {"one worker", "software",
+                                                            "RSS, fixed key", "RSS, our key"};
+static_assert(static_cast<std::size_t>(stack::PortSteering::kProgrammed) + 1 ==
+              kPortSteerings.size());
+constexpr std::array<std::string_view, 4> kPortVerdicts = {"-", "pending", "verified",
+                                                           "not as predicted"};
+static_assert(static_cast<std::size_t>(stack::PortVerdict::kNotAsPredicted) + 1 ==
+              kPortVerdicts.size());
 
 constexpr std::array<std::string_view, 7> kNeighborStates = {
     "FREE", "INCOMPLETE", "REACHABLE", "STALE", "PROBE", "FAILED", "STATIC"};
@@ -64,6 +74,14 @@ std::string_view user_call_name(std::uint8_t call) {
 std::string_view close_reason_text(std::uint8_t reason) {
   return pick(kCloseReasons, reason);
 }
+std::string_view port_steering_name(std::uint8_t steering) {
+  return pick(kPortSteerings, steering);
+}
+
+std::string_view port_verdict_name(std::uint8_t verdict) {
+  return pick(kPortVerdicts, verdict);
+}
+
 std::string_view neighbor_state_name(std::uint8_t state) {
   return pick(kNeighborStates, state);
 }

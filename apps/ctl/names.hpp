@@ -20,7 +20,9 @@ std::string_view timer_name(std::uint8_t timer);     ///< "retransmit"
 std::string_view user_call_name(std::uint8_t call);  ///< "close()"
 std::string_view close_reason_text(std::uint8_t reason);  ///< "reset by the peer"
 
-std::string_view neighbor_state_name(std::uint8_t state);  ///< "REACHABLE"
+std::string_view neighbor_state_name(std::uint8_t state);    ///< "REACHABLE"
+std::string_view port_steering_name(std::uint8_t steering);  ///< "software"
+std::string_view port_verdict_name(std::uint8_t verdict);    ///< "verified"; "-" for none.
 
 std::string flags_text(std::uint8_t flags);   ///< "SYN,ACK"; "-" for none.
 std::string remaining_text(Duration left);    ///< "180ms", "1.42s", "7199s"; "0ms" once it is over.

@@ -12,7 +12,7 @@
 namespace sluice::ctl {
 namespace {
 
-constexpr std::array<Command, 7> kCommands = {{
+constexpr std::array<Command, 8> kCommands = {{
     {"conns", "listeners, half-open entries, connections, TIME-WAIT entries", run_conns},
     {"trace", "the flight recorder's story of one connection: text, picture, JSON", run_trace},
     {"stats", "every counter: outcomes of received packets, events, timers, transitions",
@@ -21,6 +21,7 @@ constexpr std::array<Command, 7> kCommands = {{
      run_gate},
     {"neigh", "the neighbour table", run_neigh},
     {"routes", "addresses and routes", run_routes},
+    {"ports", "devices, their queues, and how frames find their worker", run_ports},
     {"instances", "whose state can be read", run_instances},
 }};
 

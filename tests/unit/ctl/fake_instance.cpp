@@ -7,6 +7,7 @@
 #include "ip/address_table.hpp"
 #include "ip/route_table.hpp"
 #include "link/neighbor_record.hpp"
+#include "stack/port_record.hpp"
 #include "tcp/gate/gate_record.hpp"
 #include "wire/tcp.hpp"
 
@@ -18,7 +19,7 @@ using telemetry::SectionKind;
 
 FakeInstance::FakeInstance(const std::string& suffix, std::uint32_t recorder_events)
     : name_("unit-ctl-" + suffix + "-" + std::to_string(::getpid())) {
-  const std::array<telemetry::SectionPlan, 16> plan = {{
+  const std::array<telemetry::SectionPlan, 18> plan = {{
       {SectionKind::kWorkerInfo, 0, sizeof(telemetry::WorkerInfo), 1},
       {SectionKind::kMetrics, 0, sizeof(telemetry::Metrics), 1},
       {SectionKind::kRecorder, 0, sizeof(telemetry::RecorderHead), 1},
@@ -34,6 +35,8 @@ FakeInstance::FakeInstance(const std::string& suffix, std::uint32_t recorder_eve
       {SectionKind::kNeighbors, telemetry::kSharedSection, sizeof(link::NeighborRecord), 4},
       {SectionKind::kNeighborAlarms, 0, sizeof(link::NeighborAlarmRecord), link::kNeighborAlarms},
       {SectionKind::kRoutes, telemetry::kSharedSection, sizeof(ip::RouteRecord), 4},
+      {SectionKind::kPorts, telemetry::kSharedSection, sizeof(stack::PortRecord), 3},
+      {SectionKind::kPortCounts, 0, sizeof(stack::PortCounts), 3},
       {SectionKind::kAddresses, telemetry::kSharedSection, sizeof(ip::AddressRecord), 4},
   }};
   region_ = std::make_unique<telemetry::StateRegion>(
