@@ -5,6 +5,7 @@
 
 #include <algorithm>
 #include <array>
+#include <atomic>
 #include <charconv>
 #include <chrono>
 #include <cstdio>
@@ -83,7 +84,8 @@ std::vector<Step> parse_script(std::string_view text) {
 struct Scenario {
   std::vector<Step> steps;
   sluice::Runtime* runtime = nullptr;
-  std::uint64_t to_finish = 0;  ///< Connections after whose end the program ends; 0: never.
+  /// Connections after whose end the program ends; 0: never. Of all workers.
+  std::atomic<std::uint64_t> to_finish = 0;
 };
 
 double milliseconds_since(std::chrono::steady_clock::time_point start) {
@@ -238,15 +240,16 @@ class Opener final : public sluice::TimerHandler {
 int serve(sluice::Runtime& runtime) {
   if (sodium_init() < 0) refuse("libsodium does not start");
   Scenario scenario{parse_script(runtime.option("script")), &runtime};
-  std::unique_ptr<Opener> opener;
+  std::array<std::unique_ptr<Opener>, 64> openers;  // by worker
   if (const std::string& target = runtime.option("connect"); !target.empty()) {
     const auto remote = sluice::parse_endpoint(target);
     if (!remote) refuse("--connect takes ADDRESS:PORT");
     const std::uint64_t count = parse_number(runtime.option("count"));
     const auto delay =
         sluice::Duration::from_ms(static_cast<std::int64_t>(parse_number(runtime.option("delay"))));
-    scenario.to_finish = count;
     runtime.on_worker_start([&, count, delay, remote](sluice::Worker worker) {
+      scenario.to_finish += count;  // all have started long before the first connection ends
+      auto& opener = openers.at(worker.index());
       opener = std::make_unique<Opener>(worker, *remote, count, &scenario);
       (void)worker.set_timer(delay, *opener);
     });
@@ -266,7 +269,7 @@ int main(int argc, char** argv) {
        .summary = "Scripted connections for the interop suite.",
        .default_ports = {sluice::Port{7000}},
        .options = {{"connect", "Open connections to ADDRESS:PORT instead of listening", ""},
-                   {"count", "How many connections", "1"},
+                   {"count", "How many connections, of each worker", "1"},
                    {"delay", "Wait so long before opening them, ms", "1000"},
                    {"script",
                     "Comma-separated steps: send:OCTETS read:OCTETS read:eof shutdown wait:MS "
