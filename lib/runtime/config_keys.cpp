@@ -16,8 +16,9 @@ void add_runtime_keys(std::vector<Key>& table) {
         "Names the state region that sluicectl reads (--instance), and DPDK's file prefix.",
         text(AT(instance), is_instance_name, "1 to 32 of A-Z a-z 0-9 . _ -, no leading dot")},
        {"runtime.workers", "threads", kRestart,
-        "Shards, each with its own queue pair, tables and pools. Totals below are divided among "
-        "them.",
+        "Shards, each with its own tables and pools, and a queue pair of each device that has so "
+        "many. Flows find their worker by the device's RSS or in software (sluicectl ports). "
+        "Totals below are divided among them.",
         count(AT(workers), 1, 64)},
        {"runtime.cpus", "CPU numbers", kRestart,
         "Where the workers are pinned, one each. Empty: one worker floats, more take the first "

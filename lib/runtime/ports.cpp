@@ -45,6 +45,7 @@ PortSteering steering_of(const Steering& steering, unsigned workers, const Sprea
 
 std::vector<std::uint16_t> queue_owners(unsigned first, unsigned queues, unsigned workers) {
   std::vector<std::uint16_t> owners;
+  owners.reserve(queues);
   for (unsigned queue = 0; queue < queues; ++queue)
     owners.push_back(static_cast<std::uint16_t>((first + queue) % workers));
   return owners;
@@ -122,6 +123,7 @@ void Ports::capture() {
 
 void Ports::choose() {
   std::vector<SpreadPort> ports;
+  ports.reserve(devices_.size());
   for (std::size_t device = 0; device < devices_.size(); ++device)
     ports.push_back(
         {devices_[device]->rss(),

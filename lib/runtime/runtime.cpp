@@ -149,6 +149,7 @@ Runtime::Impl::Impl(CommandLine parsed, ProgramInfo info)
     pools.push_back(std::make_unique<drivers::WorkerPools>(
         pool_options(config, worker, static_cast<int>(rte_lcore_to_socket_id(worker)))));
   std::vector<packet::Pools> borrowed;
+  borrowed.reserve(pools.size());
   for (const auto& worker_pools : pools) borrowed.push_back(worker_pools->get());
   const runtime::WorkerEntropy entropy = runtime::make_entropy(config.replay_seed);
   ports = std::make_unique<runtime::Ports>(

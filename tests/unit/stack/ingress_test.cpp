@@ -203,6 +203,8 @@ TEST_CASE("every outcome below the engine is reached by a frame", "[stack][ingre
   }
   for (auto i = static_cast<std::uint16_t>(Outcome::kEthTruncated);
        i < static_cast<std::uint16_t>(Outcome::kNoMemory); ++i) {
+    // Only one of several workers has this one: it has a test of its own.
+    if (static_cast<Outcome>(i) == Outcome::kArpReplyElsewhere) continue;
     INFO(telemetry::name_of(static_cast<Outcome>(i)));
     CHECK(reached.count(static_cast<Outcome>(i)) == 1);
   }
@@ -531,7 +533,7 @@ TEST_CASE("an unsolicited ARP reply changes no record", "[stack][ingress][arp]")
 TEST_CASE(
     "one of several workers takes an ARP reply that it did not ask for as another's, no alarm",
     "[stack][ingress][arp]") {
-  StackConfig config = NetFixture::default_config();
+  auto config = NetFixture::default_config();
   config.workers = 2;
   NetFixture fixture({.config = config});
   const MacAddr gateway{{2, 6, 6, 6, 6, 6}};
