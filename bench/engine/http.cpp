@@ -61,7 +61,7 @@ class Bench {
   }
 
   httpd::Content content_{""};
-  httpd::Server server_{{.site = {.content = &content_}}};
+  httpd::Server server_{{.site = {.content = &content_}, .clocks = {}}};
   BenchHost host_;
   TemplatePeer peer_{host_.pool(), kPort};
   PeerConnection connection_{};

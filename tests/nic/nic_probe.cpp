@@ -62,7 +62,7 @@ const char* verdict(std::uint64_t flags, std::uint64_t good, std::uint64_t bad) 
 void describe(drivers::DpdkDevice& device, const std::vector<std::uint8_t>& asked_key) {
   const packet::PortCapabilities& can = device.capabilities();
   const RssState& rss = device.rss();
-  std::printf("port driver=%s queues=%u\n", device.driver().c_str(), device.queues());
+  std::printf("port driver=%s queues=%u\n", device.driver().c_str(), device.capabilities().rx_queues);
   std::printf(
       "can rx_checksum=%d tx_ipv4_checksum=%d tx_tcp_checksum=%d tx_tso=%d rss_programmable=%d\n",
       can.rx_checksum, can.tx_ipv4_checksum, can.tx_tcp_checksum, can.tx_tso, can.rss_programmable);
@@ -162,7 +162,7 @@ class Probe {
     std::uint64_t last = rte_get_timer_cycles();
     while (seen_ < frames) {
       const unsigned before = seen_;
-      for (unsigned queue = 0; queue < device_.queues(); ++queue) poll(queue);
+      for (unsigned queue = 0; queue < device_.capabilities().rx_queues; ++queue) poll(queue);
       const std::uint64_t now = rte_get_timer_cycles();
       if (seen_ != before) last = now;
       if (now - last > patience) break;
