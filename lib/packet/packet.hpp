@@ -3,7 +3,6 @@
 // Owners of rte_mbuf. A packet is an mbuf chain (head segment plus `next`); a PacketChain is a
 // byte stream made of single-segment mbufs. Both are move-only; a raw rte_mbuf* is borrowed.
 
-#include <rte_lcore.h>
 #include <rte_mbuf.h>
 
 #include <cstddef>
