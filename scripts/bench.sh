@@ -1,29 +1,40 @@
 #!/usr/bin/env bash
-# Measures. `bench.sh instructions`: what one operation costs the stack, counted by callgrind, which
-# gives the same number each time. `bench.sh gate`: what a listener under attack does a second on one
-# core, the instructions of each, and what honest clients notice of a flood over net_tap and memif (as
-# root). Writes build/bench/SUITE.json and prints tables.
+# One entry point for all that is measured. Each suite writes build/bench/SUITE.json, a list of {name, unit, median, min,
+# max, runs, command}, beside build/bench/machine.json, and prints its table.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
 usage() {
-  echo "usage: scripts/bench.sh [instructions|gate] [--count N] [--runs N] [--rounds N]" >&2
-  echo "  instructions   instructions per request-response, connection, received and sent MSS (default)" >&2
-  echo "  gate           SYNs answered by cookies, cookies taken, forged ACKs, strays: rates and instructions;" >&2
-  echo "                 honest clients in a flood over net_tap and over memif, and the kernel's listener (root)" >&2
-  echo "  --count N      operations of callgrind's shorter run (default 2000, gate 20480); the longer one has 2 N" >&2
-  echo "  --runs N       of each rate (default 7)" >&2
-  echo "  --rounds N     of each flood (default 5)" >&2
+  cat >&2 <<'END'
+usage: scripts/bench.sh [SUITE...] [--count N] [--runs N] [--rounds N]
+       scripts/bench.sh compare OLD.json NEW.json
+       scripts/bench.sh report
+  micro          flow table, timer wheel, checksums, parsing, building, hashing
+  engine         the stack alone, its peer a replayer: rates, memory of a connection
+  instructions   instructions per request-response, connection, received and sent MSS (what is run without a word)
+  gate           SYNs answered by cookies, cookies taken, forged ACKs, strays: rates and instructions;
+                 honest clients in a flood over net_tap and over memif, and the kernel's listener (root)
+  wire           two processes, one core each, over memif, virtio-user and af_xdp (root)
+  all            each of them in turn, then the report
+  report         tables and pictures (PNG and SVG in build/bench/) of what was measured last
+  compare        ratios of two results of one suite; marks what changed beyond the spread of both
+  --count N      operations of callgrind's shorter run (default 2000, gate 20480); the longer one has 2 N
+  --runs N       of each rate (default 7, micro 5)
+  --rounds N     of each flood (default 5)
+END
   exit 2
 }
 
-suite=instructions
+suites=()
 count=""
-runs=7
+runs=""
 rounds=5
 while (($#)); do
   case $1 in
-    instructions | gate) suite=$1 ;;
+    micro | engine | instructions | gate | wire) suites+=("$1") ;;
+    all) suites+=(micro engine instructions gate wire report) ;;
+    report) suites+=(report) ;;
+    compare) (($# == 3)) || usage; exec bench/report/results.py compare "$2" "$3" ;;
     --count) count=${2:?"--count needs a number"}; shift ;;
     --runs) runs=${2:?"--runs needs a number"}; shift ;;
     --rounds) rounds=${2:?"--rounds needs a number"}; shift ;;
@@ -31,16 +42,48 @@ while (($#)); do
   esac
   shift
 done
-command -v valgrind >/dev/null || { echo "bench.sh: valgrind is missing: apt-get install valgrind" >&2; exit 1; }
+((${#suites[@]})) || suites=(instructions)
 
 build="build-release"
-[[ -f $build/build.ninja ]] || meson setup "$build" --buildtype=release >/dev/null
-targets=(bench/engine/bench_engine)
-[[ $suite == gate ]] && targets=(bench/engine/bench_gate bench/wire/bench_{flood,clients,kernel_echo,memif} apps/echo/sluice-echo apps/ctl/sluicectl)
-ninja -C "$build" "${targets[@]}" >/dev/null
 mkdir -p build/bench
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
+
+# need PROGRAM PACKAGE: or the suite cannot run.
+need() {
+  command -v "$1" >/dev/null || { echo "bench.sh: $1 is missing: apt-get install $2" >&2; exit 1; }
+}
+
+# build_targets TARGET...
+build_targets() {
+  [[ -f $build/build.ninja ]] || meson setup "$build" --buildtype=release >/dev/null
+  ninja -C "$build" "$@" >"$work/build" || { cat "$work/build" >&2; exit 1; }
+}
+
+# alone COMMAND...: in a session of its own before all others (docs/measuring.md); without root as it is.
+alone() {
+  # shellcheck disable=SC2016  # the inner shell expands it
+  setsid -w bash -c 'echo -20 2>/dev/null >/proc/self/autogroup || true; exec "$@"' alone "$@"
+}
+
+# script SUITE: bench/SUITE/SUITE.py measures and writes the JSON; 77 means that it was skipped and has said why.
+script() {
+  local program=bench/$1/$1.py
+  [[ -x $program ]] || { echo "skipped: $1: $program is not here"; return 77; }
+  "$program" --build-dir "$build" --json "build/bench/$1.json" ${runs:+--runs "$runs"} \
+    --command "scripts/bench.sh $1${runs:+ --runs $runs}"
+}
+
+bench_micro() {
+  build_targets bench/micro/bench_micro
+  alone "$build/bench/micro/bench_micro" --benchmark_repetitions="${runs:-5}" --benchmark_min_time=0.1 \
+    --benchmark_format=json >"$work/google.json"
+  bench/report/micro.py "$work/google.json" build/bench/micro.json "scripts/bench.sh micro${runs:+ --runs $runs}"
+}
+
+bench_engine() { script engine; }
+
+bench_wire() { script wire; }
 
 # instructions N PROGRAM ARGUMENTS...: executed in turns of the poll loop, receive to publish.
 instructions() {
@@ -55,7 +98,9 @@ entry() {
 }
 
 bench_instructions() {
-  count=${count:-2000}
+  need valgrind valgrind
+  build_targets bench/engine/bench_engine
+  local count=${count:-2000}
   local program=$build/bench/engine/bench_engine operation short long each entries=()
   declare -A what=(
     [rr64]="request and response of 64 octets"
@@ -75,7 +120,9 @@ bench_instructions() {
 }
 
 bench_gate() {
-  count=${count:-20480}
+  need valgrind valgrind
+  build_targets bench/engine/bench_gate bench/wire/bench_{flood,clients,kernel_echo,memif} apps/echo/sluice-echo apps/ctl/sluicectl
+  local count=${count:-20480} runs=${runs:-7}
   local program=$build/bench/engine/bench_gate operation short long each entries=()
   "$program" --runs "$runs" --json "$work/rates.json" --command "scripts/bench.sh gate --runs $runs"
   printf '%-48s %10s\n' "" "instructions"
@@ -87,15 +134,40 @@ bench_gate() {
     entries+=("$(entry "gate.${operation}_instructions" "$each" "scripts/bench.sh gate --count $count")")
   done
   (IFS=,; printf '[%s]\n' "${entries[*]}") >"$work/instructions.json"
-  python3 -c 'import json, sys
-lists = [json.load(open(name, encoding="utf-8")) for name in sys.argv[1:3]]
-json.dump(lists[0] + lists[1], open(sys.argv[3], "w", encoding="utf-8"), indent=1)' \
-    "$work/rates.json" "$work/instructions.json" build/bench/gate.json
+  bench/report/results.py merge build/bench/gate.json "$work/rates.json" "$work/instructions.json"
   echo
   # 77: it has said that it was skipped, and why.
   bench/wire/gate.py --build-dir "$build" --json build/bench/gate.json --rounds "$rounds" \
     --command "scripts/bench.sh gate --rounds $rounds" || { local status=$?; ((status == 77)) || exit "$status"; }
 }
 
-"bench_$suite"
-echo "build/bench/$suite.json written"
+bench_report() {
+  local results=()
+  for suite in micro engine instructions gate wire; do
+    [[ -f build/bench/$suite.json ]] && results+=("build/bench/$suite.json")
+  done
+  ((${#results[@]})) || { echo "bench.sh: nothing was measured yet" >&2; exit 1; }
+  bench/report/results.py table "${results[@]}"
+  need gnuplot gnuplot-nox
+  bench/report/plot.py build/bench "${results[@]}"
+}
+
+# A suite that fails leaves the others their turn.
+[[ ${suites[*]} == report ]] || bench/report/machine.py "$build" build/bench/machine.json
+failed=()
+for suite in "${suites[@]}"; do
+  echo "== $suite"
+  status=0
+  ("bench_$suite") || status=$?
+  if ((status == 77)); then continue; fi
+  if ((status != 0)); then
+    failed+=("$suite")
+  elif [[ $suite != report ]]; then
+    [[ $suite == instructions ]] || bench/report/results.py table "build/bench/$suite.json"
+    echo "build/bench/$suite.json written"
+  fi
+done
+if ((${#failed[@]})); then
+  echo "bench.sh: failed: ${failed[*]}" >&2
+  exit 1
+fi

@@ -6,13 +6,13 @@
 #include <benchmark/benchmark.h>
 
 #include <algorithm>
-#include <chrono>
 #include <cstdint>
 #include <cstdlib>
 #include <memory>
 #include <vector>
 
 #include "base/rng.hpp"
+#include "bench/micro/cpu_clock.hpp"
 #include "tcp/demux/flow_hash.hpp"
 
 namespace sluice::bench {
@@ -126,7 +126,7 @@ template <class Change>
 double timed(const Crowd& crowd, FlowTable& table, const std::vector<std::uint32_t>& chosen,
              Change&& change) {
   std::uint64_t hashes[kBurst];
-  const auto begin = std::chrono::steady_clock::now();
+  const double begin = cpu_seconds();
   for (std::size_t at = 0; at < chosen.size(); at += kBurst) {
     for (std::size_t i = 0; i < kBurst; ++i) {
       hashes[i] = crowd.hash(key_of(chosen[at + i]));
@@ -134,7 +134,7 @@ double timed(const Crowd& crowd, FlowTable& table, const std::vector<std::uint32
     }
     for (std::size_t i = 0; i < kBurst; ++i) change(hashes[i], Crowd::ref_of(chosen[at + i]));
   }
-  return std::chrono::duration<double>(std::chrono::steady_clock::now() - begin).count();
+  return cpu_seconds() - begin;
 }
 
 /// Random entries leave and come back; one of the two is timed.

@@ -5,7 +5,6 @@
 #include <benchmark/benchmark.h>
 
 #include <algorithm>
-#include <chrono>
 #include <cstdint>
 #include <cstdlib>
 #include <memory>
@@ -14,6 +13,7 @@
 
 #include "base/reserved_memory.hpp"
 #include "base/rng.hpp"
+#include "bench/micro/cpu_clock.hpp"
 
 namespace sluice::bench {
 namespace {
@@ -68,9 +68,9 @@ Clockwork& clockwork_of(std::int64_t count) {
 
 template <class Act>
 double timed(const std::vector<std::uint32_t>& chosen, Act&& act) {
-  const auto begin = std::chrono::steady_clock::now();
+  const double begin = cpu_seconds();
   for (const std::uint32_t index : chosen) act(index);
-  return std::chrono::duration<double>(std::chrono::steady_clock::now() - begin).count();
+  return cpu_seconds() - begin;
 }
 
 enum class Action { kArm, kCancel, kLater, kEarlier };
@@ -129,13 +129,12 @@ void expire(benchmark::State& state) {
     // As many milliseconds as let about a thousand fire.
     const Tick target = wheel.now() + std::max<Tick>(1, kHorizon * 1000 / clockwork.size());
     std::int64_t now_fired = 0;
-    const auto begin = std::chrono::steady_clock::now();
+    const double begin = cpu_seconds();
     wheel.advance(target, 0xffffffffu, [&](std::uint32_t index) {
       ++now_fired;
       wheel.arm(index, clockwork.deadline(rng));
     });
-    const std::chrono::duration<double> taken = std::chrono::steady_clock::now() - begin;
-    state.SetIterationTime(taken.count());
+    state.SetIterationTime(cpu_seconds() - begin);
     fired += now_fired;
   }
   state.SetItemsProcessed(fired);

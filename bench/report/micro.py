@@ -1,0 +1,44 @@
+#!/usr/bin/python3
+"""Google Benchmark's JSON as results of ours, with the ratios that are asked for: micro.py GOOGLE.json OUT.json COMMAND"""
+
+import json
+import sys
+
+import results
+
+SIZES = {1_000: "1k", 100_000: "100k", 1_000_000: "1m", 10_000_000: "10m", 30_000_000: "30m"}
+# name: what it costs at ten million, in times of what it costs at a thousand
+RATIOS = {"table.lookup_ratio_10m_1k": "table.lookup_hit", "table.lookup_miss_ratio_10m_1k": "table.lookup_miss",
+          "table.lookup_with_key_ratio_10m_1k": "table.lookup_hit_with_key", "timer.idle_ratio_10m_1k": "timer.idle_turn"}
+
+
+def name_of(run_name):
+    """`table.erase/1000000/manual_time` is table.erase_1m."""
+    name, *rest = run_name.split("/")
+    for part in rest:
+        if part.isdigit():
+            name += "_" + SIZES.get(int(part), part)
+    return name
+
+
+def main():
+    if len(sys.argv) != 4:
+        sys.exit(__doc__)
+    google, out, command = sys.argv[1:]
+    with open(google, encoding="utf-8") as file:
+        runs = [run for run in json.load(file)["benchmarks"] if run["run_type"] == "iteration"]
+    values = {}  # ns of CPU time an item, by name, in order of the repetitions
+    for run in runs:
+        if run.get("error_occurred"):
+            sys.exit(f"{run['run_name']}: {run['error_message']}")
+        values.setdefault(name_of(run["run_name"]), []).append(1e9 / run["items_per_second"])
+    found = [results.result(name, "ns", each, command) for name, each in values.items()]
+    for name, base in RATIOS.items():
+        small, large = values.get(base + "_1k"), values.get(base + "_10m")
+        if small and large:
+            found.append(results.result(name, "ratio", [b / a for a, b in zip(small, large)], command))
+    results.save(out, found)
+
+
+if __name__ == "__main__":
+    main()
