@@ -63,7 +63,12 @@ build_targets() {
 # alone COMMAND...: in a session of its own before all others (docs/measuring.md); without root as it is.
 alone() {
   # shellcheck disable=SC2016  # the inner shell expands it
-  setsid -w bash -c 'echo -20 2>/dev/null >/proc/self/autogroup || true; exec "$@"' alone "$@"
+  setsid bash -c '{ echo -20 >/proc/self/autogroup; } 2>/dev/null || true; exec "$@"' alone "$@" &
+  local child=$!
+  # shellcheck disable=SC2064  # this very child, which no signal to our session reaches
+  trap "kill $child 2>/dev/null" INT TERM
+  wait "$child"
+  trap - INT TERM
 }
 
 # script SUITE: bench/SUITE/SUITE.py measures and writes the JSON; 77 means that it was skipped and has said why.

@@ -46,11 +46,11 @@ def tsc_hz(cpuinfo):
 
 
 def compiler(build):
-    try:
-        known = json.loads(read(pathlib.Path(build) / "meson-info" / "intro-compilers.json"))["host"]["cpp"]
-        return known.get("full_version") or f"{known['id']} {known['version']}"
-    except (ValueError, KeyError):
-        return ""
+    for line in read(pathlib.Path(build) / "meson-logs" / "meson-log.txt").splitlines():
+        if line.startswith("C++ compiler for the host machine:"):
+            quoted = re.search(r'"(.*)"', line)
+            return quoted[1] if quoted else line.partition(":")[2].strip()
+    return ""
 
 
 def describe(build):
