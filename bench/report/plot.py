@@ -66,6 +66,7 @@ def script(picture, found, kind, output):
         text += "END\n"
     parts = []
     for number, (label, _) in enumerate(lines):
+        label = label.replace("'", "''")
         color = COLORS[number % len(COLORS)]
         parts.append(f"$line{number} using 1:2:3:4 with yerrorbars notitle pt 7 ps 0.9 lc rgb '{color}'")
         parts.append(f"$line{number} using 1:2 with lines title '{label}' lw 2 lc rgb '{color}'")
