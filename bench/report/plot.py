@@ -36,12 +36,12 @@ set logscale x 10
 set format x "10^{{%T}}"
 set xrange [{left}:{right}]
 set yrange [0:*]
-set grid ytics lc rgb "#d0d0d0"
-set key outside below horizontal maxcols 3 samplen 2
+set grid ytics lt 1 lw 1 lc rgb "#d8d8d8"
+set key outside right top vertical samplen 2
 set border 3
 set tics nomirror
 """
-TERMINALS = {"png": "pngcairo size 900,560 font 'sans,12'", "svg": "svg size 900,560 font 'sans,14' background rgb 'white'"}
+TERMINALS = {"png": "pngcairo size 1100,520 font 'sans,11'", "svg": "svg size 1100,520 font 'sans,13' background rgb 'white'"}
 COLORS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9")
 
 
