@@ -21,7 +21,7 @@ struct Alias {
 
 constexpr Alias kAliases[] = {
     {"device", "device.devices", "DEVICE"},
-    {"address", "interface.addresses", "A.B.C.D/LEN"},
+    {"address", "interface.addresses", "A.B.C.D[-E.F.G.H]/LEN"},
     {"gateway", "interface.gateway", "A.B.C.D"},
     {"listen", "runtime.listen", "PORT"},
     {"workers", "runtime.workers", "N"},
@@ -41,32 +41,36 @@ bool is_list(const Key& key) {
   return std::holds_alternative<ListField>(key.field);
 }
 
-std::string help_of(const Alias& alias) {
+std::string help_of(const Alias& alias, const Config& defaults) {
   const Key& key = *find_key(alias.key);
   return fmt::format("{}{} [{}; {}] (default: {})", key.doc, is_list(key) ? " Repeatable." : "",
-                     key.unit, range_of(key), render(key, Config{}));
+                     key.unit, range_of(key), render(key, defaults));
 }
 
-cxxopts::Options make_options(const ProgramInfo& program) {
+cxxopts::Options make_options(const ProgramInfo& program, const Config& defaults) {
   cxxopts::Options options(program.name, program.summary);
   options.custom_help("[OPTION...]").positional_help("").set_width(100);
   auto add = options.add_options();
   add("config", "Configuration file (TOML); flags override it", cxxopts::value<std::string>(),
       "FILE");
   for (const Alias& alias : kAliases)
-    add(alias.flag, help_of(alias), cxxopts::value<std::vector<std::string>>(), alias.argument);
+    add(alias.flag, help_of(alias, defaults), cxxopts::value<std::vector<std::string>>(),
+        alias.argument);
   add("set", "Any key of the configuration file, e.g. tcp.rto_min=100ms. Repeatable.",
       cxxopts::value<std::vector<std::string>>(), "KEY=VALUE");
   add("help", "This text, and exit");
   add("help-config", "Every key of the configuration file with unit, range and default, and exit");
   add("version", "Version, and exit");
   auto own = options.add_options(program.name);
-  for (const ProgramOption& option : program.options)
+  for (const ProgramOption& option : program.options) {
+    auto value = cxxopts::value<std::string>();
+    if (!option.bare_value.empty()) value->implicit_value(option.bare_value);
     own(option.name,
         option.help + (option.default_value.empty()
                            ? std::string()
                            : fmt::format(" (default: {})", option.default_value)),
-        cxxopts::value<std::string>(), "VALUE");
+        value, option.argument);
+  }
   return options;
 }
 
@@ -104,15 +108,23 @@ std::string default_ports_note(const ProgramInfo& program) {
   return fmt::format("\nWithout --listen it serves port {}.\n", join(ports, ", "));
 }
 
+/// A program's own options first: they are what its user came for.
+std::string help_text(const cxxopts::Options& options, const ProgramInfo& program) {
+  std::vector<std::string> groups = {""};
+  if (!program.options.empty()) groups.insert(groups.begin(), program.name);
+  return options.help(groups) + default_ports_note(program) + program.notes;
+}
+
 }  // namespace
 
 CommandLine parse_command_line(int argc, const char* const* argv, const ProgramInfo& program) {
   CommandLine line;
-  cxxopts::Options options = make_options(program);
+  apply_assignments(program.config_defaults, line.config);
+  cxxopts::Options options = make_options(program, line.config);
   try {
     const cxxopts::ParseResult flags = options.parse(argc, argv);
     if (flags.count("help") != 0) {
-      line.print = options.help() + default_ports_note(program);
+      line.print = help_text(options, program);
       return line;
     }
     if (flags.count("version") != 0) {

@@ -55,6 +55,15 @@ std::string expected(const Key& key) {
   return fmt::format("expected {}", range_of(key));
 }
 
+std::optional<IpAddr> address_given_twice(const Config& config) {
+  std::vector<IpAddr> own;
+  own.reserve(config.addresses.size());
+  for (const Prefix& prefix : config.addresses) own.push_back(prefix.address);
+  std::sort(own.begin(), own.end());
+  const auto twice = std::adjacent_find(own.begin(), own.end());
+  return twice == own.end() ? std::nullopt : std::optional(*twice);
+}
+
 /// What contradicts in [gate] deny and allow.
 std::optional<std::string> contradiction_of_sources(const Config& config) {
   if (config.denied_sources.size() + config.allowed_sources.size() > SourceFilter::kMaxRules)
@@ -189,6 +198,8 @@ std::optional<std::string> contradiction(const Config& config) {
     return "tcp.rto_initial: must lie between tcp.rto_min and tcp.rto_max";
   if (config.devices.empty()) return "device.devices: at least one is needed";
   if (config.addresses.empty()) return "interface.addresses: at least one is needed";
+  if (const auto twice = address_given_twice(config))
+    return fmt::format("interface.addresses: {} is given twice", sluice::to_string(*twice));
   if (!config.cpus.empty() && config.cpus.size() != config.workers)
     return fmt::format("runtime.cpus: {} given for {} workers; give one each, or none",
                        config.cpus.size(), config.workers);

@@ -85,7 +85,10 @@ Field list(At at, Parse parse, Print print, std::string_view expects, bool is_nu
                    [at, parse](Config& config, const std::string& text) {
                      const auto item = parse(text);
                      if (!item) return false;
-                     at(config).push_back(*item);
+                     if constexpr (requires { at(config).push_back(*item); })
+                       at(config).push_back(*item);
+                     else  // one text stands for several items
+                       at(config).insert(at(config).end(), item->begin(), item->end());
                      return true;
                    },
                    expects, is_numeric};

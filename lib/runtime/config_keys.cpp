@@ -108,11 +108,12 @@ void add_device_keys(std::vector<Key>& table) {
 void add_interface_keys(std::vector<Key>& table) {
   table.insert(
       table.end(),
-      {{"interface.addresses", "address/prefix length", kRestart, "Our IPv4 addresses.",
+      {{"interface.addresses", "address/prefix length", kRestart,
+        "Our IPv4 addresses; a range \"10.0.0.2-10.0.0.65/24\" gives each of it.",
         list(
-            AT(addresses), parse_interface_prefix,
+            AT(addresses), parse_interface_prefixes,
             [](const Prefix& p) { return sluice::to_string(p); },
-            "host addresses such as 10.0.0.2/24")},
+            "host addresses such as 10.0.0.2/24, or a range of up to 4096")},
        {"interface.gateway", "address", kRestart, "Next hop of the default route. Empty: none.",
         optional_text(AT(gateway), parse_gateway, "an IPv4 address")},
        {"interface.routes", "\"prefix via gateway\"", kRestart,

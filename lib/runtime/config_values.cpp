@@ -41,6 +41,8 @@ std::optional<Port> parse_port(std::string_view text) {
   return Port{static_cast<std::uint16_t>(*value)};
 }
 
+namespace {
+
 std::optional<Prefix> parse_interface_prefix(std::string_view text) {
   const auto prefix = parse_prefix(text);
   if (!prefix || !prefix->address.is_v4()) return std::nullopt;
@@ -49,6 +51,24 @@ std::optional<Prefix> parse_interface_prefix(std::string_view text) {
       address.is_loopback() || prefix->length == 0)
     return std::nullopt;
   return prefix;
+}
+
+}  // namespace
+
+std::optional<std::vector<Prefix>> parse_interface_prefixes(std::string_view text) {
+  const std::size_t dash = text.find('-');
+  const auto last =
+      parse_interface_prefix(text.substr(dash == std::string_view::npos ? 0 : dash + 1));
+  if (!last) return std::nullopt;
+  if (dash == std::string_view::npos) return std::vector<Prefix>{*last};
+  const auto first = parse_ip(text.substr(0, dash));
+  if (!first || !first->is_v4() || !last->contains(*first)) return std::nullopt;
+  const std::uint32_t from = first->v4().value, to = last->address.v4().value;
+  if (from > to || to - from >= kMostInRange) return std::nullopt;
+  std::vector<Prefix> prefixes;
+  for (std::uint32_t address = from; address <= to; ++address)
+    prefixes.push_back({Ipv4Addr{address}, last->length});
+  return prefixes;
 }
 
 std::optional<stack::RouteConfig> parse_route(std::string_view text) {

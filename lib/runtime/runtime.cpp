@@ -204,7 +204,13 @@ void Runtime::Impl::announce() const {
   const Config& config = line.config;
   std::vector<std::string> addresses;
   addresses.reserve(config.addresses.size());
+  constexpr std::size_t kMostShown = 4;
   for (const Prefix& prefix : config.addresses) addresses.push_back(to_string(prefix));
+  if (addresses.size() > kMostShown) {
+    const std::string more = fmt::format("{} more", addresses.size() - kMostShown + 1);
+    addresses.resize(kMostShown - 1);
+    addresses.push_back(more);
+  }
   for (const auto& device : ports->devices()) {
     const bool is_tap = !device->tap_interface().empty();
     fmt::print(stderr, "{}: {} on {}{} ({}), MAC {}, {} worker{}\n", program.name,
@@ -275,6 +281,17 @@ const std::string& Runtime::option(const std::string& name) const {
   if (found == impl_->line.options.end())
     throw SetupError(fmt::format("program option '{}' was not declared in ProgramInfo", name), 2);
   return found->second;
+}
+
+unsigned Runtime::worker_count() const {
+  return static_cast<unsigned>(impl_->shards.size());
+}
+
+std::vector<IpAddr> Runtime::addresses() const {
+  std::vector<IpAddr> addresses;
+  addresses.reserve(impl_->line.config.addresses.size());
+  for (const Prefix& prefix : impl_->line.config.addresses) addresses.push_back(prefix.address);
+  return addresses;
 }
 
 void Runtime::listen_each(const ListenOptions& options,

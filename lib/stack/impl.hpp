@@ -101,6 +101,8 @@ struct Stack::Impl {
   std::vector<WorkerTimer> timer_memory;
   Slab<WorkerTimer> timers;
   TimerWheel<TimerNodes> timer_wheel;
+  RoundHandler* round_handler = nullptr;
+  Instant round_due = Instant::never();  ///< When it must be called at the latest.
   std::uint32_t drain_cursor = 0;
   std::vector<tcp::InboundSegment> inbound;
   std::vector<tcp::IcmpError> errors;

@@ -123,6 +123,7 @@ void Stack::advance(Instant now) {
   const bool was_full = ctx.sends.slab.is_full();
   my.dispatch();
   if (was_full) feed();  // an application let go: nothing else would wake the worker
+  if (my.round_handler != nullptr) my.round_due = my.round_handler->on_round(now);
 }
 
 std::size_t Stack::transmit(unsigned port, std::span<rte_mbuf*> out, Instant now) {
@@ -146,7 +147,7 @@ void Stack::Impl::hand_reports_to_engine(Instant now) {
 
 Instant Stack::next_deadline() const {
   const Impl& my = *impl_;
-  Instant next = std::min(my.engine.next_deadline(), my.egress.next_deadline());
+  Instant next = std::min({my.engine.next_deadline(), my.egress.next_deadline(), my.round_due});
   Tick when;
   if (my.timer_wheel.next_event(when)) {
     const tcp::Context& ctx = my.engine.context();

@@ -95,6 +95,17 @@ Result<TimerHandle, Error> Worker::set_timer(Duration delay, TimerHandler& handl
   return TimerHandle{index, timer.generation};
 }
 
+void Worker::set_round_handler(RoundHandler* handler) {
+  if (stack_ == nullptr) return;
+  auto& impl = stack_->impl();
+  impl.round_handler = handler;
+  impl.round_due = handler == nullptr ? Instant::never() : now();
+}
+
+bool Worker::is_draining() const {
+  return stack_ != nullptr && stack_->impl().engine.context().is_draining;
+}
+
 void Worker::cancel_timer(TimerHandle timer) {
   if (stack_ == nullptr) return;
   auto& impl = stack_->impl();

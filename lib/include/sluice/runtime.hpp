@@ -10,6 +10,7 @@
 #include <utility>
 #include <vector>
 
+#include "base/address.hpp"
 #include "listener.hpp"
 #include "stream.hpp"
 #include "worker.hpp"
@@ -32,17 +33,22 @@ class SetupError : public std::exception {
 
 /// A program's own command-line option, shown in --help beside Sluice's.
 struct ProgramOption {
-  std::string name;           ///< Without dashes.
-  std::string help;           ///< With the unit.
-  std::string default_value;  ///< As shown and parsed.
+  std::string name;                ///< Without dashes.
+  std::string help;                ///< With the unit.
+  std::string default_value = {};  ///< As shown and parsed.
+  std::string argument = "VALUE";  ///< What --help calls it.
+  std::string bare_value = {};     ///< Of the flag without "=VALUE"; empty: it needs one.
 };
 
 /// What the program says of itself.
 struct ProgramInfo {
   std::string name;
-  std::string summary;
-  std::vector<Port> default_ports;  ///< --listen replaces them.
-  std::vector<ProgramOption> options;
+  std::string summary = {};
+  std::vector<Port> default_ports = {};  ///< --listen replaces them.
+  std::vector<ProgramOption> options = {};
+  /// "KEY=VALUE" of the configuration: this program's own defaults, which file and flags override.
+  std::vector<std::string> config_defaults = {};
+  std::string notes = {};  ///< What --help ends with: examples.
 };
 
 /// Owns EAL, ports, workers, the state region and the configuration of a process.
@@ -60,6 +66,9 @@ class Runtime {
   const std::vector<Port>& listen_ports() const;
   /// Value of a ProgramOption.
   const std::string& option(const std::string& name) const;
+  unsigned worker_count() const;
+  /// Our own addresses, in the order of the configuration.
+  std::vector<IpAddr> addresses() const;
 
   /// Every worker listens; each connection gets its own Handler(args...). Throws SetupError.
   template <class Handler, class... Args>

@@ -20,6 +20,17 @@ class TimerHandler {
   virtual void on_timer() = 0;
 };
 
+/// What a worker calls in each of its rounds, behind the callbacks of streams and timers: for work
+/// that is due more finely than timers tick (1 ms). One a worker; one that has none pays a null
+/// check a round.
+class RoundHandler {
+ public:
+  virtual ~RoundHandler() = default;
+  /// `now` is Worker::now(). Gives when it must be called again at the latest: never() if only what
+  /// comes in matters, `now` to have the worker poll without a sleep.
+  virtual Instant on_round(Instant now) = 0;
+};
+
 struct TimerHandle {
   std::uint32_t index = 0xffffffffu;
   std::uint32_t generation = 0;
@@ -63,6 +74,12 @@ class Worker {
 
   Result<TimerHandle, Error> set_timer(Duration delay, TimerHandler& handler);
   void cancel_timer(TimerHandle timer);  ///< A stale handle is ignored.
+
+  /// `handler` (borrowed) is called in every round from the next on; null: none any more. It
+  /// replaces an earlier one.
+  void set_round_handler(RoundHandler* handler);
+  /// The runtime is shutting down: connect() and listen() answer kDraining.
+  bool is_draining() const;
 
   bool operator==(const Worker&) const = default;
 

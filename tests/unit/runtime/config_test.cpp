@@ -124,6 +124,49 @@ TEST_CASE("a mistake in the file is told with its line", "[runtime][config]") {
   CHECK(error_of("[tcp\n").starts_with(":1: "));
 }
 
+TEST_CASE("a range of addresses gives each of it, in order", "[runtime][config]") {
+  const Config config =
+      parse({"--address", "10.0.0.254-10.0.1.2/16", "--address", "192.0.2.1/24"}).config;
+  std::vector<std::string> shown;
+  for (const Prefix& prefix : config.addresses) shown.push_back(sluice::to_string(prefix));
+  CHECK(shown == std::vector<std::string>{"10.0.0.254/16", "10.0.0.255/16", "10.0.1.0/16",
+                                          "10.0.1.1/16", "10.0.1.2/16", "192.0.2.1/24"});
+  for (const char* const wrong :
+       {"10.0.0.9-10.0.0.8/24", "10.0.0.1-10.0.1.1/24", "10.0.0.1-/24", "-10.0.0.1/24",
+        "10.0.0.1-10.0.0.2", "10.0.0.1/24-10.0.0.2/24", "10.0.0.0-10.0.16.0/8"})
+    CHECK(flag_error({"--address", wrong}).starts_with(fmt::format("--address {}: ", wrong)));
+  CHECK(flag_error({"--address", "10.0.0.1-10.0.0.3/24", "--address", "10.0.0.2/24"}) ==
+        "interface.addresses: 10.0.0.2 is given twice");
+}
+
+TEST_CASE("a program's own defaults stand behind file and flags", "[runtime][config]") {
+  const ProgramInfo info{.name = "sluice-test",
+                         .options = {{"quiet", "no text", "no", "yes|no", "yes"}},
+                         .config_defaults = {"runtime.instance=own", "tcp.nodelay=true",
+                                             "interface.addresses=10.0.0.1/24"},
+                         .notes = "\nThe end.\n"};
+  const auto parsed = [&](std::vector<const char*> arguments) {
+    arguments.insert(arguments.begin(), "sluice-test");
+    return parse_command_line(static_cast<int>(arguments.size()), arguments.data(), info);
+  };
+  CHECK(parsed({}).config.instance == "own");
+  CHECK(parsed({}).config.stack.tcp.nodelay);
+  CHECK(parsed({"--instance", "other"}).config.instance == "other");
+  const TemporaryFile file("[tcp]\nnodelay = false\n[interface]\naddresses = [\"10.0.0.7/24\"]\n");
+  const Config config = parsed({"--config", file.path().c_str()}).config;
+  CHECK_FALSE(config.stack.tcp.nodelay);
+  REQUIRE(config.addresses.size() == 1);
+  CHECK(sluice::to_string(config.addresses[0]) == "10.0.0.7/24");
+
+  CHECK(parsed({}).options.at("quiet") == "no");
+  CHECK(parsed({"--quiet"}).options.at("quiet") == "yes");
+  CHECK(parsed({"--quiet=no"}).options.at("quiet") == "no");
+  const std::string help = parsed({"--help"}).print;
+  CHECK(help.find("--quiet") < help.find("--device"));
+  CHECK(help.find("(default: \"own\")") != std::string::npos);
+  CHECK(help.ends_with("\nThe end.\n"));
+}
+
 TEST_CASE("keys that contradict each other are told with a line", "[runtime][config]") {
   CHECK(error_of("[tcp]\nephemeral_last = 2000\nephemeral_first = 3000\n")
             .starts_with(":3: tcp.ephemeral_first: "));
