@@ -69,7 +69,8 @@ Instant Driver::on_round(Instant now) {
     case State::kDone:
       break;
   }
-  if (state_ != State::kDone) sweep(now);
+  if (state_ == State::kDone) return Instant::never();
+  sweep(now);
   if (deps_.exchange.is_wanted()) hand_over(now);
   return next_round(now);
 }
@@ -321,7 +322,7 @@ void Driver::on_connected(Connection& connection, Duration took) {
   ++open_;
   progress_at_ = now();
   count(phase_, [](Tally& tally) { ++tally.connected; });
-  if (is_counting()) result_.phases[phase_].connect.record(took);
+  (is_counting() ? result_.phases[phase_].connect : result_.set_up_connect).record(took);
   feed(connection);
 }
 

@@ -62,6 +62,7 @@ struct WorkerResult {
   std::vector<PhaseFigures> phases;  ///< As of Options.
   std::uint64_t retransmitted = 0;   ///< Segments, of all connections, from the first SYN on.
   std::uint64_t held_lost = 0;
+  Histogram<11> set_up_connect;         ///< Of connections opened before the run.
   std::uint64_t opened = 0;             ///< Of set-up.
   std::uint64_t to_open = 0;            ///< In set-up.
   std::optional<Failure> last_failure;  ///< In set-up.

@@ -69,10 +69,12 @@ std::string progress_line(const Glimpse& glimpse, const Options& options, double
     line += "  warm-up";
   else if (options.phases.size() > 2)
     line += fmt::format("  step {}", glimpse.phase + (options.phases.front().is_warm_up ? 0 : 1));
-  line += fmt::format("  {} requests/s  p50 {}  p99 {}  p99.9 {}  {} in flight",
-                      per_second(tally.answered), time_text(glimpse.latency.quantile(0.5)),
-                      time_text(glimpse.latency.quantile(0.99)),
-                      time_text(glimpse.latency.quantile(0.999)), glimpse.outstanding);
+  line += fmt::format("  {} answers/s", per_second(tally.answered));
+  if (!glimpse.latency.is_empty())
+    line += fmt::format("  p50 {}  p99 {}  p99.9 {}", time_text(glimpse.latency.quantile(0.5)),
+                        time_text(glimpse.latency.quantile(0.99)),
+                        time_text(glimpse.latency.quantile(0.999)));
+  line += fmt::format("  {} in flight", glimpse.outstanding);
   if (is_per_connection(options.mode))
     line += fmt::format("  {} connections/s", per_second(tally.connected));
   if (tally.failed() > 0) line += fmt::format("  {} failed", tally.failed());

@@ -38,7 +38,7 @@ double per_second(std::uint64_t count, Duration length) {
 }
 
 std::string latency_row(const char* name, const Histogram<11>& histogram) {
-  std::string row = fmt::format("  {:<22}", name);
+  std::string row = fmt::format("  {:<24}", name);
   if (histogram.is_empty()) return row + "        -\n";
   for (const Quantile& quantile : kQuantiles)
     row += fmt::format("{:>10}", time_text(histogram.quantile(quantile.share)));
@@ -46,14 +46,14 @@ std::string latency_row(const char* name, const Histogram<11>& histogram) {
 }
 
 std::string latency_table(const Options& options, const PhaseFigures& figures) {
-  std::string text = fmt::format("  {:<22}", "");
+  std::string text = fmt::format("  {:<24}", "");
   for (const Quantile& quantile : kQuantiles) text += fmt::format("{:>10}", quantile.name);
   text += '\n';
   text += latency_row(options.is_open_loop ? "latency, from due time" : "latency, from sending",
                       figures.latency);
   if (options.expected_interval > Duration::zero())
     text += latency_row("  corrected", figures.latency.corrected(options.expected_interval));
-  text += latency_row("connect", figures.connect);
+  if (!figures.connect.is_empty()) text += latency_row("connect", figures.connect);
   return text;
 }
 
@@ -87,7 +87,7 @@ std::string phase_text(const Options& options, const RunResult& result, std::siz
   };
   row("requests", tally.issued,
       options.is_open_loop
-          ? fmt::format("{} offered: {}/s", rate(tally.issued), offered_text(phase))
+          ? fmt::format("{} sent, {}/s offered", rate(tally.issued), offered_text(phase))
           : rate(tally.issued));
   row("answered", tally.answered,
       tally.late == 0 ? rate(tally.answered)
@@ -98,8 +98,9 @@ std::string phase_text(const Options& options, const RunResult& result, std::siz
   if (tally.unsent > 0)
     row("never sent", tally.unsent,
         "were due, but no connection was free: latencies are worse than shown");
-  row("connections", tally.connected,
-      fmt::format("{} of {} begun", rate(tally.connected), grouped(tally.connects)));
+  if (tally.connects > 0)
+    row("connections", tally.connected,
+        fmt::format("{} of {} begun", rate(tally.connected), grouped(tally.connects)));
   row("octets sent", tally.octets_sent,
       with_unit(8 * per_second(tally.octets_sent, length)) + "bit/s");
   row("octets received", tally.octets_received,
@@ -178,6 +179,7 @@ void RunResult::add(const WorkerResult& worker) {
   for (std::size_t i = 0; i < worker.phases.size(); ++i) phases[i].merge(worker.phases[i]);
   retransmitted += worker.retransmitted;
   held_lost += worker.held_lost;
+  set_up_connect.merge(worker.set_up_connect);
   lasted = std::max(lasted, worker.lasted);
   was_interrupted |= worker.was_interrupted;
   opened += worker.opened;
@@ -211,6 +213,8 @@ std::string report_table(const Options& options, const RunResult& result) {
     text += phase_text(options, result, i);
   }
   if (options.phases.size() - first > 1) text += "all steps\n" + steps_table(options, result);
+  if (!is_per_connection(options.mode))
+    text += latency_row("connect, before the run", result.set_up_connect);
   text += fmt::format("  {:<16}{:>16}   of the whole run\n", "retransmissions",
                       grouped(result.retransmitted));
   if (options.hold > 0)
@@ -239,6 +243,7 @@ json report_json(const Options& options, const RunResult& result) {
           {"local_addresses", result.addresses},
           {"interrupted", result.was_interrupted},
           {"retransmitted_segments", result.retransmitted},
+          {"set_up_connect_us", latency_json(result.set_up_connect)},
           {"phases", phases}};
 }
 

@@ -19,6 +19,7 @@ struct RunResult {
   std::vector<PhaseFigures> phases;  ///< As of Options.
   std::uint64_t retransmitted = 0;
   std::uint64_t held_lost = 0;
+  Histogram<11> set_up_connect;
   sluice::Duration lasted;
   bool was_interrupted = false;
   /// Of set-up that failed, for what is said then.

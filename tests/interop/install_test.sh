@@ -30,7 +30,7 @@ export LD_LIBRARY_PATH
 ./server --help | grep -q -- '--device' || { echo "FAIL: --help does not name --device"; exit 1; }
 ./server --workers 0 2>"$work/error" && { echo "FAIL: --workers 0 was taken"; exit 1; }
 grep -q -- '--workers 0: expected' "$work/error" || { cat "$work/error"; exit 1; }
-for program in sluice-echo sluice-httpd sluicectl; do
+for program in sluice-echo sluice-httpd sluice-load sluicectl; do
   "$(find "$work/root" -type f -name "$program")" --version ||
     { echo "FAIL: $program was not installed or does not run"; exit 1; }
 done
