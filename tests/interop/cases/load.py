@@ -121,7 +121,7 @@ def load_memif(lab):
     # One client after the other at the same addresses: they are one machine, so they have one MAC.
     def run(number, *arguments):
         client = lab.start(f"sluice-load.{number}", lab.program("sluice-load"), "--config", config, "--instance", f"{server_name}.load",
-                           "--device", device.format("client"), "--mac", "02:00:00:00:00:09", "--target", "10.98.0.1:80",
+                           "--device", device.format("client") + ",mac=02:00:00:00:00:09", "--target", "10.98.0.1:80",
                            "--json", "-", "--warmup", "100ms", *arguments)
         expect(client.wait(40) == 0, f"sluice-load: {client.err().strip()}")
         return json.loads(client.out())
