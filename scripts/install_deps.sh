@@ -9,7 +9,7 @@ build=(g++ meson ninja-build pkg-config ccache
   dpdk libdpdk-dev libboost-dev libsodium-dev libtomlplusplus-dev libfmt-dev libcxxopts-dev
   nlohmann-json3-dev libexpected-dev libpcap-dev catch2 libbenchmark-dev python3)
 show=(iproute2 iputils-ping netcat-openbsd curl tcpdump)
-test=(git socat nftables ethtool nmap hping3 linux-libc-dev valgrind gnuplot-nox shellcheck librsvg2-bin libxml2-utils
+test=(git wrk socat nftables ethtool nmap hping3 linux-libc-dev valgrind gnuplot-nox shellcheck librsvg2-bin libxml2-utils
   clang-19 libclang-rt-19-dev llvm-19 clang-tidy-19 clang-format-14)
 
 usage() { sed -n '2,5s/^# \{0,1\}//p' "$0"; }
