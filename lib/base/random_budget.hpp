@@ -20,12 +20,20 @@ namespace sluice {
 /// burst, the better.
 class RandomBudget {
  public:
-  RandomBudget(TokenBucket::Limits limits, const HashKey& key)
-      : key_(key),
-        burst_(limits.rate_per_s == 0 ? 0 : std::max(limits.burst, 1u)),
-        interval_(limits.rate_per_s == 0 ? Duration::zero()
-                                         : Duration::from_ns(std::int64_t{1'000'000'000} * burst_ /
-                                                             limits.rate_per_s)) {}
+  RandomBudget(TokenBucket::Limits limits, const HashKey& key) : key_(key) { set_limits(limits); }
+
+  /// From now on; other limits than before begin with a draw.
+  void set_limits(TokenBucket::Limits limits) {
+    const std::uint32_t burst = limits.rate_per_s == 0 ? 0 : std::max(limits.burst, 1u);
+    const auto interval =
+        burst == 0 ? Duration::zero()
+                   : Duration::from_ns(std::int64_t{1'000'000'000} * burst / limits.rate_per_s);
+    if (burst == burst_ && interval == interval_) return;
+    burst_ = burst;
+    interval_ = interval;
+    left_ = 0;
+    ends_ = Instant{};
+  }
 
   /// True, and one fewer left, if the event is admitted at `now`. `now` never goes back.
   bool take(Instant now) {
@@ -49,7 +57,7 @@ class RandomBudget {
   }
 
   HashKey key_;
-  std::uint32_t burst_;
+  std::uint32_t burst_ = 0;
   std::uint32_t left_ = 0;
   Duration interval_;
   Instant ends_{};

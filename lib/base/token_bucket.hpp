@@ -22,6 +22,15 @@ class TokenBucket {
         capacity_ns_(cost_ns_ * limits.burst),
         credit_ns_(capacity_ns_) {}
 
+  /// From now on; what was saved up stays, as far as the new burst goes.
+  void set_limits(Limits limits) {
+    const std::int64_t credit = credit_ns_;
+    const Instant last = last_;
+    *this = TokenBucket(limits);
+    credit_ns_ = std::min(capacity_ns_, credit);
+    last_ = last;
+  }
+
   /// True, and one token fewer, if the event is admitted at `now`. `now` never goes back.
   bool take(Instant now) {
     if (cost_ns_ == 0) return false;

@@ -11,36 +11,46 @@ std::uint32_t broadcast_mask(unsigned prefix_length) {
 
 }  // namespace
 
-AddressTable::AddResult AddressTable::add(std::uint8_t interface, const Prefix& prefix) {
+void AddressTable::store(std::size_t index, const AddressRecord& record) {
+  AddressRecord& at = records_[index];
+  at.version.begin_write();
+  const SeqVersion version = at.version;
+  at = record;
+  at.version = version;
+  at.version.end_write();
+}
+
+AddressTable::AddResult AddressTable::add(std::uint8_t interface, const Prefix& prefix,
+                                          std::size_t place) {
   if (is_ours(prefix.address)) return AddResult::kDuplicate;
   if (size_ == records_.size()) return AddResult::kFull;
-  AddressRecord& record = records_[size_++];
-  record.version.begin_write();
+  std::size_t at = size_++;
+  for (; at > place; --at) store(at, records_[at - 1]);
+  AddressRecord record{};
   record.in_use = 1;
   record.interface = interface;
   record.prefix_length = prefix.length;
   record.address = prefix.address;
-  record.version.end_write();
+  store(at, record);
   rebuild();
   return AddResult::kAdded;
 }
 
+std::size_t AddressTable::place_of(std::uint8_t interface, const IpAddr& address) const {
+  for (std::size_t i = 0; i < size_; ++i)
+    if (records_[i].interface == interface && records_[i].address == address) return i;
+  return kNone;
+}
+
 bool AddressTable::remove(std::uint8_t interface, const IpAddr& address) {
-  for (std::size_t i = 0; i < size_; ++i) {
-    if (records_[i].interface != interface || records_[i].address != address) continue;
-    // The order of the others decides about source addresses: it stays.
-    for (std::size_t j = i; j < size_; ++j) {
-      AddressRecord next = j + 1 < size_ ? records_[j + 1] : AddressRecord{};
-      records_[j].version.begin_write();
-      next.version = records_[j].version;
-      records_[j] = next;
-      records_[j].version.end_write();
-    }
-    --size_;
-    rebuild();
-    return true;
-  }
-  return false;
+  const std::size_t place = place_of(interface, address);
+  if (place == kNone) return false;
+  // The order of the others decides about source addresses: it stays.
+  for (std::size_t i = place; i < size_; ++i)
+    store(i, i + 1 < size_ ? records_[i + 1] : AddressRecord{});
+  --size_;
+  rebuild();
+  return true;
 }
 
 void AddressTable::rebuild() {

@@ -43,7 +43,12 @@ class AddressTable {
   }
 
   enum class AddResult : std::uint8_t { kAdded, kDuplicate, kFull };
-  [[nodiscard]] AddResult add(std::uint8_t interface, const Prefix& prefix);
+  static constexpr std::size_t kNone = ~std::size_t{0};
+  /// Behind the others, or in front of the one that is at `place`.
+  [[nodiscard]] AddResult add(std::uint8_t interface, const Prefix& prefix,
+                              std::size_t place = kNone);
+  /// Which of addresses() it is; kNone: not one of the interface.
+  std::size_t place_of(std::uint8_t interface, const IpAddr& address) const;
   bool remove(std::uint8_t interface, const IpAddr& address);
 
   /// A few cycles an address of ours.
@@ -94,6 +99,7 @@ class AddressTable {
     std::uint32_t host_mask;  ///< 0: no broadcast address.
     std::uint32_t interface;
   };
+  void store(std::size_t index, const AddressRecord& record);
   void rebuild();
   static AddressKind classify_special(Ipv4Addr address);
   const AddressRecord* find6(const IpAddr& address) const;

@@ -46,6 +46,10 @@ class IcmpResponder {
   };
   explicit IcmpResponder(const Limits& limits)
       : error_bucket_(limits.error), echo_bucket_(limits.echo) {}
+  void set_limits(const Limits& limits) {
+    error_bucket_.set_limits(limits.error);
+    echo_bucket_.set_limits(limits.echo);
+  }
 
   /// What ICMP wants done with a message.
   enum class Action : std::uint8_t { kNone, kReply, kReport };

@@ -67,13 +67,26 @@ bool RouteTable::remove(const Route& route) {
   const IpAddr network = network_of(route.destination);
   for (std::size_t i = 0; i < size_; ++i) {
     if (!is_same(records_[i], route, network)) continue;
-    for (std::size_t j = i; j < size_; ++j)
-      store(j, j + 1 < size_ ? records_[j + 1] : RouteRecord{});
-    --size_;
-    rebuild();
+    remove_at(i);
     return true;
   }
   return false;
+}
+
+void RouteTable::remove_at(std::size_t index) {
+  SLUICE_ASSERT(index < size_);
+  for (std::size_t i = index; i < size_; ++i)
+    store(i, i + 1 < size_ ? records_[i + 1] : RouteRecord{});
+  --size_;
+  rebuild();
+}
+
+void RouteTable::put_back(std::size_t index, const RouteRecord& record) {
+  SLUICE_ASSERT(index <= size_ && size_ < records_.size());
+  for (std::size_t i = size_; i > index; --i) store(i, records_[i - 1]);
+  store(index, record);
+  ++size_;
+  rebuild();
 }
 
 void RouteTable::rebuild() {

@@ -56,6 +56,10 @@ class RouteTable {
   [[nodiscard]] AddResult add(const Route& route);
   /// Removes the route of this very prefix, gateway and interface. False: no such.
   bool remove(const Route& route);
+  /// Removes the route of this index.
+  void remove_at(std::size_t index);
+  /// Puts a route back where remove_at(index) took it, before anything else has changed.
+  void put_back(std::size_t index, const RouteRecord& record);
 
   static constexpr std::size_t kNone = ~std::size_t{0};
   /// Index of the route to an IPv4 destination, kNone if there is none. Among the longest matching

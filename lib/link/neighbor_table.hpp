@@ -146,6 +146,14 @@ class NeighborTable {
   /// Removes an entry, a static one too. Waiting packets go to on_unreachable. False: no such.
   bool remove(const NeighborKey& key, NeighborSink& sink, Instant now);
 
+  /// Goes by `next` from now on, but for its `pending_total`, which is a size. What is timed
+  /// already is due when it was.
+  void set_options(const Options& next) {
+    const std::uint32_t pending_total = options_.pending_total;
+    options_ = next;
+    options_.pending_total = pending_total;
+  }
+
   // --- time ---
 
   /// Sends due requests, ages entries, gives up on silent ones.

@@ -64,6 +64,13 @@ class Egress final : private link::NeighborSink {
   /// Frames wait for fill().
   bool has_frames() const;
 
+  /// Network::change() and revert(): what waits for a neighbour is sent, or reported.
+  Result<void, ChangeError> change(const NetworkChange& change, ChangeUndo& undo, Instant now) {
+    return network_.change(change, undo, *this, now);
+  }
+  void revert(const ChangeUndo& undo, Instant now) { network_.revert(undo, *this, now); }
+  void set_ttl(std::uint8_t ttl) { ttl_ = ttl; }
+
   /// Sends due ARP requests, ages neighbours, gives up on silent ones (which makes reports).
   void advance(Instant now);
   Instant next_deadline() const;

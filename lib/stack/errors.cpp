@@ -32,6 +32,8 @@ std::string_view to_string(Error error) {
       return "invalid argument";
     case Error::kDraining:
       return "shutting down";
+    case Error::kNoAnswer:
+      return "no answer from a worker";
   }
   return "?";
 }

@@ -83,7 +83,7 @@ struct Stack::Impl {
   static constexpr std::size_t kBurst = 64;
 
   Stack& self;
-  const StackConfig config;
+  StackConfig config;  ///< Changed by Stack::reconfigure() alone.
   const unsigned worker;
   packet::Pools pools;
   telemetry::Metrics& metrics;
@@ -94,6 +94,8 @@ struct Stack::Impl {
   Ingress ingress;
   tcp::Engine engine;
 
+  PostOffice* post_office = nullptr;
+  MessageHandler* message_handler = nullptr;
   ReservedMemory stream_memory;
   std::span<StreamApp> streams;                       ///< By TCB index; all zero: none.
   std::vector<ListenerApp> listeners;                 ///< By listener index.

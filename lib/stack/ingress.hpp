@@ -51,6 +51,8 @@ class Ingress {
     return std::exchange(source_filter_, filter);
   }
 
+  void set_icmp_limits(const ip::IcmpResponder::Limits& limits) { icmp_.set_limits(limits); }
+
  private:
   struct Burst;
 

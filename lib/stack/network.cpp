@@ -24,17 +24,6 @@ std::uint32_t address_count(const StackConfig& config) {
   return std::max(static_cast<std::uint32_t>(count), kMinAddresses);
 }
 
-link::NeighborTable::Options neighbor_options(const StackConfig& config) {
-  link::NeighborTable::Options options;
-  options.reachable = config.neighbor_reachable;
-  options.stale = config.neighbor_reachable * 10;
-  options.retry = config.neighbor_retry;
-  options.probes = config.neighbor_probes;
-  options.queue_packets = config.neighbor_queue_packets;
-  options.pending_total = config.neighbor_pending_total;
-  return options;
-}
-
 HashKey make_key(Rng& rng) {
   HashKey key;
   const std::uint64_t words[2] = {rng.next(), rng.next()};
@@ -49,11 +38,18 @@ class NoSink final : public link::NeighborSink {
   void on_unreachable(const link::NeighborRecord&, link::WaitingPacket, Instant) override {}
 };
 
-bool is_host_prefix(const Prefix& prefix) {
-  return prefix.length == (prefix.address.is_v4() ? 32 : 128);
-}
-
 }  // namespace
+
+link::NeighborTable::Options neighbor_options(const StackConfig& config) {
+  link::NeighborTable::Options options;
+  options.reachable = config.neighbor_reachable;
+  options.stale = config.neighbor_reachable * 10;
+  options.retry = config.neighbor_retry;
+  options.probes = config.neighbor_probes;
+  options.queue_packets = config.neighbor_queue_packets;
+  options.pending_total = config.neighbor_pending_total;
+  return options;
+}
 
 void Network::plan(const StackConfig& config, unsigned worker,
                    std::vector<telemetry::SectionPlan>& plan) {
@@ -81,15 +77,16 @@ Network::Network(const StackConfig& config, telemetry::StateRegion& region, unsi
   for (std::size_t i = 0; i < config.interfaces.size(); ++i) {
     const auto index = static_cast<std::uint8_t>(i);
     const InterfaceConfig& interface = config.interfaces[i];
+    interfaces_[i].prefixes.reserve(address_count(config));  // as many as there can ever be
     for (const Prefix& prefix : interface.addresses) {
       const auto added = addresses_.add(index, prefix);
       SLUICE_ASSERT(added == ip::AddressTable::AddResult::kAdded);
-      interfaces_[i].prefixes.push_back(prefix);
-      if (is_host_prefix(prefix)) continue;
+      if (is_host(prefix)) continue;
       const auto connected = routes_.add(
           {.destination = prefix, .gateway = {}, .interface = index, .is_connected = true});
       SLUICE_ASSERT(connected != ip::RouteTable::AddResult::kFull);
     }
+    list_prefixes(index);
     for (const RouteConfig& route : interface.routes) {
       const auto added = routes_.add(
           {.destination = route.destination,
@@ -119,6 +116,8 @@ unsigned Network::attach(const packet::PortCapabilities& capabilities, const Mac
 bool Network::find_route(const IpAddr& source, const IpAddr& destination,
                          ip::NextHop& next_hop) const {
   const ip::AddressRecord* const own = addresses_.find(source);
+  //= rfc1122#3.2.1.3 MUST  an address may have been taken from us while connections have it
+  if (own == nullptr && !source.is_unspecified()) return false;
   const bool is_found = own == nullptr ? routes_.lookup(destination, next_hop)
                                        : routes_.lookup(destination, own->interface, next_hop);
   if (!is_found || interfaces_[next_hop.interface].ports.empty()) return false;

@@ -12,6 +12,7 @@
 #include "ip/route_table.hpp"
 #include "link/neighbor_table.hpp"
 #include "packet/port.hpp"
+#include "stack/network_change.hpp"
 #include "stack/stack.hpp"
 #include "tcp/segment.hpp"
 #include "telemetry/region.hpp"
@@ -30,6 +31,9 @@ struct Interface {
   std::vector<std::uint16_t> ports;
   std::vector<Prefix> prefixes;  ///< Our addresses with their prefix lengths.
 };
+
+/// What of `config` is the neighbour table's.
+link::NeighborTable::Options neighbor_options(const StackConfig& config);
 
 class Network final : public tcp::PathProvider {
  public:
@@ -52,22 +56,31 @@ class Network final : public tcp::PathProvider {
   unsigned attach(const packet::PortCapabilities& capabilities, const MacAddr& mac,
                   unsigned interface_index);
 
+  /// Carries out what the operator asks for, or refuses it and changes nothing. `undo` is for
+  /// revert().
+  Result<void, ChangeError> change(const NetworkChange& change, ChangeUndo& undo,
+                                   link::NeighborSink& sink, Instant now);
+  /// Takes the last change back. What was learnt of a neighbour that was pinned or forgotten is
+  /// learnt anew.
+  void revert(const ChangeUndo& undo, link::NeighborSink& sink, Instant now);
+
   /// The way to `destination`. kNoAddress: `preferred_source` is not ours, or the interface has no
   /// address of that family.
   Result<tcp::PathInfo, tcp::PathError> path_to(const IpAddr& destination,
                                                 const IpAddr& preferred_source) const override;
 
   /// The next hop of a packet from `source` (unspecified: none chosen yet) to `destination`. False:
-  /// no route, none that has a port, or a destination that is no other host.
+  /// no route, none that has a port, a destination that is no other host, or a source that is not
+  /// ours (any more).
   [[nodiscard]] bool find_route(const IpAddr& source, const IpAddr& destination,
                                 ip::NextHop& next_hop) const;
 
   /// The same for IPv4, if all packets of the route go to one gateway: its index in routes(), else
   /// RouteTable::kNone. A few cycles.
   std::size_t gateway_route(Ipv4Addr source, Ipv4Addr destination) const {
-    // Of no interface: 0xff, which none has for its number.
-    const auto own = static_cast<std::uint8_t>(addresses_.interface_of(source));
-    const std::size_t route = routes_.find(destination, own);
+    const std::uint32_t own = addresses_.interface_of(source);
+    if (own == ip::AddressTable::kNoInterface) return ip::RouteTable::kNone;
+    const std::size_t route = routes_.find(destination, static_cast<std::uint8_t>(own));
     if (route == ip::RouteTable::kNone || !routes_.has_gateway(route)) return ip::RouteTable::kNone;
     const std::uint8_t interface = routes_.interface_of(route);
     return !interfaces_[interface].ports.empty() &&
@@ -95,6 +108,18 @@ class Network final : public tcp::PathProvider {
   }
 
  private:
+  Result<void, ChangeError> find_interface(NetworkChange& change) const;
+  std::uint8_t interface_towards(const IpAddr& address) const;
+  Result<void, ChangeError> add_address(const NetworkChange& change, ChangeUndo& undo);
+  Result<void, ChangeError> remove_address(const NetworkChange& change, ChangeUndo& undo);
+  Result<void, ChangeError> add_route(const NetworkChange& change);
+  Result<void, ChangeError> remove_route(const NetworkChange& change, ChangeUndo& undo);
+  Result<void, ChangeError> pin_neighbor(const NetworkChange& change, link::NeighborSink& sink,
+                                         Instant now);
+  Result<void, ChangeError> forget_neighbor(const NetworkChange& change, ChangeUndo& undo,
+                                            link::NeighborSink& sink, Instant now);
+  void list_prefixes(std::uint8_t interface);
+
   struct KnownPath {
     IpAddr source;
     std::uint32_t generation = 0;  ///< way_generation() when it was found; 0: none.

@@ -73,6 +73,35 @@ const ip::PrefixFilter* Stack::set_prefix_filter(const ip::PrefixFilter* filter)
   return impl_->ingress.set_prefix_filter(filter);
 }
 
+Result<void, ChangeError> Stack::change(const NetworkChange& change, ChangeUndo& undo,
+                                        Instant now) {
+  const auto result = impl_->egress.change(change, undo, now);
+  impl_->hand_reports_to_engine(now);
+  return result;
+}
+
+void Stack::revert(const ChangeUndo& undo, Instant now) {
+  impl_->egress.revert(undo, now);
+  impl_->hand_reports_to_engine(now);
+}
+
+void Stack::reconfigure(const StackConfig& next) {
+  StackConfig& config = impl_->config;
+  config.receive_low_watermark_pkts = next.receive_low_watermark_pkts;
+  config.tcp = next.tcp;
+  impl_->engine.reconfigure(next.tcp);
+  impl_->egress.set_ttl(next.ttl);
+  impl_->ingress.set_icmp_limits({.error = next.icmp_error_limit, .echo = next.echo_limit});
+  impl_->network.neighbors().set_options(neighbor_options(next));
+}
+
+void Stack::set_post_office(PostOffice* office) {
+  impl_->post_office = office;
+}
+MessageHandler* Stack::message_handler() const {
+  return impl_->message_handler;
+}
+
 void Stack::Impl::count_spare_buffers() {
   const std::uint32_t free = packet::available(*pools.receive);
   const std::uint32_t low = config.receive_low_watermark_pkts;

@@ -16,6 +16,8 @@
 #include "packet/pools.hpp"
 #include "packet/port.hpp"
 #include "sluice/worker.hpp"
+#include "stack/network_change.hpp"
+#include "stack/post_office.hpp"
 #include "tcp/config.hpp"
 #include "tcp/segment.hpp"
 #include "telemetry/metrics.hpp"
@@ -26,6 +28,8 @@ class PrefixFilter;
 }
 
 namespace sluice::stack {
+
+class HandlerPool;
 
 /// A route as configured: `gateway` unspecified means on-link.
 struct RouteConfig {
@@ -108,6 +112,21 @@ class Stack {
   /// connections that exist among them. Null: none are. Borrowed; gives the one before, which is
   /// not used any more. Between two verbs, at any time.
   const ip::PrefixFilter* set_prefix_filter(const ip::PrefixFilter* filter);
+
+  /// A change of addresses, routes or neighbours, or a refusal that changes nothing; revert() takes
+  /// it back. Both between two verbs.
+  Result<void, ChangeError> change(const NetworkChange& change, ChangeUndo& undo, Instant now);
+  void revert(const ChangeUndo& undo, Instant now);
+  /// Goes by `next` from now on. Interfaces and sizes stay what they are; see Engine::reconfigure.
+  void reconfigure(const StackConfig& next);
+  /// As Worker::listen, with the handlers' memory made beforehand, by whatever thread.
+  Result<Listener, Error> listen(const ListenOptions& options, std::unique_ptr<HandlerPool> pool);
+  /// Closes the listener of this very port and address (none: any). False: there is none.
+  bool unlisten(Port port, const std::optional<IpAddr>& address);
+
+  /// How messages leave; null: not at all. Borrowed.
+  void set_post_office(PostOffice* office);
+  MessageHandler* message_handler() const;
 
   // --- the three verbs ---
 

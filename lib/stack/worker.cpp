@@ -55,13 +55,9 @@ Result<Listener, Error> Worker::listen(const ListenOptions& options,
                                        std::unique_ptr<HandlerFactory> factory) {
   if (stack_ == nullptr) return fail(Error::kStaleHandle);
   if (factory == nullptr) return fail(Error::kInvalidArgument);
-  auto& impl = stack_->impl();
-  const auto handle = listen_with(impl, options);
-  if (!handle) return fail(handle.error());
   auto pool = std::make_unique<HandlerPool>(
-      std::move(factory), impl.config.tcp.max_connections);  // setup: listeners are few
-  impl.listeners[handle->index] = {nullptr, std::move(pool)};
-  return Listener(stack_, *handle);
+      std::move(factory), stack_->impl().config.tcp.max_connections);  // setup: listeners are few
+  return stack_->listen(options, std::move(pool));
 }
 
 Result<Stream, Error> Worker::connect(const ConnectOptions& options, StreamHandler* handler) {
@@ -106,6 +102,20 @@ bool Worker::is_draining() const {
   return stack_ != nullptr && stack_->impl().engine.context().is_draining;
 }
 
+Result<void, Error> Worker::post(unsigned to, const Message& message) {
+  if (stack_ == nullptr) return fail(Error::kStaleHandle);
+  stack::PostOffice* const office = stack_->impl().post_office;
+  return office == nullptr ? fail(Error::kInvalidArgument) : office->post(to, message);
+}
+
+Result<void, Error> Worker::set_message_handler(MessageHandler* handler) {
+  if (stack_ == nullptr) return fail(Error::kStaleHandle);
+  stack_->impl().message_handler = handler;
+  return {};
+}
+
+void MessageHandler::on_post_room(Worker, unsigned) {}
+
 void Worker::cancel_timer(TimerHandle timer) {
   if (stack_ == nullptr) return;
   auto& impl = stack_->impl();
@@ -118,3 +128,23 @@ void Worker::cancel_timer(TimerHandle timer) {
 }
 
 }  // namespace sluice
+
+namespace sluice::stack {
+
+Result<Listener, Error> Stack::listen(const ListenOptions& options,
+                                      std::unique_ptr<HandlerPool> pool) {
+  const auto handle = listen_with(*impl_, options);
+  if (!handle) return fail(handle.error());
+  impl_->listeners[handle->index] = {nullptr, std::move(pool)};
+  return Listener(this, *handle);
+}
+
+bool Stack::unlisten(Port port, const std::optional<IpAddr>& address) {
+  const tcp::ListenTable& listeners = impl_->engine.context().listeners;
+  const IpAddr wanted = address.value_or(IpAddr{});
+  const std::uint16_t found = listeners.find(wanted, port);
+  if (found == ListenerHandle::kNone || listeners[found].address != wanted) return false;
+  return Listener(this, {found, listeners[found].generation}).close().has_value();
+}
+
+}  // namespace sluice::stack

@@ -345,7 +345,7 @@ struct Context {
     std::uint32_t& operator()(std::uint32_t index) const { return base[index].next_event; }
   };
 
-  const EngineConfig config;
+  EngineConfig config;  ///< Changed by Engine::reconfigure() alone.
   Instant now;
   Tick tick;
   telemetry::Metrics& metrics;

@@ -336,6 +336,20 @@ void Engine::note_at_gate(std::uint16_t listener, const Segment& segment, Outcom
   }
 }
 
+void Engine::reconfigure(const EngineConfig& next) {
+  const EngineConfig& last = ctx_.config;
+  SLUICE_ASSERT(
+      next.max_connections == last.max_connections && next.max_half_open == last.max_half_open &&
+      next.max_time_wait == last.max_time_wait && next.max_listeners == last.max_listeners &&
+      next.max_in_flight == last.max_in_flight && next.time_wait == last.time_wait &&
+      next.receive_buffer_bytes == last.receive_buffer_bytes &&
+      next.receive_buffer_max_bytes == last.receive_buffer_max_bytes);
+  ctx_.config = next;
+  ctx_.reset_bucket.set_limits(next.reset_limit);
+  ctx_.challenge_bucket.set_limits(next.challenge_limit);
+  overload_.set_idle_age(next.overload_idle_age);
+}
+
 void Engine::watch_gate() {
   if (!ctx_.gate.is_due(ctx_.now)) return;
   // A flood may end with its last SYN: cookies are not to wait for another one to end.

@@ -40,6 +40,11 @@ class Engine {
   /// or that mbufs are lacking.
   std::size_t transmit(std::span<OutboundSegment> out, Instant now);
 
+  /// Goes by `next` from now on, which differs from the config so far in what may change while
+  /// connections live (Reload in runtime/config.hpp): no size, nothing that both ends have agreed
+  /// on. Between two verbs.
+  void reconfigure(const EngineConfig& next);
+
   Instant next_deadline() const;
   bool has_output() const { return !ctx_.outputs.is_empty() || !ctx_.control.is_empty(); }
 

@@ -22,6 +22,7 @@ enum class Error : std::uint8_t {
                         ///< 4-tuple.
   kInvalidArgument,     ///< An option out of range, an address that is not ours, port 0.
   kDraining,            ///< The runtime is shutting down.
+  kNoAnswer,            ///< A worker did not do in time what it was asked to: it hangs, or waits.
 };
 
 /// What ICMP last reported about a connection that goes on all the same (RFC 9293 3.9.2.2): anybody

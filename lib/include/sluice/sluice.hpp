@@ -8,6 +8,7 @@
 #include "base/time.hpp"
 #include "errors.hpp"
 #include "listener.hpp"
+#include "message.hpp"
 #include "runtime.hpp"
 #include "rx_data.hpp"
 #include "stream.hpp"

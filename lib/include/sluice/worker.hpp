@@ -8,6 +8,7 @@
 #include "base/result.hpp"
 #include "base/time.hpp"
 #include "listener.hpp"
+#include "message.hpp"
 #include "stream.hpp"
 
 namespace sluice {
@@ -80,6 +81,18 @@ class Worker {
   void set_round_handler(RoundHandler* handler);
   /// The runtime is shutting down: connect() and listen() answer kDraining.
   bool is_draining() const;
+  /// Posts to worker `to`, itself included: a copy, that comes to its MessageHandler after a burst
+  /// of its own, or waits until it has one. A few cycles, never waits. kWouldBlock: as many as
+  /// there is room for are on their way from here to there; nothing is posted, and on_post_room
+  /// says when to try again. kDraining: it has ended. Until then one that drains takes messages;
+  /// what was posted and not delivered when it ended is lost. kInvalidArgument: no such worker.
+  Result<void, Error> post(unsigned to, const Message& message);
+  template <MessageValue T>
+  Result<void, Error> post(unsigned to, const T& value) {
+    return post(to, Message(value));
+  }
+  /// Who hears the messages to this worker (borrowed). Null: they wait.
+  Result<void, Error> set_message_handler(MessageHandler* handler);
 
   bool operator==(const Worker&) const = default;
 

@@ -32,6 +32,8 @@ class Overload {
   explicit Overload(const Context& ctx);
 
   void step(Context& ctx);
+  /// From now on: after how much silence a connection is idle.
+  void set_idle_age(Duration age) { idle_age_ = ticks_in(age); }
   /// The worst of all levels.
   Pressure pressure() const { return pressure_; }
   /// While something is short there are steps though nothing arrives.
@@ -72,7 +74,7 @@ class Overload {
   std::vector<Candidate>& found(ShedKind kind) { return found_[static_cast<std::size_t>(kind)]; }
   std::uint32_t& unseen(ShedKind kind) { return unseen_[static_cast<std::size_t>(kind)]; }
 
-  const Tick idle_age_;    ///< 0: idle connections stay.
+  Tick idle_age_;          ///< 0: idle connections stay.
   const Tick slow_grace_;  ///< 0: slow readers stay.
   std::array<Watermark, kResources> marks_;
   std::array<Amounts, kLevels> missing_{};  ///< By level, less what this step has shed.

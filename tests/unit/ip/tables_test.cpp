@@ -77,6 +77,21 @@ TEST_CASE("the source address is one of the next hop's subnet, else the interfac
   CHECK(source("2001:db8::1") == "none");
 }
 
+TEST_CASE("an address is put back where it was", "[ip][address]") {
+  AddressFixture fixture;
+  for (const char* text : {"10.0.0.2/24", "10.0.0.3/24", "10.0.0.4/24"})
+    REQUIRE(fixture.table.add(0, prefix(text)) == AddressTable::AddResult::kAdded);
+  CHECK(fixture.table.place_of(0, address("10.0.0.3")) == 1);
+  CHECK(fixture.table.place_of(1, address("10.0.0.3")) == AddressTable::kNone);
+  REQUIRE(fixture.table.remove(0, address("10.0.0.3")));
+  CHECK(fixture.table.place_of(0, address("10.0.0.3")) == AddressTable::kNone);
+  REQUIRE(fixture.table.add(0, prefix("10.0.0.3/24"), 1) == AddressTable::AddResult::kAdded);
+  for (std::size_t i = 0; i < 3; ++i)
+    CHECK(fixture.records[i].address ==
+          Ipv4Addr::from_octets(10, 0, 0, static_cast<std::uint8_t>(2 + i)));
+  CHECK(fixture.table.find(address("10.0.0.4")) == &fixture.records[2]);
+}
+
 TEST_CASE("the address table is bounded, refuses duplicates and counts changes", "[ip][address]") {
   AddressFixture fixture;
   REQUIRE(fixture.table.add(0, prefix("10.0.0.1/24")) == AddressTable::AddResult::kAdded);
@@ -153,6 +168,25 @@ TEST_CASE("among equal prefixes the source's interface goes first, then the olde
   CHECK(hop.interface == 0);
   REQUIRE(fixture.table.lookup(address("192.0.2.1"), 1, hop));  // Longer wins over interface.
   CHECK(hop.interface == 0);
+}
+
+TEST_CASE("a route is put back where it was", "[ip][route]") {
+  std::array<ip::RouteRecord, 4> records{};
+  RouteTable table{records};
+  for (const char* gateway : {"10.0.0.1", "10.0.0.2", "10.0.0.3"})
+    REQUIRE(table.add({.destination = prefix("192.0.2.0/24"), .gateway = address(gateway)}) ==
+            RouteTable::AddResult::kAdded);
+  const ip::RouteRecord middle = records[1];
+  const std::uint32_t generation = table.generation();
+  table.remove_at(1);
+  CHECK(records[1].gateway == address("10.0.0.3"));
+  table.put_back(1, middle);
+  CHECK(table.generation() == generation + 2);
+  REQUIRE(table.size() == 3);
+  CHECK(records[0].gateway == address("10.0.0.1"));
+  CHECK(records[1].gateway == address("10.0.0.2"));
+  CHECK(records[2].gateway == address("10.0.0.3"));
+  CHECK(records[1].version.value % 2 == 0);  // no writer left
 }
 
 TEST_CASE("the route table is bounded, refuses duplicates and counts changes", "[ip][route]") {
