@@ -30,13 +30,16 @@ struct Command {
   std::string_view name;
   std::string_view summary;
   int (*run)(Arguments arguments, Streams streams);
+  std::string_view also = {};  ///< Another name.
 };
 
+int run_addr(Arguments arguments, Streams streams);
 int run_conns(Arguments arguments, Streams streams);
 int run_gate(Arguments arguments, Streams streams);
 int run_neigh(Arguments arguments, Streams streams);
 int run_ports(Arguments arguments, Streams streams);
-int run_routes(Arguments arguments, Streams streams);
+int run_reload(Arguments arguments, Streams streams);
+int run_route(Arguments arguments, Streams streams);
 int run_stats(Arguments arguments, Streams streams);
 int run_trace(Arguments arguments, Streams streams);
 int run_instances(Arguments arguments, Streams streams);

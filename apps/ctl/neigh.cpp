@@ -5,6 +5,7 @@
 #include <ostream>
 
 #include "apps/ctl/names.hpp"
+#include "apps/ctl/network_words.hpp"
 #include "apps/ctl/options.hpp"
 #include "apps/ctl/sections.hpp"
 #include "apps/ctl/table.hpp"
@@ -50,16 +51,20 @@ void add_claim(Table& table, nlohmann::ordered_json& list, const Instance& insta
 }  // namespace
 
 int run_neigh(Arguments arguments, Streams streams) {
-  auto options =
-      make_options("neigh",
-                   "Neighbours: their addresses, states, and how long ago they last "
-                   "answered. Queued is packets\n"
-                   "that wait for an answer. Below, what ARP claimed and was refused: the last "
-                   "of each kind.",
-                   "");
+  auto options = make_options(
+      "neigh",
+      "Neighbours: their addresses, states, and how long ago they last "
+      "answered. Queued is packets\n"
+      "that wait for an answer. Below, what ARP claimed and was refused: the last "
+      "of each kind.\n"
+      "add pins a neighbour of a running server, over what was learnt; del forgets one "
+      "of either kind.",
+      "[add ADDRESS lladdr MAC [dev N] [permanent] | del ADDRESS [dev N]]");
   options.add_options()("refused", "only the claims that were refused");
+  add_words(options);
   const auto parsed = parse(options, "neigh", arguments, streams);
   if (!parsed) return 0;
+  if (has_words(*parsed)) return run_network_words("neigh", *parsed, streams);
   nlohmann::ordered_json list = nlohmann::ordered_json::array(), claim_list = list;
   Table claims({{"Address", Align::kLeft},
                 {"Known MAC", Align::kLeft},

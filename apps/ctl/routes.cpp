@@ -1,9 +1,10 @@
-// sluicectl routes: our addresses, and the routes in order of lookup.
+// sluicectl addr and route: our addresses, and the routes in order of lookup.
 
 #include <fmt/format.h>
 
 #include <ostream>
 
+#include "apps/ctl/network_words.hpp"
 #include "apps/ctl/options.hpp"
 #include "apps/ctl/sections.hpp"
 #include "apps/ctl/table.hpp"
@@ -14,6 +15,11 @@ namespace sluice::ctl {
 namespace {
 
 using Json = nlohmann::ordered_json;
+
+Table address_table() {
+  return Table(
+      {{"Address", Align::kLeft}, {"Interface", Align::kRight}, {"Instance/Worker", Align::kLeft}});
+}
 
 void add_addresses(const Instance& instance, Table& table, Json& list) {
   for_each_record<ip::AddressRecord>(
@@ -58,14 +64,39 @@ void add_routes(const Instance& instance, Table& table, Json& list) {
 
 }  // namespace
 
-int run_routes(Arguments arguments, Streams streams) {
+int run_addr(Arguments arguments, Streams streams) {
   auto options = make_options(
-      "routes",
-      "Our addresses, and the routes: the first one that contains a destination is taken.", "");
-  const auto parsed = parse(options, "routes", arguments, streams);
+      "addr",
+      "Our addresses.\n"
+      "add, del: one of a running server, with the route to its subnet. Connections of an address "
+      "that\n"
+      "is deleted send and receive nothing any more: they end when their timers do, or go on if it "
+      "comes\n"
+      "back before; listeners stay.",
+      "[add ADDRESS/LENGTH [dev N] | del ADDRESS/LENGTH [dev N]]");
+  add_words(options);
+  const auto parsed = parse(options, "addr", arguments, streams);
   if (!parsed) return 0;
-  Table addresses(
-      {{"Address", Align::kLeft}, {"Interface", Align::kRight}, {"Instance/Worker", Align::kLeft}});
+  if (has_words(*parsed)) return run_network_words("addr", *parsed, streams);
+  Table addresses = address_table();
+  Json json = Json::array();
+  for (const Instance& instance : open_instances(chosen_instance(*parsed), streams))
+    add_addresses(instance, addresses, json);
+  streams.out << (parsed->count("json") != 0 ? json_text(json) : addresses.text());
+  return 0;
+}
+
+int run_route(Arguments arguments, Streams streams) {
+  auto options = make_options(
+      "route",
+      "Our addresses, and the routes: the first one that contains a destination is taken.\n"
+      "add, del: one of a running server, for the next packet on.",
+      "[add PREFIX [via GATEWAY] [dev N] [congctl NAME] | del PREFIX [via GATEWAY] [dev N]]");
+  add_words(options);
+  const auto parsed = parse(options, "route", arguments, streams);
+  if (!parsed) return 0;
+  if (has_words(*parsed)) return run_network_words("route", *parsed, streams);
+  Table addresses = address_table();
   Table routes({{"Destination", Align::kLeft},
                 {"Gateway", Align::kLeft},
                 {"Origin", Align::kLeft},

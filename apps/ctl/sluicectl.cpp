@@ -12,15 +12,17 @@
 namespace sluice::ctl {
 namespace {
 
-constexpr std::array<Command, 8> kCommands = {{
+constexpr std::array<Command, 10> kCommands = {{
     {"conns", "listeners, half-open entries, connections, TIME-WAIT entries", run_conns},
     {"trace", "the flight recorder's story of one connection: text, picture, JSON", run_trace},
     {"stats", "every counter: outcomes of received packets, events, timers, transitions",
      run_stats},
     {"gate", "who knocks at the listeners: calm, pressed or attack, and why; who is let in",
      run_gate},
-    {"neigh", "the neighbour table", run_neigh},
-    {"routes", "addresses and routes", run_routes},
+    {"neigh", "the neighbour table; add, del", run_neigh},
+    {"route", "addresses and routes; add, del", run_route, "routes"},
+    {"addr", "addresses; add, del", run_addr},
+    {"reload", "has a server read its configuration file again", run_reload},
     {"ports", "devices, their queues, and how frames find their worker", run_ports},
     {"instances", "whose state can be read", run_instances},
 }};
@@ -39,8 +41,9 @@ std::string help() {
       "process\n"
       "does nothing for it, and may be dead: then the region says what it was doing when it "
       "died.\n"
-      "What changes a server (gate deny|allow|forget) goes through its control socket\n"
-      "(/dev/shm/sluice-control.INSTANCE, mode 0600).\n\n"
+      "What changes a server (gate deny|allow|forget; neigh, route, addr add|del; reload) goes "
+      "through its\n"
+      "control socket (/dev/shm/sluice-control.INSTANCE, mode 0600).\n\n"
       "Exit code: 0; 1: no such instance or connection, no right to read; 2: wrong usage.\n";
   return text;
 }
@@ -57,7 +60,8 @@ int dispatch(Arguments arguments, Streams streams) {
     return 0;
   }
   for (const Command& command : kCommands)
-    if (command.name == name) return command.run(arguments.subspan(1), streams);
+    if (command.name == name || command.also == name)
+      return command.run(arguments.subspan(1), streams);
   throw UsageError(fmt::format("no command '{}' (sluicectl --help)", name));
 }
 

@@ -137,7 +137,8 @@ CommandLine parse_command_line(int argc, const char* const* argv, const ProgramI
     }
     if (!flags.unmatched().empty())
       throw SetupError(fmt::format("'{}': no such argument, see --help", flags.unmatched()[0]), 2);
-    if (flags.count("config") != 0) load_file(flags["config"].as<std::string>(), line.config);
+    if (flags.count("config") != 0) line.file = flags["config"].as<std::string>();
+    if (!line.file.empty()) load_file(line.file, line.config);
     for (const Alias& alias : kAliases)
       if (flags.count(alias.flag) != 0)
         apply_flag(fmt::format("--{}", alias.flag), *find_key(alias.key),

@@ -11,6 +11,7 @@ namespace sluice::runtime {
 /// What a command line asked for.
 struct CommandLine {
   Config config;
+  std::string file;                            ///< Of --config; empty: none.
   std::map<std::string, std::string> options;  ///< The program's own, by name.
   std::string print;  ///< Not empty: print this and exit 0 (--help, --version, --help-config).
 };

@@ -51,6 +51,18 @@ std::string comment(std::string_view text) {
   return out;
 }
 
+std::string_view reload_text(Reload reload) {
+  switch (reload) {
+    case Reload::kRestart:
+      return "reload: no";
+    case Reload::kReload:
+      return "reload: yes";
+    case Reload::kStream:
+      return "reload: yes; a stream can set its own";
+  }
+  return {};
+}
+
 std::string expected(const Key& key) {
   return fmt::format("expected {}", range_of(key));
 }
@@ -225,11 +237,12 @@ std::string annotated_defaults() {
       "test\n"
       "# holds it equal to the parser's table. Times are texts of an integer and us, ms, s, m or "
       "h.\n"
-      "# Totals are divided among the workers. (restart): a change needs a restart; (restart, "
-      "stream):\n"
-      "# an application can besides set it for a single stream at any time. Flags override the "
-      "file;\n"
-      "# --set SECTION.KEY=VALUE overrides any key.\n";
+      "# Totals are divided among the workers. Flags override the file; --set SECTION.KEY=VALUE "
+      "overrides\n"
+      "# any key. reload: yes means that a change comes into force on SIGHUP or `sluicectl "
+      "reload`, "
+      "for new\n"
+      "# connections or whenever the value is next asked for; of other keys at the next start.\n";
   std::string_view section;
   for (const Key& key : keys()) {
     const std::size_t dot = key.name.find('.');
@@ -239,8 +252,7 @@ std::string annotated_defaults() {
     }
     const std::string unit = key.unit.empty() ? "" : fmt::format("{}; ", key.unit);
     out += comment(key.doc);
-    out += comment(fmt::format("{}{} ({})", unit, range_of(key),
-                               key.reload == Reload::kStream ? "restart, stream" : "restart"));
+    out += comment(fmt::format("{}{} ({})", unit, range_of(key), reload_text(key.reload)));
     out += fmt::format("{} = {}\n\n", key.name.substr(dot + 1), render(key, defaults));
   }
   out.pop_back();

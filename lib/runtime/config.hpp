@@ -117,8 +117,9 @@ using Field = std::variant<FlagField, CountField, DurationField, TextField, List
 
 /// When a changed value comes into force.
 enum class Reload : std::uint8_t {
-  kRestart,  ///< At the next start.
-  kStream,   ///< At the next start; a stream can set its own at any time.
+  kRestart,  ///< At the next start: sizes, and what two ends agree on.
+  kReload,   ///< When the file is read again (reload.hpp).
+  kStream,   ///< The same; a stream can besides set its own at any time.
 };
 
 /// One key of the file: everything that the parser, --help and the annotated file know of it.

@@ -106,6 +106,7 @@ Field list(At at, Parse parse, Print print, std::string_view expects, bool is_nu
 
 constexpr std::uint64_t kMany = 16'777'216;
 constexpr auto kRestart = Reload::kRestart;
+constexpr auto kReload = Reload::kReload;
 constexpr Duration us(std::int64_t n) {
   return Duration::from_us(n);
 }

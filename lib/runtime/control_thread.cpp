@@ -7,10 +7,13 @@
 #include <algorithm>
 #include <chrono>
 #include <cstdio>
+#include <nlohmann/json.hpp>
 #include <thread>
 #include <utility>
 
 #include "runtime/gate_commands.hpp"
+#include "runtime/join.hpp"
+#include "runtime/network_commands.hpp"
 
 namespace sluice::runtime {
 
@@ -21,12 +24,10 @@ ControlThread::ControlThread(Deps deps)
       neighbor_log_(deps.region),
       overload_log_(deps.region),
       port_log_(deps.region),
+      reloader_(std::move(deps.reload)),
       memory_(std::move(deps.memory)) {
   populate();
-  socket_.emplace(telemetry::control_socket_path(deps.instance),
-                  gate_commands({.filter = source_filter_,
-                                 .settle = [this] { return settle(); },
-                                 .log = [this](const std::string& line) { log(line); }}));
+  socket_.emplace(telemetry::control_socket_path(deps.instance), commands(deps.orders));
   // Signals are the workers': they end a sleep, and a tap has one for every frame.
   sigset_t all, before;
   sigfillset(&all);
@@ -46,6 +47,27 @@ ControlThread::ControlThread(Deps deps)
 ControlThread::~ControlThread() {
   is_ending_.store(true, std::memory_order_release);
   if (is_running_) pthread_join(thread_, nullptr);
+}
+
+std::vector<ControlCommand> ControlThread::commands(Orders& orders) {
+  const auto say = [this](const std::string& line) { log(line); };
+  std::vector<ControlCommand> all =
+      gate_commands({.filter = source_filter_, .settle = [this] { return settle(); }, .log = say});
+  for (ControlCommand& command : network_commands({.orders = orders, .log = say}))
+    all.push_back(std::move(command));
+  all.push_back({"reload", [this](const Json&) { return reload(); }});
+  return all;
+}
+
+Json ControlThread::reload() {
+  const Json reply = reloader_.run();
+  const auto listed = [&](const char* name) {
+    const auto keys = reply.at(name).get<std::vector<std::string>>();
+    return keys.empty() ? std::string("nothing") : join(keys, ", ");
+  };
+  log(fmt::format("reloaded {}: changed: {}; needs a restart: {}",
+                  reply.at("file").get<std::string>(), listed("changed"), listed("needs_restart")));
+  return reply;
 }
 
 void ControlThread::log(const std::string& line) const {
@@ -82,6 +104,13 @@ void ControlThread::run() {
     }
     source_filter_.hand_out();
     populate();
+    if (ReloadSignal::take()) {
+      try {
+        reload();
+      } catch (const CommandError& error) {
+        log(fmt::format("not reloaded: {}", error.what()));
+      }
+    }
     socket_->serve(now, kPause);
   }
 }

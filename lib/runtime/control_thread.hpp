@@ -16,8 +16,10 @@
 #include "runtime/control_socket.hpp"
 #include "runtime/gate_log.hpp"
 #include "runtime/neighbor_log.hpp"
+#include "runtime/orders.hpp"
 #include "runtime/overload_log.hpp"
 #include "runtime/port_log.hpp"
+#include "runtime/reload.hpp"
 #include "runtime/source_filter.hpp"
 #include "telemetry/region.hpp"
 
@@ -29,6 +31,8 @@ class ControlThread {
   struct Deps {
     telemetry::StateRegion& region;
     SourceFilter& source_filter;
+    Orders& orders;
+    Reloader::Deps reload;
     std::string program;
     std::string instance;
     std::vector<ReservedMemory*> memory;  ///< Populated for a start before the thread runs.
@@ -44,6 +48,8 @@ class ControlThread {
   void log(const std::string& line) const;
   std::size_t settle();
   void populate();
+  std::vector<ControlCommand> commands(Orders& orders);
+  Json reload();
 
   SourceFilter& source_filter_;
   std::string program_;
@@ -52,6 +58,8 @@ class ControlThread {
   NeighborLog neighbor_log_;
   OverloadLog overload_log_;
   PortLog port_log_;
+  Reloader reloader_;
+  ReloadSignal reload_signal_;
   std::optional<ControlSocket> socket_;
   std::vector<ReservedMemory*> memory_;
   std::atomic<bool> is_ending_ = false;

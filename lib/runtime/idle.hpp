@@ -22,6 +22,7 @@ class IdlePolicy {
   explicit IdlePolicy(Limits limits) : limits_(limits) {}
 
   void on_work() { idle_rounds_ = 0; }
+  void set_limits(Limits limits) { *this = IdlePolicy(limits); }
   /// Decides for one more idle round. `sleep_until` is set for kSleep, and never lies beyond
   /// `deadline`.
   Action on_idle(Instant now, Instant deadline, Instant& sleep_until);

@@ -199,8 +199,7 @@ stack::PortCounts& Ports::counts(unsigned worker, std::size_t device) {
 }
 
 void Ports::connect(unsigned worker, WorkerLoop& loop) {
-  Waker* const own = may_sleep_ && workers_ > 1 ? &wakers_[worker] : nullptr;
-  loop.join(group_, own);
+  loop.join(group_, waker(worker));
   if (workers_ > 1) loop.set_exchange(make_exchange(worker));
   // What is sent leaves by the port that was added first: queues of its own come before those that
   // only transmit, and these before other workers'.

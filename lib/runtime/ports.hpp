@@ -63,6 +63,9 @@ class Ports {
   /// Null with one worker: every flow is its.
   const tcp::FlowHome* home(unsigned worker) const;
 
+  /// What wakes a worker when others have put something into its mailboxes. Null: it never sleeps.
+  Waker* waker(unsigned worker) { return may_sleep_ ? &wakers_[worker] : nullptr; }
+
   /// Gives a worker its queues, and its ways to the others.
   void connect(unsigned worker, WorkerLoop& loop);
 
@@ -79,7 +82,6 @@ class Ports {
   void write_record(std::size_t number, stack::PortSteering steering, stack::PortVerdict verdict);
   telemetry::Metrics& metrics(unsigned worker);
   stack::PortCounts& counts(unsigned worker, std::size_t device);
-  Waker* waker(unsigned worker) { return may_sleep_ ? &wakers_[worker] : nullptr; }
 
   Deps deps_;
   const unsigned workers_;

@@ -6,6 +6,7 @@
 #include <sched.h>
 
 #include <algorithm>
+#include <atomic>
 #include <cstdio>
 #include <cstdlib>
 
@@ -17,8 +18,12 @@
 #include "runtime/control_thread.hpp"
 #include "runtime/entropy.hpp"
 #include "runtime/join.hpp"
+#include "runtime/orders.hpp"
 #include "runtime/port_log.hpp"
 #include "runtime/ports.hpp"
+#include "runtime/post.hpp"
+#include "runtime/reload.hpp"
+#include "runtime/service_orders.hpp"
 #include "runtime/source_filter.hpp"
 #include "runtime/worker_loop.hpp"
 
@@ -114,14 +119,21 @@ struct Runtime::Impl {
     Impl* owner = nullptr;
   };
 
-  Impl(CommandLine parsed, ProgramInfo info);
+  Impl(CommandLine parsed, std::vector<std::string> words, ProgramInfo info);
 
+  /// The calling thread may neither touch a worker's parts nor be a worker's, which would wait for
+  /// itself.
+  bool must_order() const { return is_running.load(std::memory_order_acquire); }
+  static bool is_worker_thread() { return rte_lcore_id() != LCORE_ID_ANY; }
+
+  runtime::Reloader::Deps reload_deps();
   void make_shards(const runtime::WorkerEntropy& entropy);
   void announce() const;
   void serve(Shard& shard);
   std::vector<ReservedMemory*> reserved_memory();
 
   CommandLine line;
+  std::vector<std::string> arguments;  ///< What `line` was read from.
   ProgramInfo program;
   runtime::Clock clock;
   std::unique_ptr<OwnedRegion> region;
@@ -129,15 +141,22 @@ struct Runtime::Impl {
   std::vector<std::unique_ptr<drivers::WorkerPools>> pools;
   std::unique_ptr<runtime::Ports> ports;
 
+  std::unique_ptr<runtime::Post> post;
+  std::vector<std::unique_ptr<runtime::PostBox>> boxes;
+  std::unique_ptr<runtime::Orders> orders;
+  stack::StackConfig stack_config;  ///< Of each worker, as it started.
+  runtime::LoopOptions loop_options;
   std::unique_ptr<runtime::SourceFilter> source_filter;
   std::vector<Shard> shards;
   std::vector<std::function<void(Worker)>> starters;
   std::vector<std::string> services;
   runtime::StopLevel stop{0};
+  std::atomic<bool> is_running = false;
 };
 
-Runtime::Impl::Impl(CommandLine parsed, ProgramInfo info)
+Runtime::Impl::Impl(CommandLine parsed, std::vector<std::string> words, ProgramInfo info)
     : line(std::move(parsed)),
+      arguments(std::move(words)),
       program(std::move(info)),
       clock(line.config.replay_seed == 0 ? runtime::Clock::Kind::kMonotonic
                                          : runtime::Clock::Kind::kVirtual) {
@@ -164,19 +183,20 @@ Runtime::Impl::Impl(CommandLine parsed, ProgramInfo info)
 
 void Runtime::Impl::make_shards(const runtime::WorkerEntropy& made) {
   const Config& config = line.config;
-  stack::StackConfig stack_config = runtime::stack_config(config);
+  stack_config = runtime::stack_config(config);
   runtime::WorkerEntropy entropy = made;
   if (config.fleet_key) {
     runtime::use_fleet_key(*config.fleet_key, entropy);
     stack_config.tcp.is_fleet = true;
     stack_config.tcp.cookie_to_wall = Duration::from_ns(clock.wall_anchor_ns());
   }
-  const runtime::LoopOptions loop_options{
-      config.drain_timeout,
-      config.exit_when_idle,
-      {config.idle_spin_rounds, config.idle_yield_rounds,
-       ports->may_sleep() ? config.idle_max_sleep : Duration::zero()}};
+  loop_options = {config.drain_timeout,
+                  config.exit_when_idle,
+                  {config.idle_spin_rounds, config.idle_yield_rounds,
+                   ports->may_sleep() ? config.idle_max_sleep : Duration::zero()}};
 
+  post = std::make_unique<runtime::Post>(config.workers);
+  orders = std::make_unique<runtime::Orders>(config.workers, runtime::patient());
   source_filter = std::make_unique<runtime::SourceFilter>(runtime::source_rules(config),
                                                           config.other_sources, config.workers);
   shards.resize(config.workers);
@@ -197,6 +217,10 @@ void Runtime::Impl::make_shards(const runtime::WorkerEntropy& made) {
     shard.loop = std::make_unique<WorkerLoop>(*shard.stack, metrics, clock, loop_options);
     shard.loop->set_filter_handover(source_filter->handover(worker));
     ports->connect(worker, *shard.loop);
+    boxes.push_back(std::make_unique<runtime::PostBox>(*post, worker, metrics));
+    shard.loop->set_mail(orders->place(worker), *boxes.back());
+    post->set_waker(worker, ports->waker(worker));
+    orders->place(worker).set_waker(ports->waker(worker));
   }
 }
 
@@ -241,6 +265,22 @@ std::vector<ReservedMemory*> Runtime::Impl::reserved_memory() {
   return all;
 }
 
+runtime::Reloader::Deps Runtime::Impl::reload_deps() {
+  const auto read = [this] {
+    std::vector<const char*> words;
+    words.reserve(arguments.size());
+    for (const std::string& word : arguments) words.push_back(word.c_str());
+    return runtime::parse_command_line(static_cast<int>(words.size()), words.data(), program)
+        .config;
+  };
+  return {.orders = *orders,
+          .file = line.file,
+          .read = read,
+          .config = line.config,
+          .stack = stack_config,
+          .loop = loop_options};
+}
+
 void Runtime::Impl::serve(Shard& shard) {
   // Mempools have a cache for each lcore: a thread that is none would work without, and locked.
   SLUICE_ASSERT(rte_lcore_id() == shard.stack->worker().index());
@@ -264,7 +304,8 @@ Runtime Runtime::from_command_line(int argc, const char* const* argv, ProgramInf
     std::exit(0);
   }
   try {
-    return Runtime(std::make_unique<Impl>(std::move(line), std::move(info)));
+    return Runtime(std::make_unique<Impl>(
+        std::move(line), std::vector<std::string>(argv, argv + argc), std::move(info)));
   } catch (const SetupError&) {
     throw;
   } catch (const std::exception& error) {
@@ -296,10 +337,25 @@ std::vector<IpAddr> Runtime::addresses() const {
 
 void Runtime::listen_each(const ListenOptions& options,
                           const std::function<std::unique_ptr<HandlerFactory>()>& make_factory) {
-  const auto workers = static_cast<std::uint32_t>(impl_->shards.size());
+  const auto count = static_cast<std::uint32_t>(impl_->shards.size());
   ListenOptions own = options;
-  own.syn_backlog = runtime::divide(options.syn_backlog, workers);
-  own.accept_backlog = runtime::divide(options.accept_backlog, workers);
+  own.syn_backlog = runtime::divide(options.syn_backlog, count);
+  own.accept_backlog = runtime::divide(options.accept_backlog, count);
+  if (impl_->must_order()) {
+    if (Impl::is_worker_thread())
+      throw SetupError(
+          "Runtime::listen: a worker's thread would wait for itself; use "
+          "Worker::listen there",
+          1);
+    const auto order = std::make_shared<runtime::ListenOrder>(
+        own, make_factory, count, impl_->stack_config.tcp.max_connections);
+    const auto fates = impl_->orders->give(order);
+    if (!runtime::is_done(fates))
+      throw SetupError(fmt::format("cannot listen on port {}: {}{}", options.port.value,
+                                   runtime::explain(fates), order->reason(fates)),
+                       1);
+    return;
+  }
   for (Impl::Shard& shard : impl_->shards) {
     const auto listener = shard.stack->worker().listen(own, make_factory());
     if (!listener)
@@ -311,6 +367,37 @@ void Runtime::listen_each(const ListenOptions& options,
                                             : fmt::format("port {}", options.port.value));
 }
 
+Result<void, Error> Runtime::unlisten(Port port, const std::optional<IpAddr>& address) {
+  if (!impl_->must_order()) {
+    bool was_there = false;
+    for (Impl::Shard& shard : impl_->shards) was_there |= shard.stack->unlisten(port, address);
+    return was_there ? Result<void, Error>() : fail(Error::kInvalidArgument);
+  }
+  if (Impl::is_worker_thread()) return fail(Error::kInvalidArgument);
+  return runtime::result_of_unlisten(
+      impl_->orders->give(std::make_shared<runtime::UnlistenOrder>(port, address)));
+}
+
+Result<void, Error> Runtime::connect(unsigned worker, const ConnectOptions& options,
+                                     StreamHandler* handler) {
+  if (worker >= workers() || (impl_->must_order() && Impl::is_worker_thread()))
+    return fail(Error::kInvalidArgument);
+  if (!impl_->must_order()) {
+    const auto stream = impl_->shards[worker].stack->worker().connect(options, handler);
+    return stream ? Result<void, Error>() : fail(stream.error());
+  }
+  const auto order = std::make_shared<runtime::ConnectOrder>(options, handler);
+  return order->result(impl_->orders->give_to(worker, order));
+}
+
+Result<void, Error> Runtime::post(unsigned to, const Message& message) {
+  return impl_->post->post_from_outside(to, message);
+}
+
+unsigned Runtime::workers() const {
+  return static_cast<unsigned>(impl_->shards.size());
+}
+
 void Runtime::on_worker_start(std::function<void(Worker)> start) {
   impl_->starters.push_back(std::move(start));
 }
@@ -318,6 +405,7 @@ void Runtime::on_worker_start(std::function<void(Worker)> start) {
 int Runtime::run() {
   impl_->announce();
   const runtime::SignalStop signals(impl_->stop);
+  impl_->is_running.store(true, std::memory_order_release);
   // EAL made one pinned thread a worker; worker 0 is this thread.
   const auto start = [](void* shard) {
     auto& own = *static_cast<Impl::Shard*>(shard);
@@ -327,6 +415,8 @@ int Runtime::run() {
   {
     const runtime::ControlThread control({.region = impl_->region->get(),
                                           .source_filter = *impl_->source_filter,
+                                          .orders = *impl_->orders,
+                                          .reload = impl_->reload_deps(),
                                           .program = impl_->program.name,
                                           .instance = impl_->line.config.instance,
                                           .memory = impl_->reserved_memory()});
@@ -336,6 +426,7 @@ int Runtime::run() {
     impl_->serve(impl_->shards[0]);
     rte_eal_mp_wait_lcore();
   }
+  impl_->is_running.store(false, std::memory_order_release);
   std::uint32_t reset = 0;
   for (const Impl::Shard& shard : impl_->shards) reset += shard.reset_connections;
   if (reset == 0) {

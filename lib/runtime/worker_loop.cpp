@@ -32,6 +32,12 @@ void WorkerLoop::add_port(const PortOptions& options) {
   number_of_device_[options.device] = number;
 }
 
+void WorkerLoop::set_mail(OrderPlace& orders, PostBox& box) {
+  orders_ = &orders;
+  box_ = &box;
+  stack_.set_post_office(&box);
+}
+
 std::uint32_t WorkerLoop::run(StopLevel& stop) {
   last_frame_ = clock_.now();
   while (stop.load(std::memory_order_acquire) == 0) {
@@ -55,13 +61,22 @@ bool WorkerLoop::round(Instant now) {
                   stack_.receive(number_of_device_[device], frames, now);
                 });
   if (worked) last_frame_ = now;
+  worked |= take_order(now);
   for (const auto& port : ports_)
     if (port->is_polled) worked |= poll(*port, now);
   stack_.advance(now);
+  worked |= box_ != nullptr && box_->deliver(stack_);
   for (const auto& port : ports_) worked |= transmit(*port, now);
   worked |= send_for_others(now);
   stack_.publish(now);
   return worked;
+}
+
+bool WorkerLoop::take_order(Instant now) {
+  if (orders_ == nullptr || !orders_->is_offered()) return false;
+  orders_->take({stack_.worker().index(), stack_, options_, now});
+  idle_.set_limits(options_.idle);
+  return true;
 }
 
 bool WorkerLoop::poll(Port& port, Instant now) {
@@ -78,9 +93,11 @@ bool WorkerLoop::poll(Port& port, Instant now) {
 void WorkerLoop::rest(Instant now, Instant deadline) {
   const std::optional<Instant> until = idle_.pause(clock_, now, deadline);
   if (!until) return;
-  if (waker_ == nullptr) return clock_.sleep_until(*until);
+  if (waker_ == nullptr || clock_.is_virtual()) return clock_.sleep_until(*until);
   waker_->sleep_until(*until, [this] {
-    return exchange_->has_mail() ||
+    return (exchange_ != nullptr && exchange_->has_mail()) ||
+           (orders_ != nullptr && orders_->is_offered()) ||
+           (box_ != nullptr && box_->has_messages(stack_)) ||
            std::any_of(handovers_.begin(), handovers_.end(),
                        [](const TxHandover* handover) { return handover->has_frames(); });
   });

@@ -8,6 +8,9 @@
 #include "runtime/clock.hpp"
 #include "runtime/exchange.hpp"
 #include "runtime/idle.hpp"
+#include "runtime/loop_options.hpp"
+#include "runtime/orders.hpp"
+#include "runtime/post.hpp"
 #include "runtime/remote_queue.hpp"
 #include "runtime/source_filter.hpp"
 #include "runtime/stop.hpp"
@@ -18,12 +21,6 @@
 #include "telemetry/metrics.hpp"
 
 namespace sluice::runtime {
-
-struct LoopOptions {
-  Duration drain_timeout;
-  Duration exit_when_idle;  ///< Zero: never.
-  IdlePolicy::Limits idle;
-};
 
 /// One worker: the poll loop around a stack and its (port, queue) pairs. Lives on one thread.
 class WorkerLoop {
@@ -53,6 +50,8 @@ class WorkerLoop {
   void set_exchange(std::unique_ptr<Exchange> exchange) { exchange_ = std::move(exchange); }
   /// Frames of another worker, to be sent by a queue of this one. Borrowed.
   void add_handover(TxHandover& handover) { handovers_.push_back(&handover); }
+  /// By which it is given orders, and its application messages. Borrowed.
+  void set_mail(OrderPlace& orders, PostBox& box);
 
   /// Serves until `stop` is raised (raises it itself when idle for long enough), then drains. Gives
   /// how many connections had to be reset.
@@ -70,6 +69,7 @@ class WorkerLoop {
   };
 
   bool round(Instant now);
+  bool take_order(Instant now);
   bool poll(Port& port, Instant now);
   bool transmit(Port& port, Instant now);
   bool send_for_others(Instant now);
@@ -88,6 +88,8 @@ class WorkerLoop {
   std::unique_ptr<Exchange> exchange_;  ///< Null: no other worker.
   std::vector<TxHandover*> handovers_;
   SourceFilter::Handover* filter_handover_ = nullptr;
+  OrderPlace* orders_ = nullptr;
+  PostBox* box_ = nullptr;
   std::vector<std::unique_ptr<Port>> ports_;
   std::vector<unsigned> number_of_device_;  ///< The stack's number of each.
   std::array<rte_mbuf*, kBurst> frames_{};

@@ -23,7 +23,7 @@ sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent))
 import lab as laboratory  # noqa: E402: the path comes first
 from registry import CASES  # noqa: E402
 
-MODULES = ("reach", "transfer", "http", "closing", "connecting", "killing", "loss", "goodput", "replay", "operating", "abuse", "gate", "scans", "storms", "workers", "load")
+MODULES = ("reach", "transfer", "http", "closing", "connecting", "killing", "loss", "goodput", "replay", "operating", "changing", "abuse", "gate", "scans", "storms", "workers", "load")
 
 
 def default_build():

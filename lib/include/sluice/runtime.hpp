@@ -12,6 +12,7 @@
 
 #include "base/address.hpp"
 #include "listener.hpp"
+#include "message.hpp"
 #include "stream.hpp"
 #include "worker.hpp"
 
@@ -70,7 +71,9 @@ class Runtime {
   /// Our own addresses, in the order of the configuration.
   std::vector<IpAddr> addresses() const;
 
-  /// Every worker listens; each connection gets its own Handler(args...). Throws SetupError.
+  /// Every worker listens; each connection gets its own Handler(args...). Throws SetupError. While
+  /// run() runs, too, from any thread but a worker's (which would wait for itself: it has
+  /// Worker::listen): then each worker does so between two bursts, all of them or none.
   template <class Handler, class... Args>
   requires std::derived_from<Handler, StreamHandler>
   void listen(const ListenOptions& options, const Args&... args) {
@@ -78,11 +81,28 @@ class Runtime {
       return std::make_unique<FactoryOf<Handler, std::decay_t<Args>...>>(args...);
     });
   }
-  /// Every worker makes its own factory and listens with it. Throws SetupError.
+  /// The same, with a factory for each worker.
   void listen_each(const ListenOptions& options,
                    const std::function<std::unique_ptr<HandlerFactory>()>& make_factory);
+  /// Closes the listeners of this very port and address on every worker, as Listener::close does:
+  /// accepted connections stay. From where listen() may be called. kInvalidArgument: no worker has
+  /// such. kNoAnswer: one that hangs does so when it runs again.
+  Result<void, Error> unlisten(Port port, const std::optional<IpAddr>& address = {});
+  /// Worker `worker` connects; `handler` (borrowed) hears on_open, or on_closed with the reason.
+  /// From where listen() may be called. Errors as Worker::connect; kInvalidArgument: no such
+  /// worker; kNoAnswer: it will not connect.
+  Result<void, Error> connect(unsigned worker, const ConnectOptions& options,
+                              StreamHandler* handler);
+  /// Posts to worker `to` from a thread that is no worker's, as Worker::post does from one that is.
+  /// Such threads take turns. There is no on_post_room here: after kWouldBlock try again later.
+  Result<void, Error> post(unsigned to, const Message& message);
+  template <MessageValue T>
+  Result<void, Error> post(unsigned to, const T& value) {
+    return post(to, Message(value));
+  }
+  unsigned workers() const;
   /// Runs `start` on each worker, on its thread, before it polls: to connect, set timers,
-  /// pull-listen.
+  /// pull-listen, hear messages.
   void on_worker_start(std::function<void(Worker)> start);
 
   /// Serves until SIGINT or SIGTERM, then drains: no new connections, FIN to idle ones, a
