@@ -26,9 +26,10 @@ struct NetworkChange {
 
   Kind kind = Kind::kAddAddress;
   std::uint8_t interface = kAnyInterface;
-  Prefix prefix;   ///< Our address with its length; a route's destination; a neighbour's address.
-  IpAddr gateway;  ///< Of a route; unspecified: on-link, or (kRemoveRoute) whatever it is.
-  MacAddr mac;     ///< kPinNeighbor.
+  Prefix prefix =
+      {};  ///< Our address with its length; a route's destination; a neighbour's address.
+  IpAddr gateway = {};  ///< Of a route; unspecified: on-link, or (kRemoveRoute) whatever it is.
+  MacAddr mac = {};     ///< kPinNeighbor.
   std::uint8_t transport_hint = ip::kNoHint;  ///< kAddRoute.
 };
 
