@@ -55,6 +55,7 @@ std::optional<Failure> failure_of(Error error) {
     case Error::kRefused:
     case Error::kWouldBlock:
     case Error::kEndOfStream:
+    case Error::kNoAnswer:
       return Failure::kUnreachable;
   }
   return Failure::kUnreachable;

@@ -41,8 +41,6 @@ std::optional<Port> parse_port(std::string_view text) {
   return Port{static_cast<std::uint16_t>(*value)};
 }
 
-namespace {
-
 std::optional<Prefix> parse_interface_prefix(std::string_view text) {
   const auto prefix = parse_prefix(text);
   if (!prefix || !prefix->address.is_v4()) return std::nullopt;
@@ -52,8 +50,6 @@ std::optional<Prefix> parse_interface_prefix(std::string_view text) {
     return std::nullopt;
   return prefix;
 }
-
-}  // namespace
 
 std::optional<std::vector<Prefix>> parse_interface_prefixes(std::string_view text) {
   const std::size_t dash = text.find('-');

@@ -15,8 +15,9 @@ namespace sluice::runtime {
 std::optional<std::uint32_t> parse_number(std::string_view text, std::uint32_t least,
                                           std::uint32_t most);
 std::optional<Port> parse_port(std::string_view text);
-/// "10.0.0.2/24", or a range of up to kMostInRange addresses of one prefix:
-/// "10.0.0.2-10.0.0.65/24".
+/// An address of ours with its network's length: "10.0.0.2/24".
+std::optional<Prefix> parse_interface_prefix(std::string_view text);
+/// The same, or a range of up to kMostInRange addresses of one prefix: "10.0.0.2-10.0.0.65/24".
 inline constexpr std::uint32_t kMostInRange = 4096;
 std::optional<std::vector<Prefix>> parse_interface_prefixes(std::string_view text);
 std::optional<stack::RouteConfig> parse_route(std::string_view text);

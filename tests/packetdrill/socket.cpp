@@ -28,6 +28,7 @@ int errno_of(Error error) {
       return ENOTCONN;
     case Error::kReset:
       return ECONNRESET;
+    case Error::kNoAnswer:
     case Error::kTimedOut:
       return ETIMEDOUT;
     case Error::kRefused:

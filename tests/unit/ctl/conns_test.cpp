@@ -232,7 +232,8 @@ TEST_CASE("an instance that does not exist is one line that names those that do,
 }
 
 TEST_CASE("every command has a help and the program a version", "[ctl]") {
-  for (const char* command : {"conns", "trace", "stats", "gate", "neigh", "routes", "instances"}) {
+  for (const char* command : {"conns", "trace", "stats", "gate", "ports", "neigh", "route", "addr",
+                              "reload", "instances"}) {
     const CommandResult result = run({command, "--help"});
     CHECK(result.code == 0);
     CHECK_THAT(result.out, Contains(std::string("sluicectl ") + command) && Contains("--instance"));
