@@ -36,7 +36,7 @@ httpd::Options read_options(const sluice::Runtime& runtime, const httpd::Content
     throw sluice::SetupError(
         fmt::format("--status {}: not a path (/status)", options.site.status_path), 2);
   options.site.max_body = number_option(runtime, "max-body", std::uint64_t{1} << 50);
-  if (const auto seconds = number_option(runtime, "idle", 1'000'000); seconds > 0)
+  if (const auto seconds = number_option(runtime, "patience", 1'000'000); seconds > 0)
     options.patience = sluice::Duration::from_s(static_cast<std::int64_t>(seconds));
   options.clocks.monotonic = [] { return sluice::Instant::from_ns(read_clock(CLOCK_MONOTONIC)); };
   options.clocks.wall_ns = [] { return read_clock(CLOCK_REALTIME); };
@@ -53,7 +53,7 @@ int main(int argc, char** argv) {
       .options = {
           {"root", "Directory to serve, read into memory at the start (at most 1 GiB)", ""},
           {"status", "Path of the page of figures (?json: as JSON); empty: none", "/status"},
-          {"idle", "Seconds that a client may be idle, or take for a head; 0: no limit", "60"},
+          {"patience", "Seconds that a client may be idle, or take for a head; 0: no limit", "60"},
           {"max-body", "Octets of a body that /sink takes; above: 413", "1099511627776"}}};
   return sluice::run_program(argc, argv, info, [](sluice::Runtime& runtime) {
     std::unique_ptr<const httpd::Content> content;
