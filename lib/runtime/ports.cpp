@@ -76,6 +76,7 @@ Ports::Ports(const Deps& deps)
                                            [](const auto& device) { return device->is_virtual(); });
   may_sleep_ = deps.config.idle == IdleMode::kSleep ||
                (deps.config.idle == IdleMode::kAuto && are_all_virtual);
+  wakers_ = std::make_unique<Waker[]>(workers_);  // setup; one worker is given orders, too
   if (workers_ > 1) make_ways();
 }
 
@@ -160,7 +161,6 @@ void Ports::write_record(std::size_t number, PortSteering steering, PortVerdict 
 }
 
 void Ports::make_ways() {
-  wakers_ = std::make_unique<Waker[]>(workers_);  // setup
   homes_.reserve(workers_);
   for (unsigned to = 0; to < workers_; ++to) {
     homes_.emplace_back(*steering_, to);
