@@ -159,7 +159,7 @@ def http_status(lab):
 
 @case("a slow head gets 408, an idle connection a FIN", seconds=30)
 def http_patience(lab):
-    server = lab.server("sluice-httpd", "--idle", "2")
+    server = lab.server("sluice-httpd", "--patience", "2")
     expect(replies(talk(server, b"GET / HTTP/1.1\r\n"))[0][0] == 408, "a slow head")
     expect(talk(server, b"") == b"", "an idle client got octets")
 
