@@ -86,9 +86,15 @@ bench_micro() {
   bench/report/micro.py "$work/google.json" build/bench/micro.json "scripts/bench.sh micro${runs:+ --runs $runs}"
 }
 
-bench_engine() { script engine; }
+bench_engine() {
+  build_targets bench/engine/bench_engine
+  script engine
+}
 
-bench_wire() { script wire; }
+bench_wire() {
+  build_targets apps/httpd/sluice-httpd apps/load/sluice-load apps/ctl/sluicectl
+  script wire
+}
 
 # instructions N PROGRAM ARGUMENTS...: executed in turns of the poll loop, receive to publish.
 instructions() {
@@ -115,8 +121,11 @@ bench_instructions() {
   )
   printf '%-40s %14s\n' "operation" "instructions"
   for operation in rr64 connection receive send; do
-    short=$(instructions "$program" "$operation" "$count")
-    long=$(instructions "$program" "$operation" $((2 * count)))
+    # Requests of many connections in a burst, as under load.
+    local options=()
+    [[ $operation == rr64 ]] && options=(--open 64)
+    short=$(instructions "$program" "$operation" "$count" "${options[@]}")
+    long=$(instructions "$program" "$operation" $((2 * count)) "${options[@]}")
     each=$(((long - short) / count))
     printf '%-40s %14d\n' "${what[$operation]}" "$each"
     entries+=("$(entry "engine.instructions_per_$operation" "$each" "scripts/bench.sh instructions --count $count")")
