@@ -2,6 +2,9 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
+#include <iterator>
+#include <string_view>
 #include <vector>
 // A vdev string has commas of its own: a repeated flag is the only way to give several values.
 #define CXXOPTS_VECTOR_DELIMITER '\0'
@@ -41,6 +44,13 @@ bool is_list(const Key& key) {
   return std::holds_alternative<ListField>(key.field);
 }
 
+bool is_flag_of_ours(std::string_view name) {
+  constexpr std::string_view kOthers[] = {"config", "set", "help", "help-config", "version"};
+  return std::find(std::begin(kOthers), std::end(kOthers), name) != std::end(kOthers) ||
+         std::any_of(std::begin(kAliases), std::end(kAliases),
+                     [&](const Alias& alias) { return alias.flag == name; });
+}
+
 std::string help_of(const Alias& alias, const Config& defaults) {
   const Key& key = *find_key(alias.key);
   return fmt::format("{}{} [{}; {}] (default: {})", key.doc, is_list(key) ? " Repeatable." : "",
@@ -63,6 +73,11 @@ cxxopts::Options make_options(const ProgramInfo& program, const Config& defaults
   add("version", "Version, and exit");
   auto own = options.add_options(program.name);
   for (const ProgramOption& option : program.options) {
+    if (is_flag_of_ours(option.name))
+      throw SetupError(fmt::format("--{}: {} and Sluice both have such a flag; give the program's "
+                                   "another name",
+                                   option.name, program.name),
+                       2);
     auto value = cxxopts::value<std::string>();
     if (!option.bare_value.empty()) value->implicit_value(option.bare_value);
     own(option.name,

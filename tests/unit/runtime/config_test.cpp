@@ -139,6 +139,15 @@ TEST_CASE("a range of addresses gives each of it, in order", "[runtime][config]"
         "interface.addresses: 10.0.0.2 is given twice");
 }
 
+TEST_CASE("a program's flag that is one of Sluice's is told, not a crash", "[runtime][config]") {
+  const char* const arguments[] = {"sluice-test"};
+  for (const char* const name : {"idle", "device", "set", "version"}) {
+    const ProgramInfo info{.name = "sluice-test", .options = {{name, "twice"}}};
+    CHECK_THROWS_WITH(parse_command_line(1, arguments, info),
+                      Catch::StartsWith(fmt::format("--{}: sluice-test and Sluice both", name)));
+  }
+}
+
 TEST_CASE("a program's own defaults stand behind file and flags", "[runtime][config]") {
   const ProgramInfo info{.name = "sluice-test",
                          .options = {{"quiet", "no text", "no", "yes|no", "yes"}},
