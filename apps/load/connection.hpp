@@ -48,6 +48,11 @@ class Connection final : public sluice::StreamHandler {
                : 0;
   }
   std::uint32_t under_way() const { return under_way_; }
+  /// Segments, of the connection that there is now.
+  std::uint64_t retransmitted() const {
+    const auto info = stream_.info();
+    return info ? info->retransmitted_segments : 0;
+  }
   /// Gives up what takes longer than the timeout.
   void check(sluice::Instant now);
 

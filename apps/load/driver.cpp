@@ -64,7 +64,7 @@ Instant Driver::on_round(Instant now) {
       run(now);
       break;
     case State::kEnding:
-      finish(now);
+      finish();
       break;
     case State::kDone:
       break;
@@ -191,17 +191,22 @@ void Driver::connect_again(Instant now) {
   }
 }
 
-void Driver::finish(Instant) {
+void Driver::finish() {
   if (outstanding_ > 0) return;
-  state_ = State::kDone;
+  end();
   deps_.coordinator.leave();
+}
+
+void Driver::end() {
+  for (const Connection& connection : connections_) count_retransmitted(connection.retransmitted());
+  state_ = State::kDone;
 }
 
 void Driver::interrupt(Instant now) {
   const bool was_running = state_ == State::kRunning;
   if (was_running) result_.lasted = now - start_;
   result_.was_interrupted = state_ != State::kEnding;
-  state_ = State::kDone;
+  end();
 }
 
 void Driver::sweep(Instant now) {
@@ -222,7 +227,11 @@ void Driver::cool(Instant now) {
 }
 
 void Driver::open_closed(Instant now) {
-  while (connecting_ < kWindow && !closed_.is_empty()) {
+  // The first alone finds the way: a link that comes up, a neighbour that answers. It may take a
+  // second SYN, which the others need not wait for.
+  const bool has_way = open_ + open_held_ > 0 || state_ != State::kSettingUp;
+  const std::uint32_t window = has_way ? kWindow : 1;
+  while (connecting_ < window && !closed_.is_empty()) {
     const std::uint32_t id = closed_.pop();
     const Pending probe{now, now, kNoPhase};
     if (!open(id, is_kept() || is_held(id) ? nullptr : &probe, now)) return;

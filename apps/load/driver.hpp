@@ -96,7 +96,10 @@ class Driver final : public sluice::RoundHandler {
   HeadMemory& head_memory() { return head_memory_; }
   void count_sent(std::uint64_t octets);
   void count_received(std::uint64_t octets);
-  void count_retransmitted(std::uint64_t segments) { result_.retransmitted += segments; }
+  /// Not those of the end: a crowd that closes at once makes many, and says nothing of the run.
+  void count_retransmitted(std::uint64_t segments) {
+    if (state_ != State::kDone) result_.retransmitted += segments;
+  }
 
   void on_connected(Connection& connection, sluice::Duration took);
   void on_answer(const Pending& pending);
@@ -134,8 +137,9 @@ class Driver final : public sluice::RoundHandler {
   void issue_due(sluice::Instant now);
   void connect_due(sluice::Instant now);
   void connect_again(sluice::Instant now);
-  void finish(sluice::Instant now);
+  void finish();
   void interrupt(sluice::Instant now);
+  void end();
   void sweep(sluice::Instant now);
   void cool(sluice::Instant now);
   sluice::Instant next_round(sluice::Instant now) const;
