@@ -9,7 +9,7 @@ import threading
 import frames
 from flows import Flow, check_toeplitz, wrong_checksums
 from lab import expect, wait_until
-from machine import CPUS, GUEST_IP, GUEST_MAC, HOST_IP, PCI, TAP
+from machine import CPUS, GUEST_IP, GUEST_MAC, HOST_IP, PATIENCE_SECONDS, PCI, TAP
 
 QUEUES = 4
 PAGES = 128  # of 2 MiB
@@ -34,7 +34,7 @@ def driver(machine):
 @case("nic.sh status names the NIC, its driver, and what is missing for DPDK")
 def status_before(machine):
     machine.run("modprobe igb")
-    wait_until(lambda: driver(machine) == "igb", 20, "the kernel's igb driver")
+    wait_until(lambda: driver(machine) == "igb", PATIENCE_SECONDS, "the kernel's igb driver")
     text = machine.run("nic.sh status || true")
     expect(re.search(rf"^{PCI}\s+igb\b", text, re.M), f"no line of {PCI} with igb in:\n{text}")
     expect("nic.sh setup" in text, f"nothing is said to be missing:\n{text}")
@@ -94,17 +94,17 @@ def run_probe(machine):
     wanted = {flow.source_port for flow, _ in flows if flow.version == 4} | {tso.source_port}
     answers, tso_octets = {}, 0
     with machine.running("probe", f"nic_probe {PCI} {QUEUES} {len(flows) + 1}"), frames.Wire(TAP) as wire:
-        machine.wait_output("probe", "^ready", 90)
+        machine.wait_output("probe", "^ready")
         for number, (flow, wrong) in enumerate(flows):
             wire.send(flow.frame(GUEST_MAC, b"x" * (number * 37 % 1400), wrong))
         wire.send(tso.frame(GUEST_MAC))
-        for frame in wire.receive(20):
+        for frame in wire.receive(60):
             if segment := frames.parse_tcp(frame):
                 answers.setdefault(segment["destination_port"], []).append(frame)
                 tso_octets += len(segment["payload"]) if segment["source_port"] == TSO_PORT else 0
             if wanted <= answers.keys() and tso_octets >= TSO_OCTETS:
                 break
-        machine.wait_output("probe", "^end", 40)
+        machine.wait_output("probe", "^end")
     return Probe(machine.output("probe")), answers
 
 
@@ -201,7 +201,7 @@ def fetch(lab):
     """A connection for each of SIZES by the kernel's curl, 16 at a time; each must get what it asked for."""
     urls = [word for size in SIZES for word in ("-o", "/dev/null", f"http://{GUEST_IP}/bytes/{size}")]
     done = lab.run("curl", "-sS", "-f", "--parallel", "--parallel-max", "16", "--fail-early", "-H", "Connection: close",
-                   "-w", "%{size_download}\n", *urls, timeout=90)
+                   "-w", "%{size_download}\n", *urls, timeout=PATIENCE_SECONDS)
     sizes = sorted(int(word) for word in done.stdout.split())
     expect(sizes == sorted(SIZES), f"curl got {sizes}")
 
@@ -210,7 +210,7 @@ def send(lab):
     """An upload; the server's count and digest of it must be ours."""
     body = bytes(range(256)) * 1200
     (lab.folder / "body").write_bytes(body)
-    answer = lab.run("curl", "-sS", "-f", "-T", "body", f"http://{GUEST_IP}/sink", timeout=60).stdout
+    answer = lab.run("curl", "-sS", "-f", "-T", "body", f"http://{GUEST_IP}/sink", timeout=PATIENCE_SECONDS).stdout
     expect(hashlib.sha256(body).hexdigest() in answer and str(len(body)) in answer, f"the upload was answered with {answer!r}")
 
 
@@ -220,9 +220,9 @@ def serves_curl(machine):
     command = (f"sluice-httpd --device {PCI} --address {GUEST_IP}/24 --workers {CPUS} --set runtime.idle=sleep "
                "--set pools.receive_pkts=4096 --set pools.control_pkts=1024 --set pools.indirect_pkts=2048")
     with machine.running("httpd", command), Listener() as listener:
-        machine.wait_output("httpd", "listening on TCP", 90)
+        machine.wait_output("httpd", "listening on TCP")
         expect(f"HugePages_Free:      {PAGES}" not in machine.run("cat /proc/meminfo"), "it uses no huge pages")
-        wait_until(lambda: machine.lab.try_run("ping", "-c1", "-W1", "-q", GUEST_IP).returncode == 0, 20, "an answer to ping")
+        wait_until(lambda: machine.lab.try_run("ping", "-c1", "-W1", "-q", GUEST_IP).returncode == 0, PATIENCE_SECONDS, "an answer to ping")
         fetch(machine.lab)
         send(machine.lab)
         accepted = [worker["counters"].get("PassiveOpens", 0) for worker in json.loads(machine.run("sluicectl stats --json"))]
@@ -236,9 +236,9 @@ def serves_curl(machine):
 @case("nic.sh undo gives the NIC back to the kernel's driver, and the huge pages back", needs=["setup"])
 def undo(machine):
     machine.run("nic.sh undo")
-    wait_until(lambda: driver(machine) == "igb", 20, "the kernel's igb driver")
+    wait_until(lambda: driver(machine) == "igb", PATIENCE_SECONDS, "the kernel's igb driver")
     expect(int(machine.run("cat /proc/sys/vm/nr_hugepages")) == 0, "huge pages stayed")
     interface = machine.run(f"ls /sys/bus/pci/devices/{PCI}/net").strip()
     machine.run(f"ip link set {interface} up && ip addr add {GUEST_IP}/24 dev {interface}")
     lab = machine.lab
-    wait_until(lambda: lab.try_run("ping", "-c1", "-W1", "-q", GUEST_IP).returncode == 0, 20, "the guest's kernel to answer ping")
+    wait_until(lambda: lab.try_run("ping", "-c1", "-W1", "-q", GUEST_IP).returncode == 0, PATIENCE_SECONDS, "the guest's kernel to answer ping")

@@ -14,6 +14,8 @@ GUEST_MAC = "52:54:00:77:00:02"
 HOST_IP, GUEST_IP = "10.98.0.1", "10.98.0.2"
 PCI = "0000:01:00.0"
 CPUS = 4  # One for each worker.
+# What hangs is told from what an emulated CPU on a loaded machine takes its time for.
+PATIENCE_SECONDS = 240
 KERNEL_WORDS = ("console=ttyS0 quiet panic=-1 mitigations=off nokaslr random.trust_cpu=on intel_iommu=on iommu=strict "
                 "tsc=reliable no_timer_check")
 
@@ -58,16 +60,16 @@ class Machine:
     def expect_alive(self):
         expect(self.process.is_running(), f"QEMU ended with {self.process.popen.returncode}: {self.process.err().strip()}")
 
-    def wait_up(self, seconds):
+    def wait_up(self):
         """Until the guest's shell answers."""
         def connected():
             self.expect_alive()
             return self._socket_path.exists()
 
-        wait_until(connected, 20, "QEMU's socket")
+        wait_until(connected, PATIENCE_SECONDS, "QEMU's socket")
         self._shell = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
         self._shell.connect(str(self._socket_path))
-        self._read_until(b"guest is up\n", seconds)
+        self._read_until(b"guest is up\n", PATIENCE_SECONDS)
 
     def _read_until(self, end, seconds):
         def found():
@@ -86,16 +88,16 @@ class Machine:
         before, _, self._text = self._text.partition(end)
         return before
 
-    def try_run(self, command, seconds=60):
+    def try_run(self, command, seconds=PATIENCE_SECONDS):
         """(exit status, output) of a shell command in the guest."""
         mark = f"mark{next(self._marks)}"
-        self._shell.settimeout(10)
+        self._shell.settimeout(PATIENCE_SECONDS)
         self._shell.sendall(f"{mark} {command}\n".encode())
         output = self._read_until(f"\n{mark} ".encode(), seconds)
-        status = self._read_until(b"\n", 10)
+        status = self._read_until(b"\n", PATIENCE_SECONDS)
         return int(status), output.decode(errors="replace").replace("\r\n", "\n")
 
-    def run(self, command, seconds=60):
+    def run(self, command, seconds=PATIENCE_SECONDS):
         """Output of a command that must succeed."""
         status, output = self.try_run(command, seconds)
         expect(status == 0, f"in the guest `{command}` gave {status}: {output.strip()}")
@@ -108,12 +110,12 @@ class Machine:
         try:
             yield
         finally:
-            self.try_run(f"kill -INT {pid}; for i in $(seq 100); do kill -0 {pid} 2>/dev/null || exit 0; sleep 0.1; done; kill -9 {pid}")
+            self.try_run(f"kill -INT {pid}; for i in $(seq 300); do kill -0 {pid} 2>/dev/null || exit 0; sleep 0.1; done; kill -9 {pid}")
 
     def output(self, name):
         return self.run(f"cat /tmp/{name}")
 
-    def wait_output(self, name, text, seconds=60):
+    def wait_output(self, name, text, seconds=PATIENCE_SECONDS):
         """Until a background command has printed `text`; fails at once if it ended without."""
         def printed():
             status, _ = self.try_run(f"grep -q '{text}' /tmp/{name} && exit 0; kill -0 $(cat /tmp/{name}.pid) && exit 1; "
@@ -130,7 +132,7 @@ class Machine:
     def power_off(self):
         if self._shell is not None and self.process.is_running():
             self._shell.sendall(b"end poweroff -f\n")
-            self.process.wait(30)
+            self.process.wait(PATIENCE_SECONDS)
 
     def console(self):
         path = self.lab.folder / "console"

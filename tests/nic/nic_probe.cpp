@@ -1,7 +1,7 @@
 // Opens a device with several queues as the runtime does, and shows what it does with received
 // frames: queue, hash, verdict on checksums. Answers each TCP frame with offloaded checksums, and
 // requests to the TSO port with one chain that the port has to cut.
-//   nic_probe DEVICE QUEUES FRAMES     ends after FRAMES TCP frames, or 20 s without one
+//   nic_probe DEVICE QUEUES FRAMES     ends after FRAMES TCP frames, or a minute without one
 
 #include <rte_cycles.h>
 #include <rte_ether.h>
@@ -30,7 +30,7 @@ using packet::RssState;
 constexpr std::uint16_t kTsoPort = 81;
 constexpr std::size_t kTsoOctets = 3500;
 constexpr std::uint16_t kTsoMss = 1000;
-constexpr std::uint64_t kPatienceSeconds = 20;
+constexpr std::uint64_t kPatienceSeconds = 60;
 
 std::string hex(const std::vector<std::uint8_t>& octets) {
   constexpr std::string_view kDigits = "0123456789abcdef";
