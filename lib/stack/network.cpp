@@ -10,7 +10,7 @@ namespace {
 
 using telemetry::SectionKind;
 
-constexpr std::uint32_t kMinAddresses = 16;
+constexpr std::uint32_t kSpareAddresses = 16;  ///< Beside the configured ones, for the operator to add.
 
 std::uint32_t neighbor_count(const StackConfig& config) {
   return std::clamp(config.max_neighbors, 1u, link::NeighborTable::kMaxRecords);
@@ -21,7 +21,7 @@ std::uint32_t route_count(const StackConfig& config) {
 std::uint32_t address_count(const StackConfig& config) {
   std::size_t count = 0;
   for (const InterfaceConfig& interface : config.interfaces) count += interface.addresses.size();
-  return std::max(static_cast<std::uint32_t>(count), kMinAddresses);
+  return static_cast<std::uint32_t>(count) + kSpareAddresses;
 }
 
 HashKey make_key(Rng& rng) {

@@ -286,7 +286,7 @@ TEST_CASE("full tables refuse an address, also for want of room for its route",
   CHECK(fixture.route(Kind::kAddRoute, "192.0.2.0/24").error() == ChangeError::kFull);
   CHECK(fixture.tables() == before);
   CHECK(fixture.network.interface(0).prefixes.size() == 2);
-  for (int i = 0; i < 14; ++i)  // Addresses of their own subnet need no route.
+  for (int i = 0; i < 15; ++i)  // Addresses of their own subnet need no route.
     REQUIRE(fixture.address(Kind::kAddAddress, ("10.5.1." + std::to_string(i) + "/16").c_str()));
   CHECK(fixture.address(Kind::kAddAddress, "10.5.2.1/16").error() == ChangeError::kFull);
 }
