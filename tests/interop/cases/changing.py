@@ -33,9 +33,9 @@ def refused(lab, server, *words):
 
 @case("an address is served as soon as it is added, its connections stand still while it is gone and go on when it is back")
 def address_while_running(lab):
-    server = lab.server("sluice-echo")
+    server = lab.server("sluice-echo", "--workers", "2")
     expect(not answers_ping(lab, "10.99.0.7"), "10.99.0.7 answers before it was added")
-    expect("addr 10.99.0.7/24 added (1 worker)" in server.ctl("addr", "add", "10.99.0.7/24"), "addr add says something else")
+    expect("addr 10.99.0.7/24 added (2 workers)" in server.ctl("addr", "add", "10.99.0.7/24"), "addr add says something else")
     expect(answers_ping(lab, "10.99.0.7"), "10.99.0.7 does not answer")
     held = socket.create_connection((server.ip, 7), timeout=10)
     with socket.create_connection(("10.99.0.7", 7), timeout=20) as stream:
@@ -55,7 +55,7 @@ def address_while_running(lab):
     expect("is ours already" in refused(lab, server, "addr", "add", "10.99.0.7/16"), "an address twice")
     expect("no address 10.99.0.8/24 here" in refused(lab, server, "addr", "del", "10.99.0.8/24"), "an address that is not there")
     shown = [row["address"] for row in json.loads(server.ctl("addr", "--json"))]
-    expect(shown == ["10.99.0.2/24", "10.99.0.7/24"], f"addr shows {shown}")
+    expect(shown == 2 * ["10.99.0.2/24", "10.99.0.7/24"], f"addr shows {shown}")
     expect(server.stop() in (0, 3), "did not end in good order")
 
 
@@ -131,7 +131,7 @@ def reload(lab):
 def ordered_by_a_thread(lab):
     fifo = lab.folder / "orders"
     os.mkfifo(fifo)
-    server = lab.server("sluice-test-changing", "--orders", fifo)
+    server = lab.server("sluice-test-changing", "--workers", "2", "--orders", fifo)
     with open(fifo, "w", encoding="ascii") as orders:
 
         def order(line, answer):
@@ -150,7 +150,7 @@ def ordered_by_a_thread(lab):
         expect(not is_open(), "port 8000 is open before anybody listens")
         order("listen 8000", "done")
         expect(is_open(), "port 8000 is not served")
-        order("listen 8000", "cannot listen on port 8000: worker 0 refused: nothing has changed (address in use)")
+        order("listen 8000", "cannot listen on port 8000: workers 0, 1 refused: nothing has changed (address in use)")
         held = socket.create_connection((server.ip, 8000), timeout=5)
         order("unlisten 8000", "done")
         expect(not is_open(), "port 8000 is still open")
