@@ -165,6 +165,8 @@ std::uint32_t WorkerLoop::drain(const StopLevel& stop) {
     reset += stack_.reset_all(clock_.now());
     flush();
   } while (!stack_.is_drained());
+  if (orders_ != nullptr) orders_->close();
+  if (box_ != nullptr) box_->close();
   --group_->sending;
   for (const Instant end = clock_.now() + kFlushTime; clock_.now() < end;)
     if (!send_for_others(clock_.now()) && group_->sending == 0) break;
