@@ -159,7 +159,6 @@ std::uint32_t WorkerLoop::drain(const StopLevel& stop) {
       rest(now, std::min({deadline, stack_.next_deadline(), now + kDrainLook}));
   }
   if (is_serving) --group_->serving;
-  if (box_ != nullptr) box_->close();
   std::uint32_t reset = 0;
   do {
     reset += stack_.reset_all(clock_.now());
