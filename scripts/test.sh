@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Installs what is missing, builds, and runs every suite that this machine allows.
 #   scripts/test.sh            gcc release, all suites (interop needs root and /dev/net/tun)
-#   scripts/test.sh --full     the long run: gcc and clang, 20,000 simulated worlds, clang-tidy on all
+#   scripts/test.sh --full     the long run: gcc and clang, 20,000 simulated worlds, 10 M connections, clang-tidy on all
 #   scripts/test.sh --suite S  only suite S: checks, unit, state, script, sim, interop, nic (repeatable)
 # Ends with the runners' own totals and `N passed, M failed`; exit 0 if nothing failed.
 set -euo pipefail
@@ -52,9 +52,12 @@ configure build-release gcc g++
 run_suites gcc build-release
 
 long_passed=0
+crowd_passed=0
 if ((full)); then
   say "20,000 simulated worlds"
   if build-release/tests/sim/sim_worlds --worlds 20000; then long_passed=1; else failed=1; fi
+  say "10 million connections"
+  if build-release/bench/engine/bench_engine rr64_acked 320000 --open 10000000 --memory --limit 260; then crowd_passed=1; else failed=1; fi
   if command -v clang++-19 >/dev/null; then
     configure build-clang clang-19 clang++-19
     run_suites clang build-clang
@@ -68,6 +71,7 @@ fi
 say "totals"
 if ((full)); then
   echo "  20,000 simulated worlds: $( ((long_passed)) && echo passed || echo FAILED)"
+  echo "  10 million connections: $( ((crowd_passed)) && echo passed || echo FAILED)"
 fi
 echo "  fuzz: skipped: libFuzzer needs clang and sanitizers, which .ci/run builds"
 scripts/totals.py ${logs[@]+"${logs[@]}"} || failed=1

@@ -296,7 +296,10 @@ int main(int argc, char** argv) {
       "burst", "frames in a turn of the loop", cxxopts::value<std::size_t>()->default_value("32"))(
       "runs", "of which the median is told", cxxopts::value<unsigned>()->default_value("1"))(
       "memory", "measure the memory of the open connections; each answers a request")(
-      "json", "file to write the figures to", cxxopts::value<std::string>())("help", "this text");
+      "limit",
+      "with --memory: fail if a connection takes more octets, its share of all else included",
+      cxxopts::value<double>())("json", "file to write the figures to",
+                                cxxopts::value<std::string>())("help", "this text");
   options.parse_positional({"operation", "count"});
   const auto given = options.parse(argc, argv);
   if (given.count("help") || !given.count("operation")) {
@@ -329,6 +332,10 @@ int main(int argc, char** argv) {
     fmt::print("{} connections: {:.1f} octets each, {:.3f} GiB in all ({:.3f} once all answered)\n",
                plan.setting.open, static_cast<double>(idle) / plan.setting.open,
                static_cast<double>(idle) / (1u << 30), static_cast<double>(asked) / (1u << 30));
+    if (given.count("limit")) {
+      const double each = static_cast<double>(std::max(idle, asked)) / plan.setting.open;
+      if (each > given["limit"].as<double>()) die(fmt::format("{:.1f} octets a connection", each));
+    }
     out.push_back({{"operation", "memory"},
                    {"open", plan.setting.open},
                    {"octets", idle},
