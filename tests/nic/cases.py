@@ -194,7 +194,7 @@ class Listener:
         self._wire.socket.close()
 
 
-SIZES = [1, 1460, 100_000] * 16
+SIZES = [1, 1460, 100_000] * 24  # Flows enough for the self-test of steering to come to a verdict.
 
 
 def fetch(lab):
@@ -225,10 +225,13 @@ def serves_curl(machine):
         wait_until(lambda: machine.lab.try_run("ping", "-c1", "-W1", "-q", GUEST_IP).returncode == 0, PATIENCE_SECONDS, "an answer to ping")
         fetch(machine.lab)
         send(machine.lab)
+        port = json.loads(machine.run("sluicectl ports --json"))[0]
         accepted = [worker["counters"].get("PassiveOpens", 0) for worker in json.loads(machine.run("sluicectl stats --json"))]
         status, text = machine.try_run("nic.sh undo")
         expect(status != 0 and "sluice-httpd" in text, f"nic.sh undo under a running server gave {status}:\n{text}")
     expect(sum(accepted) == len(SIZES) + 1 and min(accepted) > 0, f"connections by worker: {accepted}")
+    expect((port["steering"], port["verdict"], port["reta_entries"]) == ("RSS, our key", "verified", 128), f"steering: {port}")
+    expect(port["not_predicted"] == port["handed_on"] == 0, f"flows on another queue than predicted: {port}")
     expect(listener.segments > 300, f"only {listener.segments} segments were heard")
     expect(not listener.wrong, f"{len(listener.wrong)} of {listener.segments} segments with wrong checksums: {set(listener.wrong)}")
 
