@@ -62,7 +62,8 @@ const char* verdict(std::uint64_t flags, std::uint64_t good, std::uint64_t bad) 
 void describe(drivers::DpdkDevice& device, const std::vector<std::uint8_t>& asked_key) {
   const packet::PortCapabilities& can = device.capabilities();
   const RssState& rss = device.rss();
-  std::printf("port driver=%s queues=%u\n", device.driver().c_str(), device.capabilities().rx_queues);
+  std::printf("port driver=%s queues=%u\n", device.driver().c_str(),
+              device.capabilities().rx_queues);
   std::printf(
       "can rx_checksum=%d tx_ipv4_checksum=%d tx_tcp_checksum=%d tx_tso=%d rss_programmable=%d\n",
       can.rx_checksum, can.tx_ipv4_checksum, can.tx_tcp_checksum, can.tx_tso, can.rss_programmable);
