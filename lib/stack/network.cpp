@@ -10,7 +10,8 @@ namespace {
 
 using telemetry::SectionKind;
 
-constexpr std::uint32_t kSpareAddresses = 16;  ///< Beside the configured ones, for the operator to add.
+constexpr std::uint32_t kSpareAddresses =
+    16;  ///< Beside the configured ones, for the operator to add.
 
 std::uint32_t neighbor_count(const StackConfig& config) {
   return std::clamp(config.max_neighbors, 1u, link::NeighborTable::kMaxRecords);
