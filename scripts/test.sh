@@ -11,7 +11,7 @@ full=0
 suites=()
 while (($#)); do
   case $1 in
-    --full) full=1 ;;
+    --full) full=1; export SLUICE_LONG_TESTS=1 ;;
     --suite) suites+=(--suite "${2:?--suite needs a name}"); shift ;;
     -h | --help) sed -n '2,6s/^# \{0,1\}//p' "$0"; exit 0 ;;
     *) echo "test.sh: unknown argument: $1 (see --help)" >&2; exit 2 ;;

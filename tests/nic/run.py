@@ -98,6 +98,10 @@ def main():
     parser.add_argument("--build-dir", default=laboratory.ROOT / "build-release", type=pathlib.Path)
     parser.add_argument("--keep-files", action="store_true", help="leave image and console in /tmp")
     arguments = parser.parse_args()
+    # An emulated guest takes minutes where cores are shared, and its packages 90 MB.
+    if os.environ.get("CI") and not os.environ.get("SLUICE_LONG_TESTS"):
+        print("SKIP: in CI the emulated NIC is for the long run: scripts/test.sh --full, or scripts/test.sh --suite nic elsewhere")
+        return 77
     if reason := cannot_run():
         print(f"SKIP: {reason}")
         return 77
