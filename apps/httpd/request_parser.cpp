@@ -12,7 +12,7 @@ namespace {
 /// `name` has the length of `lower_case`, and only token octets: there, setting a bit makes nothing
 /// but capitals into small letters that a field's name is spelt with.
 template <std::size_t kLength>
-bool is_name(const char* name, const char (&lower_case)[kLength]) {
+bool is_name(std::string_view name, const char (&lower_case)[kLength]) {
   for (std::size_t i = 0; i + 1 < kLength; ++i)
     if ((name[i] | 0x20) != lower_case[i]) return false;
   return true;
@@ -77,17 +77,22 @@ bool RequestParser::next_line(std::string_view octets, std::size_t longest,
 
 bool RequestParser::take_request_line(std::string_view line) {
   constexpr std::size_t kVersion = 8;  // HTTP/1.1
-  const std::size_t space = line.find(' ');
+  const bool is_get = line.starts_with("GET ");
+  const std::size_t space = is_get ? 3 : line.find(' ');
   if (space == std::string_view::npos || line.size() < space + 2 + kVersion + 1) return fail(400);
   const std::string_view version = line.substr(line.size() - kVersion);
   const std::string_view target = line.substr(space + 1, line.size() - space - 1 - kVersion - 1);
   const char* const target_end = target.data() + target.size();
   // Looked for up to the line's end, not the target's: a longer run is compared in fewer steps.
-  if (*target_end != ' ' || find_target_end(target.data(), line.data() + line.size()) != target_end)
+  if (*target_end != ' ' ||
+      find_target_end(&line[space + 1], line.data() + line.size()) != target_end)
     return fail(400);
   request_.target_ = slice(target);
-  return take_method(line.substr(0, space)) && take_version(version) &&
-         (target.front() == '/' || take_other_target(target));
+  if (is_get)
+    request_.method_ = Method::kGet;
+  else if (!take_method(line.substr(0, space)))
+    return false;
+  return take_version(version) && (target.front() == '/' || take_other_target(target));
 }
 
 /// RFC 9112 3.2: which forms go with which methods.
@@ -99,10 +104,6 @@ bool RequestParser::take_other_target(std::string_view target) {
 }
 
 bool RequestParser::take_method(std::string_view method) {
-  if (method == "GET") {
-    request_.method_ = Method::kGet;
-    return true;
-  }
   constexpr std::pair<std::string_view, Method> kMethods[] = {
       {"HEAD", Method::kHead},       {"PUT", Method::kPut},      {"POST", Method::kPost},
       {"OPTIONS", Method::kOptions}, {"DELETE", Method::kKnown}, {"PATCH", Method::kKnown},
@@ -137,30 +138,31 @@ bool RequestParser::take_field(std::string_view line) {
 bool RequestParser::take_known_field(std::string_view name, std::string_view value) {
   switch (name.size()) {
     case 4:
-      if (is_name(name.data(), "host")) return take_host(trimmed(value));
+      if (is_name(name, "host")) return take_host(trimmed(value));
       break;
     case 5:
-      if (is_name(name.data(), "range")) request_.range_ = slice(trimmed(value));
+      if (is_name(name, "range")) request_.range_ = slice(trimmed(value));
       break;
     case 6:
-      if (is_name(name.data(), "expect")) return take_expect(trimmed(value));
+      if (is_name(name, "expect")) return take_expect(trimmed(value));
       break;
     case 8:
-      if (is_name(name.data(), "if-range")) request_.if_range_ = slice(trimmed(value));
+      if (is_name(name, "if-range")) request_.if_range_ = slice(trimmed(value));
       break;
     case 10:
-      if (is_name(name.data(), "connection")) return take_connection(value);
+      if (is_name(name, "connection")) return take_connection(value);
       break;
     case 13:
-      if (is_name(name.data(), "if-none-match")) request_.if_none_match_ = slice(trimmed(value));
+      if (is_name(name, "if-none-match")) request_.if_none_match_ = slice(trimmed(value));
       break;
     case 14:
-      if (is_name(name.data(), "content-length")) return take_content_length(trimmed(value));
+      if (is_name(name, "content-length")) return take_content_length(trimmed(value));
       break;
     case 17:
-      if (is_name(name.data(), "transfer-encoding")) return take_transfer_encoding(trimmed(value));
-      if (is_name(name.data(), "if-modified-since"))
-        request_.if_modified_since_ = slice(trimmed(value));
+      if (is_name(name, "transfer-encoding")) return take_transfer_encoding(trimmed(value));
+      if (is_name(name, "if-modified-since")) request_.if_modified_since_ = slice(trimmed(value));
+      break;
+    default:
       break;
   }
   return true;
@@ -176,8 +178,9 @@ bool RequestParser::take_host(std::string_view value) {
 
 bool RequestParser::take_content_length(std::string_view value) {
   std::uint64_t length = 0;
-  const char* const end = value.data() + value.size();
-  const auto [at, error] = std::from_chars(value.data(), end, length);
+  const char* const begin = value.data();
+  const char* const end = begin + value.size();
+  const auto [at, error] = std::from_chars(begin, end, length);
   // A second one is refused even if equal: it has no honest source (RFC 9112 6.3 allows both).
   if (has_length_ || value.empty() || error != std::errc{} || at != end) return fail(400);
   has_length_ = true;

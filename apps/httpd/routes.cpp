@@ -70,8 +70,9 @@ void answer_canned(Answer& answer, std::uint16_t status, std::string_view fields
 /// A position of at most 2^62, or nullopt.
 std::optional<std::uint64_t> position(std::string_view text) {
   std::uint64_t value = 0;
-  const char* const end = text.data() + text.size();
-  const auto [at, error] = std::from_chars(text.data(), end, value);
+  const char* const begin = text.data();
+  const char* const end = begin + text.size();
+  const auto [at, error] = std::from_chars(begin, end, value);
   if (text.empty() || at != end) return std::nullopt;
   if (error != std::errc{} || value >> 62 != 0) return std::nullopt;
   return value;
@@ -133,14 +134,16 @@ void answer_resource(const Request& request, const Resource& resource, Answer& a
     apply_range(request.range(), answer);
 }
 
+Route answer_bytes(const Request& request, std::uint64_t count, Answer& answer) {
+  answer_whole(answer, kBytesFields, pattern(), count);
+  if (!request.range().empty() && request.method() == Method::kGet && request.if_range().empty())
+    apply_range(request.range(), answer);
+  return Route::kAnswer;
+}
+
 Route route_read(const Request& request, std::string_view path, std::string_view query,
                  const Site& site, Answer& answer) {
-  if (const auto count = bytes_target(path)) {
-    answer_whole(answer, kBytesFields, pattern(), *count);
-    if (!request.range().empty() && request.method() == Method::kGet && request.if_range().empty())
-      apply_range(request.range(), answer);
-    return Route::kAnswer;
-  }
+  if (const auto count = bytes_target(path)) return answer_bytes(request, *count, answer);
   if (!site.status_path.empty() && path == site.status_path)
     return query == "json" ? Route::kStatusJson : Route::kStatusText;
   if (const Resource* const resource = site.content->find(path))
@@ -198,6 +201,10 @@ Route route(const Request& request, const Site& site, Answer& answer) {
       return Route::kAnswer;
     case Method::kGet:
     case Method::kHead:
+      // Nothing but digits follows: neither query nor escape has to be looked for.
+      if (const auto count = bytes_target(request.target()))
+        return answer_bytes(request, *count, answer);
+      break;
     case Method::kPut:
     case Method::kPost:
       break;

@@ -54,7 +54,7 @@ struct Options {
   Site site;
   /// How long a client may be idle, take for a head, or stay silent within a body.
   sluice::Duration patience = sluice::Duration::infinite();
-  Clocks clocks;
+  Clocks clocks = {};
 };
 
 /// Blocks for a few of many; taken and given back in constant time, in memory reserved beforehand
@@ -112,7 +112,7 @@ struct Upload {
 
 /// The status page of one request. A worker's lines take less than 1 KiB.
 struct Page {
-  std::array<char, 128 * 1024> text;
+  std::array<char, std::size_t{128} * 1024> text;
 };
 
 /// Answers that go out in one send().
@@ -139,7 +139,7 @@ class Batch {
   std::size_t used_ = 0;
   std::size_t count_ = 0;
   std::array<Entry, kMaxAnswers> entries_;
-  std::array<char, 64 * 1024> octets_;
+  std::array<char, std::size_t{64} * 1024> octets_;
 };
 
 class WorkerContext {
