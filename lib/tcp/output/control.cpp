@@ -99,7 +99,7 @@ void fill_header(Context& ctx, Tcb& block, TcpHeader& header) {
       !header.has(wire::kSyn | wire::kRst)) {
     ReceiveRecord& record = ctx.receives.slab[block.receive_record];
     //= rfc2018#4 SHLD-1, MUST-1, SHLD-2, SHLD-4, SHLD-5
-    write_sack_report(record, block.has(kTimestampsOk) ? 3 : 4, header.options);
+    write_sack_report(record, static_cast<std::uint8_t>(most_sack_blocks(block)), header.options);
     if (record.is_idle()) ctx.drop_receive_record(block);
   }
 }

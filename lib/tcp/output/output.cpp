@@ -4,6 +4,7 @@
 #include <cstring>
 
 #include "tcp/congestion/controller.hpp"
+#include "tcp/input/sack_report.hpp"
 #include "tcp/output/control.hpp"
 #include "tcp/output/lone_segment.hpp"
 #include "tcp/output/pacing.hpp"
@@ -136,13 +137,10 @@ bool emit_pure_ack(Context& ctx, std::uint32_t index, Burst& burst) {
 
 /// Octets of payload a segment may carry beside the SACK blocks that will be in it.
 std::uint32_t segment_limit(Context& ctx, const Tcb& block) {
-  std::uint32_t limit = block.snd_mss;
-  if (block.has(kSackOk) && block.receive_record != kNoIndex) {
-    const std::uint32_t count = ctx.receives.slab[block.receive_record].sack_count;
-    if (count > 0)
-      limit -= std::min(limit / 2, 4 + 8 * std::min(count, block.has(kTimestampsOk) ? 3u : 4u));
-  }
-  return limit;
+  if (!block.has(kSackOk) || block.receive_record == kNoIndex) return block.snd_mss;
+  const std::uint32_t blocks = std::min<std::uint32_t>(
+      ctx.receives.slab[block.receive_record].sack_count, most_sack_blocks(block));
+  return block.snd_mss - (blocks > 0 ? 4 + 8 * blocks : 0);
 }
 
 /// Octets [SND.NXT, ...) have been sent for the first time.
@@ -305,7 +303,9 @@ bool send_tail_probe(Context& ctx, std::uint32_t index, SendSide& side, Burst& b
     RexmitQueue queue(side);
     const SentRun& run = queue.last();
     const std::uint32_t rest = run.length % run.segment_size;
-    const std::uint32_t length = std::min(run.length, rest != 0 ? rest : run.segment_size);
+    // What has come behind a gap since then is told in it, and takes room.
+    const std::uint32_t length =
+        std::min({run.length, rest != 0 ? rest : run.segment_size, segment_limit(ctx, block)});
     if (!emit_resent(ctx, index, run.end() - length, length, burst)) return false;
     if (length == run.length || queue.split(record.last_run, run.end() - length)) {
       note_resending(side, 1);
