@@ -77,7 +77,7 @@ bool is_addition(Kind kind) {
 }
 
 std::string reason_of(const NetworkChange& change, ChangeError error) {
-  const std::string name = name_of(change);
+  std::string name = name_of(change);
   switch (error) {
     case ChangeError::kExists:
       return change.kind == Kind::kAddAddress ? fmt::format("{} is ours already", name)
