@@ -305,13 +305,16 @@ void Conversation::acknowledge_with_sacks() {
     said_.push_back(blocks[i]);
     if (i > 0) fresh.push_back(blocks[i]);  // the first may be read as a duplicate's report
   }
-  // When runs are scarce what should be told apart is not.
+  // When runs are scarce what should be told apart is not, and what is sent next takes marks away.
   const auto& runs = rig_.ctx().runs.slab;
-  const bool has_runs =
-      runs.capacity() - runs.used() >= rig_.ctx().config.max_in_flight + 2 * blocks.size();
+  const std::uint32_t reserve = rig_.ctx().config.max_in_flight;
+  const bool had_runs = runs.capacity() - runs.used() >= reserve + 2 * blocks.size();
+  // A list of any kind may have brought a timestamp from far ahead: the peer's own is old then.
+  const bool is_old = has_timestamps_ && static_cast<std::int32_t>(ts_val_ - before->ts_recent) < 0;
   una_ = ack;
   give(wire::kAck | ((how & 0x10) ? wire::kEce : 0), ack, own_options(blocks));
-  if (ack != una || !has_sack_ || !has_runs) fresh.clear();
+  const bool has_runs = had_runs && runs.capacity() - runs.used() > reserve;
+  if (ack != una || !has_sack_ || !has_runs || is_old) fresh.clear();
   judge_scoreboard(fresh);
 }
 
