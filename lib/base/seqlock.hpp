@@ -25,6 +25,14 @@ struct SeqVersion {
   bool is_being_written() const { return (value & 1u) != 0; }
 };
 
+/// Between begin_write() and end_write(): all of the record but its version becomes `next`. A plain
+/// assignment would copy a version, too, and for a moment the record would seem whole.
+template <class Record>
+void overwrite_record(Record& record, Record next) {
+  next.version = record.version;
+  record = next;
+}
+
 enum class ReadOutcome : std::uint8_t { kConsistent, kTorn };
 
 /// Copies a record headed by a SeqVersion out of memory that another process writes. Tries 8 times,

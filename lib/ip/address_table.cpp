@@ -14,9 +14,7 @@ std::uint32_t broadcast_mask(unsigned prefix_length) {
 void AddressTable::store(std::size_t index, const AddressRecord& record) {
   AddressRecord& at = records_[index];
   at.version.begin_write();
-  const SeqVersion version = at.version;
-  at = record;
-  at.version = version;
+  overwrite_record(at, record);
   at.version.end_write();
 }
 

@@ -33,9 +33,7 @@ RouteTable::RouteTable(std::span<RouteRecord> records) : records_(records) {
 void RouteTable::store(std::size_t index, const RouteRecord& record) {
   RouteRecord& at = records_[index];
   at.version.begin_write();
-  const SeqVersion version = at.version;
-  at = record;
-  at.version = version;
+  overwrite_record(at, record);
   at.version.end_write();
 }
 

@@ -20,9 +20,8 @@ WorkerEntropy make_entropy(std::uint64_t replay_seed) {
   if (sodium_init() < 0) throw SetupError("libsodium did not start: no source of entropy", 1);
   WorkerEntropy entropy;
   Rng replayed(replay_seed);
-  for (HashKey* key :
-       {&entropy.secrets.flow_table, &entropy.secrets.isn, &entropy.secrets.timestamps,
-        &entropy.secrets.ports, &entropy.secrets.cookies}) {
+  for (HashKey* key : {&entropy.secrets.flow_table, &entropy.secrets.first_numbers,
+                       &entropy.secrets.ports, &entropy.secrets.cookies}) {
     if (replay_seed == 0) {
       randombytes_buf(key->octets.data(), key->octets.size());
       continue;
@@ -55,7 +54,7 @@ WorkerEntropy for_worker(const WorkerEntropy& runtime, unsigned worker) {
 
 void use_fleet_key(const HashKey& fleet, WorkerEntropy& entropy) {
   entropy.secrets.cookies = derive_key(fleet, 1);
-  entropy.secrets.timestamps = derive_key(fleet, 2);
+  entropy.secrets.first_numbers = derive_key(fleet, 2);
 }
 
 }  // namespace sluice::runtime

@@ -9,7 +9,7 @@ namespace sluice::stack {
 namespace {
 
 tcp::Keys keys_of(const Secrets& secrets) {
-  return {secrets.flow_table, secrets.isn, secrets.timestamps, secrets.ports, secrets.cookies};
+  return {secrets.flow_table, secrets.first_numbers, secrets.ports, secrets.cookies};
 }
 
 }  // namespace

@@ -77,8 +77,7 @@ struct StackConfig {
 /// Secrets of a worker, from the operating system's entropy or a test's seed. Never in the region.
 struct Secrets {
   HashKey flow_table;
-  HashKey isn;
-  HashKey timestamps;
+  HashKey first_numbers;
   HashKey ports;
   HashKey cookies;
 };

@@ -10,6 +10,9 @@
 namespace sluice::tcp {
 namespace {
 
+/// Connections whose timers caches hold, TCB and neighbours on the wheel.
+constexpr std::uint32_t kMostLazyTimers = 4096;
+
 constexpr std::uint32_t kControlCapacity = 1024;
 // Labels of what the flow table's key gives others.
 constexpr std::uint64_t kGateKey = 1;
@@ -127,6 +130,9 @@ void Context::publish() {
   for (const std::uint32_t index : touched_) {
     Tcb& block = tcbs[index];
     if (is_armed(block, kTimerDelayedAck)) wheel.arm(index, widen_tick(tick, block.delayed_ack_at));
+    // Of few connections one that has no timer any more stays on the wheel, for it will soon have
+    // one again; of many it would be cold when the wheel comes by, and its neighbours are warm now.
+    if (block.timers_armed == 0 && wheel.linked() > kMostLazyTimers) wheel.cancel(index);
     block.clear(kTouched);
     block.version.end_write();
   }
@@ -169,12 +175,12 @@ bool Context::has_flow(const Tcb& block, const FlowKey& flow) const {
   return key.local == flow.local && key.remote == flow.remote;
 }
 
-std::uint32_t Context::timestamp_offset_of(const FlowKey& flow) const {
+std::uint32_t Context::timestamp_offset_of(std::uint64_t flow_secret) const {
   // A fleet's clock is the wall's, or a cookie's TSval would mean nothing to another of its
   // servers.
   const auto fleet = static_cast<std::uint32_t>(config.cookie_to_wall.ns() / kTickLength.ns());
   //= rfc7323#7.1 SHLD-1
-  return fleet + static_cast<std::uint32_t>(flow_hash(keys.timestamps, flow));
+  return fleet + static_cast<std::uint32_t>(flow_secret >> 32);
 }
 
 FlowKey Context::flow_of_time_wait(FlowRef ref) {
@@ -222,12 +228,11 @@ std::uint32_t Context::make_tcb(const FlowKey& flow, std::uint64_t hash, FlowRef
   }
 
   Tcb& block = tcbs[index];
-  const SeqVersion version = block.version;
   const std::uint32_t generation = block.generation + 1;
-  block = Tcb{};
-  block.version = version;
-  block.generation = generation;
   touch(index);
+  overwrite_record(block, Tcb{});
+  block.flags = kTouched;
+  block.generation = generation;
   if (v6 != kNoIndex) {
     block.set(kIsV6);
     block.key.local = v6;
@@ -304,10 +309,9 @@ void Context::close(std::uint32_t index, CloseReason reason) {
   notify(index, app::kClosed);
 }
 
-void Context::enter_time_wait(std::uint32_t index) {
+void Context::enter_time_wait(std::uint32_t index, std::uint64_t hash) {
   Tcb& block = touch(index);
   const FlowKey flow = flow_of(block);
-  const std::uint64_t hash = hash_of(flow);
   const FlowRef self(FlowRef::kConnection, index);
   const auto window = static_cast<std::uint16_t>((block.rcv.adv.value() - block.rcv.nxt.value()) >>
                                                  block.rcv_wscale());
@@ -418,10 +422,8 @@ std::uint32_t Context::make_half_open(const FlowKey& flow, std::uint64_t hash, F
     return kNoIndex;
   }
   HalfOpen& entry = half_opens[index];
-  const SeqVersion version = entry.version;
-  entry = HalfOpen{};
-  entry.version = version;
   entry.version.begin_write();
+  overwrite_record(entry, HalfOpen{});
   entry.timer = TimerNode{};
   entry.local = flow.local;
   entry.remote = flow.remote;
@@ -441,8 +443,8 @@ void Context::drop_half_open(std::uint32_t index, FlowRef successor) {
   HalfOpen& entry = half_opens[index];
   half_open_wheel.cancel(index);
   const FlowRef self(FlowRef::kHalfOpen, index);
-  const std::uint64_t hash = hash_of(flow_of(entry));
   if (successor.is_none()) {
+    const std::uint64_t hash = hash_of(flow_of(entry));
     flows.erase(hash, self);
     count_transition(State::kSynReceived, State::kListen);
     if (recorder.is_enabled()) record_transition(hash, State::kSynReceived, State::kListen);

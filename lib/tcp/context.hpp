@@ -62,8 +62,7 @@ struct Segment {
 /// Secrets of the engine.
 struct Keys {
   HashKey flow_table;
-  HashKey isn;
-  HashKey timestamps;
+  HashKey first_numbers;  ///< Of a connection: ISN and timestamp.
   HashKey ports;
   HashKey cookies;
 };
@@ -162,9 +161,11 @@ struct Context {
   }
   /// Adds to the flow table. Precondition: what is in it is filled in, so that it can grow.
   bool add_flow(std::uint64_t hash, FlowRef ref);
-  /// What is added to `tick` for a TSval: a keyed hash of the 4-tuple, so that a new connection of
-  /// the same tuple continues the old one's clock (RFC 6191) and nobody learns the uptime.
-  std::uint32_t timestamp_offset_of(const FlowKey& flow) const;
+  /// A keyed hash of the 4-tuple: one half for its ISN, the other for its timestamps.
+  std::uint64_t secret_of(const FlowKey& flow) const { return flow_hash(keys.first_numbers, flow); }
+  /// What is added to `tick` for a TSval: a new connection of the same tuple continues the old
+  /// one's clock (RFC 6191), and nobody learns the uptime.
+  std::uint32_t timestamp_offset_of(std::uint64_t flow_secret) const;
 
   // --- birth and death of a TCB ---
   /// A zeroed TCB in CLOSED with the flow's key, in the flow table (replacing `previous` there, if
@@ -177,7 +178,7 @@ struct Context {
   /// when it has.
   void close(std::uint32_t index, CloseReason reason);
   /// From FIN-WAIT-2, CLOSING or FIN-WAIT-1: a compact entry takes over the 4-tuple for 2 MSL.
-  void enter_time_wait(std::uint32_t index);
+  void enter_time_wait(std::uint32_t index, std::uint64_t hash);
   /// Frees the slot if nothing refers to it any more.
   void release_if_done(std::uint32_t index) {
     const Tcb& block = tcbs[index];

@@ -103,7 +103,7 @@ void ApiWorld::make_host(unsigned host, std::span<const std::uint8_t, kConfigOct
       made,
       stack::StackDeps{.region = *self.region,
                        .pools = self.pools->pools(),
-                       .secrets = {key(1), key(2 + host), key(4), key(5 + host), key(7)},
+                       .secrets = {key(1), key(2 + host), key(5 + host), key(7)},
                        .seed = host},
       now_);
   self.port = self.stack->attach({.tx_multi_segment = host == 0}, mac_of(host), 0);

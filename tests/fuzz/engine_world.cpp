@@ -114,7 +114,7 @@ World::World(FuzzPools& pools, std::span<const std::uint8_t, kConfigOctets> conf
       made,
       stack::StackDeps{.region = *region_,
                        .pools = pools.worker.pools(),
-                       .secrets = {key(1), key(config[3]), key(3), key(4), key(5)},
+                       .secrets = {key(1), key(config[3]), key(4), key(5)},
                        .seed = 5,
                        .worker = 0},
       now_);

@@ -68,7 +68,7 @@ VirtualStack::VirtualStack(const Settings& settings)
       config,
       stack::StackDeps{.region = *region_,
                        .pools = pools_.pools(),
-                       .secrets = {key_of(1), key_of(2), key_of(3), key_of(4), key_of(5)},
+                       .secrets = {key_of(1), key_of(2), key_of(4), key_of(5)},
                        .seed = 1,
                        .worker = 0},
       now_);

@@ -37,12 +37,12 @@ Host::Host(drivers::SimClock& clock, Ledger& ledger, const HostPlan& plan, unsig
   region_ = std::make_unique<telemetry::StateRegion>(telemetry::StateRegion::anonymous(sections));
   stack_ = std::make_unique<stack::Stack>(
       plan.stack,
-      stack::StackDeps{.region = *region_,
-                       .pools = pools.pools(),
-                       .secrets = {key_from(seed, 1), key_from(seed, 2), key_from(seed, 3),
-                                   key_from(seed, 4), key_from(seed, 5)},
-                       .seed = mix(seed, 5),
-                       .worker = 0},
+      stack::StackDeps{
+          .region = *region_,
+          .pools = pools.pools(),
+          .secrets = {key_from(seed, 1), key_from(seed, 2), key_from(seed, 4), key_from(seed, 5)},
+          .seed = mix(seed, 5),
+          .worker = 0},
       clock.now());
 }
 

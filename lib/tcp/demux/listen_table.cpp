@@ -17,11 +17,9 @@ ListenerHandle ListenTable::open(const IpAddr& address, Port port) {
   if (free == records_.end()) return {};
   const auto index = static_cast<std::uint16_t>(free - records_.begin());
   ListenerRecord& record = *free;
-  const SeqVersion version = record.version;
   const auto generation = static_cast<std::uint16_t>(record.generation + 1);
-  record = ListenerRecord{};
-  record.version = version;
   record.version.begin_write();
+  overwrite_record(record, ListenerRecord{});
   record.address = address;
   record.port = port.value;
   record.generation = generation;

@@ -28,10 +28,8 @@ class TimeWaitRing {
   std::uint32_t push(const Record& record) {
     SLUICE_ASSERT(!is_full());
     const auto index = static_cast<std::uint32_t>((head_ + count_) % ring_.size());
-    const std::uint32_t version = ring_[index].version.value;
     ring_[index].version.begin_write();
-    ring_[index] = record;
-    ring_[index].version.value = version | 1u;
+    overwrite_record(ring_[index], record);
     ring_[index].flags = static_cast<std::uint16_t>(record.flags | kTimeWaitInUse);
     ring_[index].version.end_write();
     ++count_;

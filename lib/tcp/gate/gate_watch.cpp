@@ -22,9 +22,7 @@ void GateWatch::begin(ListenerHandle listener) {
   tallies_[listener.index] = Tally{};
   GateRecord& record = records_[listener.index];
   record.version.begin_write();
-  const SeqVersion version = record.version;
-  record = GateRecord{};
-  record.version = version;
+  overwrite_record(record, GateRecord{});
   record.generation = listener.generation;
   record.version.end_write();
 }

@@ -37,12 +37,6 @@ void apply_agreement(Context& ctx, Tcb& block, const Agreement& agreement) {
   block.snd_mss = effective_send_mss(ctx.config, ctx.flow_of(block), agreement);
 }
 
-Algorithm algorithm_for(Context& ctx, std::uint8_t own, const FlowKey& flow) {
-  if (own != 0xff) return static_cast<Algorithm>(own);
-  const auto path = ctx.paths.path_to(flow.remote, flow.local);
-  return path && path->congestion ? *path->congestion : ctx.config.congestion;
-}
-
 void settle_pacing(Context& ctx, Tcb& block) {
   if (block.has(kPacedSet)) return;
   block.clear(kPaced);

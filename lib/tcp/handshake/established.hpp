@@ -39,10 +39,6 @@ void apply_agreement(Context& ctx, Tcb& block, const Agreement& agreement);
 std::uint16_t effective_send_mss(const EngineConfig& config, const FlowKey& flow,
                                  const Agreement& agreement);
 
-/// The congestion algorithm of a new connection: `own`, if not 0xff, else the route's, else the
-/// config's.
-Algorithm algorithm_for(Context& ctx, std::uint8_t own, const FlowKey& flow);
-
 /// Makes `algorithm` that of the connection from now on; cwnd and ssthresh stay.
 void use_algorithm(Context& ctx, Tcb& block, Algorithm algorithm);
 /// Paced or not: what the stream says, else what its algorithm needs or the config wishes.

@@ -66,14 +66,13 @@ std::uint32_t make_connection(Context& ctx, const HalfOpen& entry, FlowRef previ
   apply_agreement(ctx, block, agreement);
   if (entry.flags & kHalfOpenTraced) block.set(kTraced);
   if (entry.flags & kHalfOpenEcn) block.ecn = kEcnOk;
-  block.congestion = static_cast<std::uint8_t>(
-      algorithm_for(ctx, ctx.listeners[entry.listener].congestion, segment.flow));
+  block.congestion = entry.congestion;
   if (ctx.config.keepalive) block.set(kKeepaliveOn);
   block.rcv.nxt = entry.irs + 1;
   block.rcv.adv = block.rcv.nxt + first_window(ctx);
   block.rcv.last_ack = block.rcv.nxt;
   block.ts_recent = entry.ts_recent;
-  block.ts_offset = ctx.timestamp_offset_of(segment.flow);
+  block.ts_offset = entry.ts_offset;
   block.snd.una = block.snd.nxt = entry.iss + 1;
   //= rfc7323#2.3 MUST-5
   set_send_window(block, segment,
@@ -125,17 +124,25 @@ Outcome complete(Context& ctx, std::uint32_t index, const Segment& segment,
 }
 
 /// The peer asks for ECN, and we are willing.
-bool may_use_ecn(Context& ctx, const ListenerRecord& listener, const Segment& segment) {
+bool may_use_ecn(const Context& ctx, Algorithm algorithm, const Segment& segment) {
   //= rfc3168#6.1.1
   if (!segment.has(wire::kEce) || !segment.has(wire::kCwr)) return false;
-  return ctx.config.ecn != EcnMode::kOff ||
-         controller(algorithm_for(ctx, listener.congestion, segment.flow)).traits().needs_ecn;
+  return ctx.config.ecn != EcnMode::kOff || controller(algorithm).traits().needs_ecn;
+}
+
+/// Of a new connection: the listener's, else the route's, else the config's.
+Algorithm algorithm_for(const Context& ctx, const ListenerRecord& listener,
+                        const std::optional<Algorithm>& of_route) {
+  if (listener.congestion != 0xff) return static_cast<Algorithm>(listener.congestion);
+  return of_route.value_or(ctx.config.congestion);
 }
 
 /// What a SYN says, as an entry of the table or a cookie keeps it; without ISS.
-void fill_entry(Context& ctx, HalfOpen& entry, std::uint16_t listener, const Segment& segment) {
+void fill_entry(Context& ctx, HalfOpen& entry, std::uint16_t listener, const Segment& segment,
+                std::uint64_t secret) {
   const ListenerRecord& owner = ctx.listeners[listener];
   const auto path = ctx.paths.path_to(segment.flow.remote, segment.flow.local);
+  const Algorithm algorithm = algorithm_for(ctx, owner, path ? path->congestion : std::nullopt);
   const Agreement agreement =
       agree(ctx.config, segment.header.options, path ? path->mtu : std::uint16_t{1500});
   entry.listener = listener;
@@ -144,11 +151,13 @@ void fill_entry(Context& ctx, HalfOpen& entry, std::uint16_t listener, const Seg
   entry.peer_window = segment.header.window;
   entry.peer_wscale = agreement.peer_wscale;
   entry.path_mtu = agreement.path_mtu;
-  entry.flags = static_cast<std::uint8_t>((agreement.timestamps ? kHalfOpenTimestamps : 0) |
-                                          (agreement.sack ? kHalfOpenSack : 0) |
-                                          (may_use_ecn(ctx, owner, segment) ? kHalfOpenEcn : 0) |
-                                          (owner.is_traced ? kHalfOpenTraced : 0));
+  entry.flags = static_cast<std::uint8_t>(
+      (agreement.timestamps ? kHalfOpenTimestamps : 0) | (agreement.sack ? kHalfOpenSack : 0) |
+      (may_use_ecn(ctx, algorithm, segment) ? kHalfOpenEcn : 0) |
+      (owner.is_traced ? kHalfOpenTraced : 0));
+  entry.congestion = static_cast<std::uint8_t>(algorithm);
   entry.ts_recent = segment.header.options.ts_val;
+  entry.ts_offset = ctx.timestamp_offset_of(secret);
   entry.sent_at_us = ctx.now_us();
 }
 
@@ -166,7 +175,8 @@ Outcome queue_syn(Context& ctx, std::uint16_t listener, const Segment& segment, 
     ++owner.syn_dropped_total;
     return Outcome::kSynQueueFull;
   }
-  SeqNum iss = initial_sequence_number(ctx.keys.isn, segment.flow, ctx.now);
+  const std::uint64_t secret = ctx.secret_of(segment.flow);
+  SeqNum iss = initial_sequence_number(secret, ctx.now);
   if (!time_wait.is_none()) {
     //= rfc9293#3.6.1  beyond anything the old incarnation used
     const SeqNum old_nxt = time_wait.kind() == FlowRef::kTimeWait4
@@ -179,7 +189,7 @@ Outcome queue_syn(Context& ctx, std::uint16_t listener, const Segment& segment, 
   if (index == kNoIndex) return Outcome::kNoMemory;
   HalfOpen& entry = ctx.half_opens[index];
   entry.iss = iss;
-  fill_entry(ctx, entry, listener, segment);
+  fill_entry(ctx, entry, listener, segment, secret);
   entry.version.end_write();
   record_syn(ctx, entry, segment, Outcome::kSynQueued);
   send_syn_ack(ctx, index);
@@ -192,7 +202,7 @@ Outcome queue_syn(Context& ctx, std::uint16_t listener, const Segment& segment, 
 Outcome answer_by_cookie(Context& ctx, std::uint16_t listener, Segment& segment) {
   ListenerRecord& owner = ctx.listeners[listener];
   HalfOpen entry{};
-  fill_entry(ctx, entry, listener, segment);
+  fill_entry(ctx, entry, listener, segment, ctx.secret_of(segment.flow));
   const CookieFacts facts{.peer_mss = entry.peer_mss,
                           .peer_wscale = entry.peer_wscale,
                           .sack = (entry.flags & kHalfOpenSack) != 0,
@@ -225,7 +235,7 @@ bool has_agreed_timestamps(const Context& ctx, const Segment& segment) {
 bool may_follow_cookie(Context& ctx, const Segment& segment) {
   if (!has_agreed_timestamps(ctx, segment))
     return segment.length() > 0 && ctx.cookie_doubts.may_prove_itself(segment.hash, ctx.tick);
-  const Tick clock = ctx.tick + ctx.timestamp_offset_of(segment.flow);
+  const Tick clock = ctx.tick + ctx.timestamp_offset_of(ctx.secret_of(segment.flow));
   return clock - segment.header.options.ts_ecr <= ticks_in(SynCookies::kSlot * 2);
 }
 
@@ -255,7 +265,7 @@ Outcome cookie_arrives(Context& ctx, std::uint16_t listener, Segment& segment,
     return Outcome::kAcceptQueueFull;
   }
   HalfOpen entry{};
-  fill_entry(ctx, entry, listener, segment);
+  fill_entry(ctx, entry, listener, segment, ctx.secret_of(segment.flow));
   entry.iss = iss;
   entry.irs = irs;
   entry.peer_mss = facts->peer_mss;

@@ -24,11 +24,16 @@ std::optional<Port> choose_port(Context& ctx, FlowKey flow) {
   const std::uint64_t hash = flow_hash(ctx.keys.ports, flow);
   const auto offset = static_cast<std::uint32_t>(hash);
   std::uint32_t& counter = ctx.port_counters[(hash >> 32) & (ctx.port_counters.size() - 1)];
-  for (std::uint32_t attempt = 0; attempt < count; ++attempt) {
+  // Of so many ports none is free only if nearly all are taken. Where they run out, a connect is
+  // not to cost a look-up for each that there is.
+  constexpr std::uint32_t kMostLookUps = 256;
+  std::uint32_t look_ups = 0;
+  for (std::uint32_t attempt = 0; attempt < count && look_ups < kMostLookUps; ++attempt) {
     const std::uint32_t step = offset + counter++;
     flow.local_port = Port{static_cast<std::uint16_t>(first + step % count)};
     if (ctx.listeners.is_listening(flow.local_port)) continue;
     if (!ctx.paths.is_home(flow)) continue;  // its answers would come to another worker
+    ++look_ups;
     if (ctx.find_flow(flow, ctx.hash_of(flow)).is_none()) return flow.local_port;
   }
   return std::nullopt;
@@ -68,9 +73,10 @@ Result<ConnHandle, Error> open(Context& ctx, const OpenRequest& request) {
       request.congestion.value_or(path->congestion.value_or(ctx.config.congestion)));
   if (ctx.config.ecn == EcnMode::kOffer || controller_of(block).traits().needs_ecn)
     block.ecn = kEcnOffered;
-  const SeqNum iss = initial_sequence_number(ctx.keys.isn, flow, ctx.now);
+  const std::uint64_t secret = ctx.secret_of(flow);
+  const SeqNum iss = initial_sequence_number(secret, ctx.now);
   block.snd.una = block.snd.nxt = iss;
-  block.ts_offset = ctx.timestamp_offset_of(flow);
+  block.ts_offset = ctx.timestamp_offset_of(secret);
   const unsigned headers = (flow.is_v4() ? 20u : 40u) + 20u;
   block.rcv_mss = static_cast<std::uint16_t>(path->mtu - headers);  // what our SYN announces
   if (ctx.config.max_mss != 0) block.rcv_mss = std::min(block.rcv_mss, ctx.config.max_mss);

@@ -177,7 +177,7 @@ Verdict check_ack(Context& ctx, std::uint32_t index, Segment& segment) {
         ctx.arm(index, kTimerLinger, ctx.tick + ticks_in(ctx.config.fin_wait_2));
       return {};
     case State::kClosing:
-      ctx.enter_time_wait(index);
+      ctx.enter_time_wait(index, segment.hash);
       return Outcome::kSegmentProcessed;
     case State::kLastAck:
       ctx.close(index, CloseReason::kNormal);
@@ -227,7 +227,7 @@ Outcome process_text(Context& ctx, std::uint32_t index, Segment& segment, bool& 
   return result.outcome;
 }
 
-void process_fin(Context& ctx, std::uint32_t index) {
+void process_fin(Context& ctx, std::uint32_t index, std::uint64_t hash) {
   Tcb& block = ctx.tcb(index);
   block.rcv.nxt += 1;
   discard_out_of_order(ctx, block);
@@ -246,7 +246,7 @@ void process_fin(Context& ctx, std::uint32_t index) {
       break;
     case State::kFinWait2:
       acknowledge_now(ctx, index);
-      ctx.enter_time_wait(index);
+      ctx.enter_time_wait(index, hash);
       break;
     case State::kClosed:
     case State::kListen:
@@ -273,7 +273,7 @@ Outcome segment_arrives(Context& ctx, std::uint32_t index, Segment& segment) {
   check_urgent(ctx, index, segment);  // sixth
   bool is_fin_next = false;
   const Outcome outcome = process_text(ctx, index, segment, is_fin_next);  // seventh
-  if (is_fin_next) process_fin(ctx, index);                                // eighth
+  if (is_fin_next) process_fin(ctx, index, segment.hash);                  // eighth
   return outcome;
 }
 

@@ -62,7 +62,7 @@ TcpHeader half_open_header(const Context& ctx, const HalfOpen& entry, const Flow
   header.window =
       static_cast<std::uint16_t>(std::min<std::uint32_t>(ctx.config.receive_buffer_bytes, 65535));
   if (entry.flags & kHalfOpenTimestamps)
-    add_timestamps(ctx, header, ctx.timestamp_offset_of(flow), entry.ts_recent);
+    add_timestamps(ctx, header, entry.ts_offset, entry.ts_recent);
   return header;
 }
 

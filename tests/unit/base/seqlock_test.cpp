@@ -51,6 +51,20 @@ TEST_CASE("beginning a write twice is one write", "[base][seqlock]") {
   REQUIRE_FALSE(version.is_being_written());
 }
 
+TEST_CASE("a record that is overwritten is being written all the while", "[base][seqlock]") {
+  SharedRecord record{};
+  record.version.begin_write();
+  SharedRecord next{};
+  next.version.value = 40;
+  next.words[0] = 7;
+  overwrite_record(record, next);
+  CHECK(record.version.is_being_written());
+  CHECK(record.version.value == 1);
+  CHECK(record.words[0] == 7);
+  record.version.end_write();
+  CHECK(record.version.value == 2);
+}
+
 TEST_CASE("a version wraps from odd to even", "[base][seqlock]") {
   SeqVersion version{0xfffffffe};
   version.begin_write();

@@ -68,7 +68,7 @@ void TwoStacks::make(unsigned host) {
       config,
       sluice::stack::StackDeps{.region = *self.region,
                                .pools = pools_[host].pools(),
-                               .secrets = {key(1), key(2), key(3), key(4), key(5)},
+                               .secrets = {key(1), key(2), key(4), key(5)},
                                .seed = host},
       now_);
   self.port = self.stack->attach({.tx_multi_segment = true}, mac_of(host), 0);
