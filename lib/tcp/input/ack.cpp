@@ -2,6 +2,7 @@
 
 #include <algorithm>
 
+#include "tcp/input/plain_flight.hpp"
 #include "tcp/output/output.hpp"
 #include "tcp/output/payload.hpp"
 #include "tcp/recovery/loss_recovery.hpp"
@@ -90,6 +91,13 @@ void take_ack_in_flight(Context& ctx, std::uint32_t index, SendRecord& record,
   tell_of_room(ctx, index, record);
 }
 
+/// Of all that is in flight, and nothing is said, or is to be said of it, besides.
+bool is_usual_ack(const Tcb& block, const Segment& segment) {
+  return segment.ack() == block.snd.nxt && segment.header.options.sack_count == 0 &&
+         !segment.has(wire::kEce) &&
+         (block.flags & (kTraced | kPersisting | kSendBlocked | kRetransmitNow | kProbeNow)) == 0;
+}
+
 void leave_persist_if_open(Context& ctx, std::uint32_t index) {
   Tcb& block = ctx.tcb(index);
   if (!block.has(kPersisting)) return;
@@ -127,8 +135,11 @@ void take_ack(Context& ctx, std::uint32_t index, const Segment& segment) {
   if (wire::seq_geq(segment.ack(), block.snd.una))
     update_send_window(block, segment.seq(), segment.ack(),  //= rfc7323#2.3 MUST-5
                        static_cast<std::uint32_t>(segment.header.window) << block.snd_wscale());
-  if (SendRecord* const record = ctx.send_record(block);
-      record != nullptr && (flight_size(block) > 0 || record->timer == LossTimer::kForget)) {
+  SendRecord* const record = ctx.send_record(block);
+  if (record != nullptr && has_advanced && is_usual_ack(block, segment) &&
+      is_plain_flight(block, *record)) {
+    take_plain_flight(ctx, index, *record);
+  } else if (record != nullptr && (flight_size(block) > 0 || record->timer == LossTimer::kForget)) {
     take_ack_in_flight(ctx, index, *record, segment, window_before);
   } else if (has_advanced) {
     advance_una(ctx, index, segment.ack());  // of a FIN alone

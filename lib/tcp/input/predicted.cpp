@@ -4,10 +4,10 @@
 #include <utility>
 
 #include "tcp/input/ack.hpp"
+#include "tcp/input/plain_flight.hpp"
 #include "tcp/input/reassembly.hpp"
 #include "tcp/output/window.hpp"
 #include "tcp/recovery/loss_recovery.hpp"
-#include "tcp/recovery/rtt.hpp"
 #include "wire/tcp_usual.hpp"
 
 namespace sluice::tcp {
@@ -27,41 +27,6 @@ bool is_usual(const Tcb& block) {
 bool is_unmarked(const Tcb& block, std::uint8_t ecn) {
   constexpr std::uint8_t kCongestionExperienced = 3;
   return !(block.ecn & kEcnOk) || (ecn != kCongestionExperienced && !(block.ecn & kEcnEcho));
-}
-
-/// An algorithm whose memory ends with the flight, and a window that was not used up: then nothing
-/// but the TCB's figures come of an ACK of all that was sent.
-bool may_forget(const Tcb& block, std::uint32_t flight) {
-  const auto algorithm = static_cast<Algorithm>(block.congestion);
-  if (algorithm != Algorithm::kCubic && algorithm != Algorithm::kNewReno) return false;
-  return !is_window_limited(block, flight);
-}
-
-/// One run in flight, all of the queue, the record made for it, and no trouble known.
-bool is_untroubled(const SendRecord& record, std::uint32_t flight) {
-  return record.delivered == 0 && record.run_count == 1 && record.phase == RecoveryPhase::kOpen &&
-         record.sacked == 0 && record.lost == 0 && record.resent == 0 && !record.has_frto &&
-         !record.has_undo && !record.has_tail_probe && record.duplicate_acks == 0 &&
-         record.queue.bytes() == flight;
-}
-
-/// All that was in flight is acknowledged: the figures of take_ack(), and the record goes.
-void take_whole_flight(Context& ctx, std::uint32_t index, SendRecord& record, SeqNum ack) {
-  Tcb& block = ctx.tcb(index);
-  const SentRun& run = ctx.runs.slab[record.first_run];
-  const std::uint32_t now_us = ctx.now_us();
-  const std::uint32_t rtt_us = std::max(now_us - run.sent_at_us, 1u);
-  // Sent once, or is_untroubled() would have seen that it was lost.
-  note_min_rtt(block, rtt_us, ctx.tick);
-  block.is_probe_unmeasured = false;
-  on_rtt_sample(block, ctx.config, Duration::from_us(rtt_us));
-  const std::uint32_t interval_us =
-      std::max({run.sent_at_us - run.first_sent_at_us, now_us - run.delivered_at_us, 1u});
-  if (interval_us >= block.min_rtt_us)
-    block.delivery_rate =
-        pack_float16(RateSample{.interval_us = interval_us, .delivered = run.length}.rate());
-  advance_una(ctx, index, ack);
-  ctx.drop_send_record(block);
 }
 
 }  // namespace
@@ -86,8 +51,7 @@ bool take_predicted(Context& ctx, std::uint32_t index, packet::PacketPtr& packet
   const std::uint32_t flight = flight_size(block);
   const bool is_all = flight > 0 && tcp.ack == block.snd.nxt;
   if (is_all) {
-    if (record == nullptr || !is_untroubled(*record, flight) || !may_forget(block, flight))
-      return false;
+    if (record == nullptr || !is_plain_flight(block, *record)) return false;
   } else if (tcp.ack != block.snd.una || flight > 0 || record != nullptr) {
     return false;
   }
@@ -101,7 +65,7 @@ bool take_predicted(Context& ctx, std::uint32_t index, packet::PacketPtr& packet
   block.keepalive_probes = 0;
   update_send_window(block, tcp.seq, tcp.ack,  //= rfc7323#2.3 MUST-5
                      static_cast<std::uint32_t>(tcp.window) << block.snd_wscale());
-  if (is_all) take_whole_flight(ctx, index, *record, tcp.ack);
+  if (is_all) take_plain_flight(ctx, index, *record);
   ctx.disarm(block, kTimerRetransmit);
   if (block.snd.wnd == 0) block.unacked_since = ctx.tick;
   if (payload == 0) {

@@ -167,15 +167,32 @@ TEST_CASE("the short ways do what the long ones do", "[tcp][input][output]") {
     require_same(plain, traced);
     if (find_tcb(plain.rig.ctx(), plain.handle) == nullptr) break;
   }
-  // The end: our FIN goes with the last octets.
-  for (Side* const side : {&plain, &traced}) {
-    if (find_tcb(side->rig.ctx(), side->handle) == nullptr) continue;
-    static_cast<void>(read_octets(side->rig, side->handle));
-    static_cast<void>(tcp::send(side->rig.ctx(), side->handle, pattern(100)));
-    static_cast<void>(tcp::close(side->rig.ctx(), side->handle));
-    side->rig.settle();
-  }
-  require_same(plain, traced);
+  // The end: our FIN goes with the last octets, and the peer's comes before it, with the ACK of it,
+  // or after that.
+  const std::uint64_t manner = seed % 3;
+  const auto both = [&](const auto& act) {
+    for (Side* const side : {&plain, &traced})
+      if (find_tcb(side->rig.ctx(), side->handle) != nullptr) act(*side);
+    require_same(plain, traced);
+  };
+  const auto finish = [](Side& side) { side.peer.send(wire::kAck | wire::kFin, 10); };
+  both([](Side& side) {
+    side.peer.window = 65535;
+    side.peer.acknowledge();
+    static_cast<void>(read_octets(side.rig, side.handle));
+    side.rig.run_for(Duration::from_s(5));
+  });
+  both([](Side& side) { side.peer.acknowledge(); });
+  if (manner == 0) both(finish);
+  both([](Side& side) {
+    static_cast<void>(read_octets(side.rig, side.handle));
+    static_cast<void>(tcp::send(side.rig.ctx(), side.handle, pattern(100)));
+    static_cast<void>(tcp::close(side.rig.ctx(), side.handle));
+    side.rig.settle();
+  });
+  if (manner == 1) both(finish);
+  both([](Side& side) { side.peer.acknowledge(); });
+  if (manner == 2) both(finish);
   plain.rig.require_clean();
   require_nothing_left(traced.rig);
 }
