@@ -18,6 +18,7 @@ ROOT = pathlib.Path(__file__).resolve().parents[2]
 _LIBC = ctypes.CDLL(None, use_errno=True)
 _PR_SET_PDEATHSIG = 1
 _CLONE_NEWNET = 0x40000000
+_AF_XDP = 44
 PREFIX = "sluice-it"
 
 
@@ -40,6 +41,15 @@ def wait_until(condition, seconds, what):
         if time.monotonic() > deadline:
             raise Failed(f"waited {seconds} s in vain: {what}")
         time.sleep(0.02)
+
+
+def no_af_xdp():
+    """Why this machine has no AF_XDP; None if it has."""
+    try:
+        socket.socket(_AF_XDP, socket.SOCK_RAW).close()
+    except OSError as error:
+        return f"no AF_XDP socket ({error.strerror})"
+    return None
 
 
 def _die_with_parent():

@@ -23,7 +23,7 @@ sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent))
 import lab as laboratory  # noqa: E402: the path comes first
 from registry import CASES  # noqa: E402
 
-MODULES = ("reach", "transfer", "http", "closing", "connecting", "killing", "loss", "goodput", "replay", "operating", "changing", "abuse", "gate", "scans", "storms", "workers", "load")
+MODULES = ("reach", "transfer", "http", "closing", "connecting", "killing", "loss", "goodput", "replay", "operating", "changing", "abuse", "gate", "scans", "storms", "workers", "afxdp", "load")
 
 
 def default_build():
@@ -111,10 +111,9 @@ def main():
     logging.getLogger("asyncio").setLevel(logging.CRITICAL)  # One failure is told once, by its case.
     passed, failed, skipped = 0, [], 0
     for case in chosen:
-        missing = [tool for tool in case.needs if shutil.which(tool) is None]
-        if missing:
+        if reason := case.missing():
             skipped += 1
-            print(f"skip          {case.name}: no {', '.join(missing)} here", flush=True)
+            print(f"skip          {case.name}: {reason}", flush=True)
             continue
         began = time.monotonic()
         failure = run_case(case, arguments.build_dir, arguments.keep_files)
