@@ -2,6 +2,8 @@
 
 import asyncio
 import hashlib
+import pathlib
+import socket
 
 from lab import expect, wait_until
 from registry import case
@@ -118,6 +120,36 @@ def thousand_opened(lab):
     ends = client.reports()
     good = [end for end in ends if end["received"] == 1000 and end["eof"]]
     expect(len(good) == count, f"{len(good)} of {count} connections did their work; first ends: {ends[:3]}")
+
+
+@case("pieces of an odd length, echoed to a slow reader several in a segment, have right checksums", seconds=30)
+def odd_pieces(lab):
+    server = lab.server("sluice-echo")
+    before = csum_errors()
+    text = b""
+    with socket.socket() as stream:
+        # What the reader leaves waiting becomes segments that several received packets share.
+        stream.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+        stream.settimeout(10)
+        stream.connect((server.ip, 7))
+        stream.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        for number in range(200):
+            piece = hashlib.shake_256(str(number).encode()).digest(301)
+            stream.sendall(piece)
+            text += piece
+            wait_until(lambda sent=len(text): server.stats().counter("PayloadReceived") >= sent, 5, "a piece to arrive alone")
+        stream.shutdown(socket.SHUT_WR)
+        got = b""
+        while block := stream.recv(3000):
+            got += block
+    expect(got == text, f"{len(got)} octets came back of {len(text)}, or others")
+    expect(csum_errors() == before, f"the kernel found {csum_errors() - before} wrong checksums")
+
+
+def csum_errors():
+    """TCP checksums that the kernel found wrong in this namespace."""
+    names, values = (line.split() for line in pathlib.Path("/proc/net/snmp").read_text(encoding="ascii").splitlines() if line.startswith("Tcp: "))
+    return int(values[names.index("InCsumErrors")])
 
 
 @case("one connection carries many requests, and several at once", needs=["curl"])
