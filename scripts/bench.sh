@@ -92,7 +92,7 @@ bench_engine() {
 }
 
 bench_wire() {
-  build_targets apps/httpd/sluice-httpd apps/load/sluice-load apps/ctl/sluicectl
+  build_targets apps/httpd/sluice-httpd apps/load/sluice-load apps/ctl/sluicectl bench/wire/bench_{kernel_httpd,soak}
   script wire
 }
 

@@ -1,8 +1,8 @@
 #!/usr/bin/python3
 """Servers and clients in processes of their own, one core each. scripts/bench.sh wire runs it.
 
-wire.py [--build-dir DIR] [--json FILE] [--only memif|vhost] [--runs N] [--keep-files]
-Exit status: 0, 1 if a measurement could not be made, 77 (skipped) without root.
+wire.py [--build-dir DIR] [--json FILE] [--only memif|vhost|afxdp] [--runs N] [--keep-files]
+Exit status: 0, 1 if a measurement could not be made, 77 (skipped) without root. A part that this machine cannot run says so.
 """
 
 import argparse
@@ -12,14 +12,16 @@ import sys
 sys.dont_write_bytecode = True
 sys.path[:0] = [str(pathlib.Path(__file__).resolve().parents[2] / "tests" / "interop"), str(pathlib.Path(__file__).resolve().parent)]
 
-import lab as laboratory  # noqa: E402: the path comes first
+import afxdp  # noqa: E402: the path comes first
+import lab as laboratory  # noqa: E402
 import pairs  # noqa: E402
 from figures import Figures, heading  # noqa: E402
 from harness import before_others, measure  # noqa: E402
 from run import cannot_run  # noqa: E402
 
 PARTS = {"memif": pairs.Part("memif", "sluice-load -> sluice-httpd over memif"),
-         "vhost": pairs.Part("vhost", "sluice-load -> sluice-httpd over virtio-user and vhost-user")}
+         "vhost": pairs.Part("vhost", "sluice-load -> sluice-httpd over virtio-user and vhost-user"),
+         "afxdp": afxdp}
 
 
 def main():
@@ -42,7 +44,11 @@ def main():
     figures = Figures(arguments.command)
     heading("two processes, one core each")
     for name, part in PARTS.items():
-        if arguments.only in (None, name) and not measure(part, arguments, figures):
+        if arguments.only not in (None, name):
+            continue
+        if reason := part.obstacle():
+            print(f"SKIP: {name} was not measured: {reason}", flush=True)
+        elif not measure(part, arguments, figures):
             return 1
     figures.append_to(arguments.json)
     return 0
