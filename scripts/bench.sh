@@ -80,10 +80,13 @@ script() {
 }
 
 bench_micro() {
-  build_targets bench/micro/bench_micro
-  alone "$build/bench/micro/bench_micro" --benchmark_repetitions="${runs:-5}" --benchmark_min_time=0.1 \
-    --benchmark_format=json >"$work/google.json"
-  bench/report/micro.py "$work/google.json" build/bench/micro.json "scripts/bench.sh micro${runs:+ --runs $runs}"
+  build_targets bench/micro/bench_{micro,http}
+  local program
+  for program in bench_micro bench_http; do
+    alone "$build/bench/micro/$program" --benchmark_repetitions="${runs:-5}" --benchmark_min_time=0.1 \
+      --benchmark_format=json >"$work/$program.json"
+  done
+  bench/report/micro.py "scripts/bench.sh micro${runs:+ --runs $runs}" build/bench/micro.json "$work"/bench_{micro,http}.json
 }
 
 bench_engine() {
@@ -115,7 +118,7 @@ bench_instructions() {
   local program=$build/bench/engine/bench_engine operation short long each entries=()
   declare -A what=(
     [rr64]="request and response of 64 octets"
-    [connection]="handshake and teardown"
+    [connection]="connection, from SYN to TIME-WAIT"
     [receive]="received MSS (1448 octets)"
     [send]="sent MSS (1448 octets)"
   )
@@ -128,7 +131,7 @@ bench_instructions() {
     long=$(instructions "$program" "$operation" $((2 * count)) "${options[@]}")
     each=$(((long - short) / count))
     printf '%-40s %14d\n' "${what[$operation]}" "$each"
-    entries+=("$(entry "engine.instructions_per_$operation" "$each" "scripts/bench.sh instructions --count $count")")
+    entries+=("$(entry "engine.instructions_per_${operation/connection/conn}" "$each" "scripts/bench.sh instructions --count $count")")
   done
   (IFS=,; printf '[%s]\n' "${entries[*]}") >build/bench/instructions.json
 }

@@ -47,7 +47,7 @@ constexpr std::string_view kBrowser =
 }
 
 void set_cycles(benchmark::State& state, std::uint64_t began) {
-  state.counters["tsc"] =
+  state.counters["cycles"] =
       static_cast<double>(__rdtsc() - began) / static_cast<double>(state.iterations());
 }
 
@@ -59,9 +59,9 @@ void http_parse(benchmark::State& state, std::string_view text) {
   }
   set_cycles(state, began);
 }
-BENCHMARK_CAPTURE(http_parse, small, kSmall);
-BENCHMARK_CAPTURE(http_parse, curl, kCurl);
-BENCHMARK_CAPTURE(http_parse, browser, kBrowser);
+BENCHMARK_CAPTURE(http_parse, small, kSmall)->Name("http.parse_small");
+BENCHMARK_CAPTURE(http_parse, curl, kCurl)->Name("http.parse_curl");
+BENCHMARK_CAPTURE(http_parse, browser, kBrowser)->Name("http.parse_browser");
 
 struct Answering {
   Content content{""};
@@ -79,7 +79,7 @@ void http_answer(benchmark::State& state) {
     if (answer(on.parser.request(), on.site, on.date, on.out) == 0) state.SkipWithError("none");
   set_cycles(state, began);
 }
-BENCHMARK(http_answer);
+BENCHMARK(http_answer)->Name("http.answer_small");
 
 void http_chunks(benchmark::State& state) {
   std::string text;
@@ -93,7 +93,7 @@ void http_chunks(benchmark::State& state) {
   }
   set_cycles(state, began);
 }
-BENCHMARK(http_chunks);
+BENCHMARK(http_chunks)->Name("http.chunks_60k");
 
 int run_counted(std::string_view what, std::uint64_t count) {
   Answering on;

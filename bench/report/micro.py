@@ -1,5 +1,5 @@
 #!/usr/bin/python3
-"""Google Benchmark's JSON as results of ours, with the ratios that are asked for: micro.py GOOGLE.json OUT.json COMMAND"""
+"""Google Benchmark's JSON as results of ours, with the ratios that are asked for: micro.py COMMAND OUT.json GOOGLE.json..."""
 
 import json
 import sys
@@ -22,17 +22,21 @@ def name_of(run_name):
 
 
 def main():
-    if len(sys.argv) != 4:
+    if len(sys.argv) < 4:
         sys.exit(__doc__)
-    google, out, command = sys.argv[1:]
-    with open(google, encoding="utf-8") as file:
-        runs = [run for run in json.load(file)["benchmarks"] if run["run_type"] == "iteration"]
-    values = {}  # ns of CPU time an item, by name, in order of the repetitions
+    command, out, *files = sys.argv[1:]
+    runs = []
+    for path in files:
+        with open(path, encoding="utf-8") as file:
+            runs += [run for run in json.load(file)["benchmarks"] if run["run_type"] == "iteration"]
+    values, units = {}, {}  # of an item, by name, in order of the repetitions: TSC cycles or ns of CPU time
     for run in runs:
         if run.get("error_occurred"):
             sys.exit(f"{run['run_name']}: {run['error_message']}")
-        values.setdefault(name_of(run["run_name"]), []).append(1e9 / run["items_per_second"])
-    found = [results.result(name, "ns", each, command) for name, each in values.items()]
+        name = name_of(run["run_name"])
+        units[name] = "cycles" if "cycles" in run else "ns"
+        values.setdefault(name, []).append(run["cycles"] if "cycles" in run else 1e9 / run["items_per_second"])
+    found = [results.result(name, units[name], each, command) for name, each in values.items()]
     for name, base in RATIOS.items():
         small, large = values.get(base + "_1k"), values.get(base + "_10m")
         if small and large:

@@ -12,7 +12,7 @@ import sys
 
 import results
 
-COUNTS = {"1k": 1e3, "10k": 1e4, "100k": 1e5, "1m": 1e6, "10m": 1e7, "30m": 3e7}
+COUNTS = {"1": 1, "1k": 1e3, "10k": 1e4, "100k": 1e5, "1m": 1e6, "10m": 1e7, "20m": 2e7, "30m": 3e7}
 
 # With `series`: lines over what stands in the names behind a prefix, a number of things or (`shares`) a multiple of
 # something; series are (label, prefix). With `bars`: single figures beside each other, (label, name). All with the range of the runs.
@@ -26,6 +26,11 @@ PICTURES = [
     {"file": "timer", "title": "Timer wheel: one node of many, chosen at random", "x": "nodes on the wheel", "y": "CPU time (ns)",
      "series": [("arm", "timer.arm_"), ("re-arm later", "timer.rearm_later_"), ("re-arm earlier", "timer.rearm_earlier_"),
                 ("cancel", "timer.cancel_"), ("expire and arm again", "timer.expire_"), ("idle turn", "timer.idle_turn_")]},
+    {"file": "engine_open", "title": "Request and response of 64 octets, to connections at random, each acknowledged apart, one core",
+     "x": "connections that are open", "y": "TSC cycles", "series": [("all of the stack", "engine.rr64_cycles_")]},
+    {"file": "engine_rates", "title": "The stack alone, one core: its peer a replayer outside of what is timed", "y": "1/s",
+     "bars": [("request-responses of 64 octets", "engine.rr64_per_s"), ("connections, SYN to TIME-WAIT", "engine.conn_full_per_s"),
+              ("SYNs answered by a cookie", "gate.syn_cookie_per_s"), ("strays", "gate.stray_capped_per_s")]},
     {"file": "wire_keepalive", "title": "GET of 64 octets on connections that stay, one server core", "y": "requests/s",
      "bars": [("Sluice, memif", "wire.memif.keepalive_rps"), ("Sluice, vhost-user", "wire.vhost.keepalive_rps"),
               ("Sluice, AF_XDP", "wire.afxdp.keepalive_rps"), ("nginx, veth", "wire.nginx.keepalive_rps"),
