@@ -1,5 +1,8 @@
 #include "ip/address_table.hpp"
 
+#include <algorithm>
+#include <bit>
+
 namespace sluice::ip {
 namespace {
 
@@ -10,6 +13,12 @@ std::uint32_t broadcast_mask(unsigned prefix_length) {
 }
 
 }  // namespace
+
+AddressTable::AddressTable(std::span<AddressRecord> records)
+    : records_(records), own4_(std::bit_ceil(std::max<std::size_t>(2 * records.size(), 4))) {
+  shift_ = 32u - static_cast<unsigned>(std::countr_zero(own4_.size()));
+  subnets4_.reserve(records.size());
+}
 
 void AddressTable::store(std::size_t index, const AddressRecord& record) {
   AddressRecord& at = records_[index];
@@ -53,12 +62,28 @@ bool AddressTable::remove(std::uint8_t interface, const IpAddr& address) {
 
 void AddressTable::rebuild() {
   ++generation_;
-  own4_.clear();
-  for (const AddressRecord& record : addresses())
-    own4_.push_back(record.address.is_v4()
-                        ? Own4{record.address.v4().value, broadcast_mask(record.prefix_length),
-                               record.interface}
-                        : Own4{0, 0, record.interface});
+  std::fill(own4_.begin(), own4_.end(), Own4{});
+  subnets4_.clear();
+  for (std::size_t place = 0; place < size_; ++place) {
+    const AddressRecord& record = records_[place];
+    if (!record.address.is_v4()) continue;
+    const std::uint32_t address = record.address.v4().value;
+    std::uint32_t at = slot_of(address);
+    while (own4_[at].address != 0) at = (at + 1) & (static_cast<std::uint32_t>(own4_.size()) - 1);
+    own4_[at] = {address, record.interface, static_cast<std::uint32_t>(place)};
+    add_subnet(record);
+  }
+}
+
+void AddressTable::add_subnet(const AddressRecord& record) {
+  const std::uint32_t host_mask = broadcast_mask(record.prefix_length);
+  if (host_mask == 0) return;
+  const Subnet4 subnet{record.address.v4().value & ~host_mask, host_mask, record.interface};
+  for (const Subnet4& other : subnets4_)
+    if (other.network == subnet.network && other.host_mask == host_mask &&
+        other.interface == subnet.interface)
+      return;
+  subnets4_.push_back(subnet);
 }
 
 AddressKind AddressTable::classify_special(Ipv4Addr address) {

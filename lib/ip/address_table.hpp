@@ -38,9 +38,7 @@ enum class AddressKind : std::uint8_t {
 /// Bounded list. One writer.
 class AddressTable {
  public:
-  explicit AddressTable(std::span<AddressRecord> records) : records_(records) {
-    own4_.reserve(records.size());
-  }
+  explicit AddressTable(std::span<AddressRecord> records);
 
   enum class AddResult : std::uint8_t { kAdded, kDuplicate, kFull };
   static constexpr std::size_t kNone = ~std::size_t{0};
@@ -51,39 +49,34 @@ class AddressTable {
   std::size_t place_of(std::uint8_t interface, const IpAddr& address) const;
   bool remove(std::uint8_t interface, const IpAddr& address);
 
-  /// A few cycles an address of ours.
+  /// A few cycles, and a few more for each subnet of ours.
   AddressKind classify(std::uint8_t interface, Ipv4Addr address) const {
     const std::uint32_t value = address.value;
     if (value >> 28 >= 0xe || value >> 24 == 0 || value >> 24 == 127)
       return classify_special(address);
-    AddressKind kind = AddressKind::kUnicast;
-    for (const Own4& own : own4_) {
-      if (own.address == value)
-        return own.interface == interface ? AddressKind::kOurs : AddressKind::kOtherInterface;
-      // In its subnet, and all ones or all zeros there.
-      const std::uint32_t differs = own.address ^ value, host = value & own.host_mask;
-      if ((differs & ~own.host_mask) == 0 && (host == own.host_mask || host == 0) &&
-          own.interface == interface && own.host_mask != 0)
-        kind = AddressKind::kSubnetBroadcast;
+    if (const Own4& own = own4(value); own.address != 0)
+      return own.interface == interface ? AddressKind::kOurs : AddressKind::kOtherInterface;
+    for (const Subnet4& subnet : subnets4_) {
+      // In it, and all ones or all zeros there.
+      const std::uint32_t differs = subnet.network ^ value, host = value & subnet.host_mask;
+      if ((differs & ~subnet.host_mask) == 0 && (host == subnet.host_mask || host == 0) &&
+          subnet.interface == interface)
+        return AddressKind::kSubnetBroadcast;
     }
-    return kind;
+    return AddressKind::kUnicast;
   }
   bool is_ours(const IpAddr& address) const { return find(address) != nullptr; }
   /// The record of an address of ours, or null.
   const AddressRecord* find(const IpAddr& address) const {
     if (!address.is_v4()) return find6(address);
-    const std::uint32_t value = address.v4().value;
-    if (value == 0) return nullptr;
-    for (std::size_t i = 0; i < own4_.size(); ++i)
-      if (own4_[i].address == value) return &records_[i];
-    return nullptr;
+    const Own4& own = own4(address.v4().value);
+    return own.address != 0 ? &records_[own.place] : nullptr;
   }
   /// The interface of an IPv4 address of ours; kNoInterface if it is none.
   static constexpr std::uint32_t kNoInterface = 0xffffffffu;
   std::uint32_t interface_of(Ipv4Addr address) const {
-    for (const Own4& own : own4_)
-      if (own.address == address.value && address.value != 0) return own.interface;
-    return kNoInterface;
+    const Own4& own = own4(address.value);
+    return own.address != 0 ? own.interface : kNoInterface;
   }
   /// The address of ours to use towards `next_hop`: one whose prefix holds it (the longest), else
   /// the interface's first of that family. Null: the interface has none.
@@ -93,19 +86,36 @@ class AddressTable {
   std::span<const AddressRecord> addresses() const { return records_.first(size_); }
 
  private:
-  /// What every packet asks of a record, close together. At the same index; of IPv6: matches none.
+  /// What every packet asks of a record: a slot of a hash table with open addressing.
   struct Own4 {
-    std::uint32_t address;    ///< 0: not IPv4.
-    std::uint32_t host_mask;  ///< 0: no broadcast address.
+    std::uint32_t address;  ///< 0: a free slot.
+    std::uint32_t interface;
+    std::uint32_t place;  ///< In records_.
+  };
+  /// One whose broadcast addresses there are.
+  struct Subnet4 {
+    std::uint32_t network;
+    std::uint32_t host_mask;
     std::uint32_t interface;
   };
+  std::uint32_t slot_of(std::uint32_t address) const { return address * 0x9e3779b1u >> shift_; }
+  /// The slot of the address, or a free one. 0 finds none.
+  const Own4& own4(std::uint32_t address) const {
+    std::uint32_t at = slot_of(address);
+    while (own4_[at].address != address && own4_[at].address != 0)
+      at = (at + 1) & (static_cast<std::uint32_t>(own4_.size()) - 1);
+    return own4_[at];
+  }
   void store(std::size_t index, const AddressRecord& record);
   void rebuild();
+  void add_subnet(const AddressRecord& record);
   static AddressKind classify_special(Ipv4Addr address);
   const AddressRecord* find6(const IpAddr& address) const;
 
   std::span<AddressRecord> records_;
-  std::vector<Own4> own4_;
+  std::vector<Own4> own4_;  ///< A power of two, at most half full.
+  std::vector<Subnet4> subnets4_;
+  unsigned shift_ = 0;  ///< 32 less the bits of a slot.
   std::size_t size_ = 0;
   std::uint32_t generation_ = 0;
 };

@@ -129,7 +129,11 @@ bool Network::find_route(const IpAddr& source, const IpAddr& destination,
 
 Result<tcp::PathInfo, tcp::PathError> Network::path_to(const IpAddr& destination,
                                                        const IpAddr& preferred_source) const {
-  if (const tcp::PathInfo* const known = known_path(destination, preferred_source)) return *known;
+  if (const tcp::PathInfo* const known = known_path(destination, preferred_source)) {
+    tcp::PathInfo path = *known;
+    path.source = preferred_source;
+    return path;
+  }
   const bool has_preference = !preferred_source.is_unspecified();
   if (has_preference && !addresses_.is_ours(preferred_source))
     return fail(tcp::PathError::kNoAddress);
@@ -152,12 +156,13 @@ Result<tcp::PathInfo, tcp::PathError> Network::path_to(const IpAddr& destination
   if (next_hop.transport_hint != ip::kNoHint)
     path.congestion = static_cast<tcp::Algorithm>(next_hop.transport_hint);
   if (has_preference && destination.is_v4())
-    known_paths_[next_hop.route] = {preferred_source, way_generation(), path};
+    known_paths_[next_hop.route] = {way_generation(),
+                                    addresses_.interface_of(preferred_source.v4()), path};
   return path;
 }
 
-/// What path_to() said of the last way by this route from this address: nearly always the same way
-/// is asked for again.
+/// What path_to() said of the last way by this route from this interface: nearly always the same
+/// way is asked for again.
 const tcp::PathInfo* Network::known_path(const IpAddr& destination, const IpAddr& source) const {
   if (!source.is_v4() || !destination.is_v4()) return nullptr;
   const std::uint32_t own = addresses_.interface_of(source.v4());
@@ -166,7 +171,7 @@ const tcp::PathInfo* Network::known_path(const IpAddr& destination, const IpAddr
   if (route == ip::RouteTable::kNone) return nullptr;
   const KnownPath& known = known_paths_[route];
   const std::uint8_t interface = routes_.interface_of(route);
-  const bool stands = known.generation == way_generation() && known.source == source &&
+  const bool stands = known.generation == way_generation() && known.interface == own &&
                       addresses_.classify(interface, destination.v4()) == ip::AddressKind::kUnicast;
   return stands ? &known.path : nullptr;
 }

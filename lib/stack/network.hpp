@@ -121,9 +121,9 @@ class Network final : public tcp::PathProvider {
   void list_prefixes(std::uint8_t interface);
 
   struct KnownPath {
-    IpAddr source;
     std::uint32_t generation = 0;  ///< way_generation() when it was found; 0: none.
-    tcp::PathInfo path;
+    std::uint32_t interface = 0;   ///< The source's: all addresses of it have the same way.
+    tcp::PathInfo path;            ///< Whatever its source says.
   };
   const tcp::PathInfo* known_path(const IpAddr& destination, const IpAddr& source) const;
   /// Changes whenever path_to() may answer otherwise. Never 0.

@@ -1,5 +1,6 @@
 #include <array>
 #include <catch2/catch.hpp>
+#include <vector>
 
 #include "ip/address_table.hpp"
 #include "ip/route_table.hpp"
@@ -90,6 +91,29 @@ TEST_CASE("an address is put back where it was", "[ip][address]") {
     CHECK(fixture.records[i].address ==
           Ipv4Addr::from_octets(10, 0, 0, static_cast<std::uint8_t>(2 + i)));
   CHECK(fixture.table.find(address("10.0.0.4")) == &fixture.records[2]);
+}
+
+TEST_CASE("of many addresses each is found, and none that was taken away", "[ip][address]") {
+  constexpr std::uint32_t kCount = 300;
+  std::vector<ip::AddressRecord> records(kCount);
+  AddressTable table(records);
+  const auto nth = [](std::uint32_t n) { return Ipv4Addr{0x0a000000u + n * 65536u + n % 7u + 1u}; };
+  const auto interface_of = [](std::uint32_t n) { return static_cast<std::uint8_t>(n % 3); };
+  for (std::uint32_t n = 0; n < kCount; ++n)
+    REQUIRE(table.add(interface_of(n), {nth(n), 24}) == AddressTable::AddResult::kAdded);
+  for (std::uint32_t n = 0; n < kCount; n += 2) REQUIRE(table.remove(interface_of(n), nth(n)));
+  for (std::uint32_t n = 0; n < kCount; ++n) {
+    const bool is_there = n % 2 != 0;
+    const ip::AddressRecord* const found = table.find(nth(n));
+    REQUIRE((found != nullptr) == is_there);
+    if (is_there) REQUIRE(found->address == IpAddr(nth(n)));
+    REQUIRE(table.interface_of(nth(n)) == (is_there ? n % 3 : AddressTable::kNoInterface));
+    REQUIRE(table.classify(interface_of(n), nth(n)) ==
+            (is_there ? AddressKind::kOurs : AddressKind::kUnicast));
+    const Ipv4Addr broadcast{nth(n).value | 0xffu};
+    REQUIRE(table.classify(interface_of(n), broadcast) ==
+            (is_there ? AddressKind::kSubnetBroadcast : AddressKind::kUnicast));
+  }
 }
 
 TEST_CASE("the address table is bounded, refuses duplicates and counts changes", "[ip][address]") {
