@@ -18,7 +18,7 @@ sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1] / "report"))
 
 import results  # noqa: E402: the path comes first
 
-MSS_BITS = 1448 * 8
+MSS_BITS = 1448 * 8  # of what the application gets
 SCALE = {"1": 1, "1k": 1000, "10k": 10_000, "1m": 1_000_000, "10m": 10_000_000}
 GIB = 1 << 30
 NEEDED_GIB = {"10m": 4, "20m": 8}
@@ -68,6 +68,10 @@ class Bench:
         print(f"{name:44} {results.figure(one['median']):>12} {unit}  ({results.figure(one['min'])} to {results.figure(one['max'])})", flush=True)
 
 
+# As bench_engine calls an operation, and as its results are called.
+AT_SCALE = {"rr64_acked": "rr64", "receive": "rx", "connection": "conn", "send": "tx"}
+
+
 def rates(said):
     """Operations a second of the processes' runs, medians of each process."""
     return [one["per_s"] for one in said if one["operation"] != "memory"]
@@ -86,18 +90,23 @@ def measure_rates(bench):
 
 
 def measure_scale(bench):
-    """Request and response beside so many open connections, each response acknowledged apart."""
-    cycles = {name: [] for name in SCALE}
+    """Each operation beside so many open connections; requests go to any of them, and each response is acknowledged apart."""
+    cycles = {operation: {name: [] for name in SCALE} for operation in AT_SCALE}
     memory = []
     for _ in range(max(bench.runs // 2, 3)):
         for name, count in SCALE.items():
             is_largest = name == "10m"
-            said = bench.run("rr64_acked", 320_000, "--open", count, "--runs", 3, *(["--memory"] if is_largest else []))
-            cycles[name] += [statistics.median(one["cycles"]) for one in said if one["operation"] != "memory"]
-            memory += [one for one in said if one["operation"] == "memory"]
-    for name, values in cycles.items():
-        bench.add(f"engine.rr64_cycles_{name}", "cycles", values)
-    bench.add("engine.rr_ratio_10m_1k", "", [large / small for large, small in zip(cycles["10m"], cycles["1k"])])
+            said = bench.run(",".join(AT_SCALE), 160_000, "--open", count, "--runs", 5, *(["--memory"] if is_largest else []))
+            for one in said:
+                if one["operation"] == "memory":
+                    memory.append(one)
+                else:
+                    cycles[one["operation"]][name].append(statistics.median(one["cycles"]))
+    for operation, of_size in cycles.items():
+        for name, values in of_size.items():
+            bench.add(f"engine.{AT_SCALE[operation]}_cycles_{name}", "cycles", values)
+    requests = cycles["rr64_acked"]
+    bench.add("engine.rr_ratio_10m_1k", "", [large / small for large, small in zip(requests["10m"], requests["1k"])])
     bench.add("mem.gib_10m_conns", "GiB", [one["octets_after_requests"] / GIB for one in memory])
     million = bench.run("rr64_acked", 32_000, "--open", SCALE["1m"], "--memory")[0]
     # What does not grow with connections (pools, tables of a worker) goes by the difference.

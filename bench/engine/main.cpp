@@ -1,4 +1,4 @@
-// What the server's stack costs: one operation, many times, beside any number of open connections.
+// What the server's stack costs: an operation, many times, beside any number of open connections.
 // Its peer fills in templates outside of what is timed. Under callgrind the difference between a
 // run of 2 N and one of N, divided by N, is what an operation costs, to the instruction.
 
@@ -38,26 +38,27 @@ enum class Kind { kEcho, kEchoAndClose, kSink, kSource };
 /// The application of all connections: it has no state, so memory is the stack's alone.
 class Application final : public StreamHandler {
  public:
-  explicit Application(Kind kind) : kind_(kind) {}
+  void become(Kind kind) { kind_ = kind; }
 
-  void on_open(Stream stream) override { fill(stream); }
-  void on_writable(Stream stream) override { fill(stream); }
+  void on_writable(Stream stream) override {
+    if (kind_ == Kind::kSource) fill(stream);
+  }
   void on_data(Stream stream, RxData& data) override {
+    if (kind_ == Kind::kSource) fill(stream);
     if (kind_ == Kind::kSink || kind_ == Kind::kSource) return data.consume(data.size());
     static_cast<void>(stream.send(data));
     if (kind_ == Kind::kEchoAndClose) static_cast<void>(stream.close());
   }
 
  private:
-  void fill(Stream stream) {
-    if (kind_ != Kind::kSource) return;
+  static void fill(Stream stream) {
     static const std::string block(65536, 'y');
     for (;;) {
       const auto taken = stream.send(block);
       if (!taken || *taken < block.size()) return;
     }
   }
-  Kind kind_;
+  Kind kind_ = Kind::kEcho;
 };
 
 class Acceptor final : public ListenerHandler {
@@ -73,7 +74,6 @@ class Acceptor final : public ListenerHandler {
 };
 
 struct Setting {
-  Kind kind;
   std::uint32_t open;  ///< Connections that stand beside.
   std::size_t burst;   ///< Frames in one turn of the loop.
   std::string name = "bench";
@@ -86,16 +86,22 @@ class Bench {
         host_(config(setting), setting.name),
         // Beside those that stay open: enough others that a 4-tuple comes again late.
         crowd_(host_.pool(), kPort, setting.open + kPasser),
-        application_(setting.kind),
         acceptor_(application_) {
     if (!host_.worker().listen({.port = kPort, .accept_backlog = 4096}, acceptor_))
       die("listen failed");
     frames_.reserve(setting.burst);
     answers_.reserve(4096);
     for (std::uint32_t at = 0; at < setting.open;) at = open_some(at);
+    host_.take_cycles();
+  }
+
+  /// What comes before the first of an operation, and is not counted.
+  void prepare(Kind kind) {
+    application_.become(kind);
     // As many in TIME-WAIT as there can be: from here on each takes the place of another, as in a
     // server that has run for a while.
-    if (setting.kind == Kind::kEchoAndClose) connections(kTimeWait);
+    if (kind == Kind::kEchoAndClose) connections(kTimeWait);
+    if (kind == Kind::kSource) add(0, wire::kAck | wire::kPsh, 1);  // asks for what is sent
     host_.take_cycles();
   }
 
@@ -252,32 +258,51 @@ constexpr Operation kOperations[] = {{"rr64", Kind::kEcho, &Bench::request_respo
                                      {"send", Kind::kSource, &Bench::sent}};
 
 struct Plan {
-  Operation operation;
+  std::vector<Operation> operations;
   Setting setting;
   std::uint64_t count;
   unsigned runs;
-  unsigned workers;
 };
 
+/// The operations of a list with commas between.
+std::vector<Operation> parse_operations(std::string_view list) {
+  std::vector<Operation> found;
+  while (!list.empty()) {
+    const std::string_view name = list.substr(0, list.find(','));
+    list.remove_prefix(std::min(list.size(), name.size() + 1));
+    const auto* const operation =
+        std::find_if(std::begin(kOperations), std::end(kOperations),
+                     [&](const Operation& candidate) { return name == candidate.name; });
+    if (operation == std::end(kOperations)) {
+      fmt::print(stderr, "bench_engine: no operation '{}'\n", name);
+      std::exit(2);
+    }
+    found.push_back(*operation);
+  }
+  return found;
+}
+
 /// Cycles an operation, run after run.
-std::vector<double> measure(const Plan& plan, Bench& bench) {
+std::vector<double> measure(const Plan& plan, const Operation& operation, Bench& bench) {
+  bench.prepare(operation.kind);
   std::vector<double> cycles;
   for (unsigned run = 0; run < plan.runs; ++run) {
-    (bench.*plan.operation.perform)(plan.count);
+    (bench.*operation.perform)(plan.count);
     cycles.push_back(static_cast<double>(bench.take_cycles()) / static_cast<double>(plan.count));
   }
   return cycles;
 }
 
-void report(const Plan& plan, const std::vector<double>& cycles, nlohmann::json& out) {
+void report(const Plan& plan, const Operation& operation, const std::vector<double>& cycles,
+            nlohmann::json& out) {
   auto sorted = cycles;
   std::sort(sorted.begin(), sorted.end());
   const double median = sorted[sorted.size() / 2];
   const auto rate = [](double each) { return static_cast<double>(rte_get_tsc_hz()) / each; };
-  fmt::print("{} open {} burst {}: {:.0f} cycles ({:.0f} to {:.0f}), {:.2f} M/s\n",
-             plan.operation.name, plan.setting.open, plan.setting.burst, median, sorted.front(),
-             sorted.back(), rate(median) / 1e6);
-  out.push_back({{"operation", plan.operation.name},
+  fmt::print("{} open {} burst {}: {:.0f} cycles ({:.0f} to {:.0f}), {:.2f} M/s\n", operation.name,
+             plan.setting.open, plan.setting.burst, median, sorted.front(), sorted.back(),
+             rate(median) / 1e6);
+  out.push_back({{"operation", operation.name},
                  {"open", plan.setting.open},
                  {"burst", plan.setting.burst},
                  {"cycles", cycles},
@@ -291,10 +316,11 @@ void report(const Plan& plan, const std::vector<double>& cycles, nlohmann::json&
 
 int main(int argc, char** argv) {
   using namespace sluice::bench;
-  cxxopts::Options options("bench_engine", "Runs one operation of the stack in memory, N times");
-  options.add_options()("operation", "rr64 | rr64_acked | connection | receive | send",
-                        cxxopts::value<std::string>())(
-      "count", "operations a run", cxxopts::value<std::uint64_t>()->default_value("10000"))(
+  cxxopts::Options options("bench_engine", "Runs operations of the stack in memory, N times each");
+  options.add_options()(
+      "operation", "of rr64, rr64_acked, connection, receive and, last, send, with commas between",
+      cxxopts::value<std::string>())("count", "operations a run",
+                                     cxxopts::value<std::uint64_t>()->default_value("10000"))(
       "open", "connections that are open beside",
       cxxopts::value<std::uint32_t>()->default_value("1"))(
       "burst", "frames in a turn of the loop", cxxopts::value<std::size_t>()->default_value("32"))(
@@ -310,22 +336,12 @@ int main(int argc, char** argv) {
     std::puts(options.help().c_str());
     return given.count("help") ? 0 : 2;
   }
-  const auto name = given["operation"].as<std::string>();
-  const auto* const operation =
-      std::find_if(std::begin(kOperations), std::end(kOperations),
-                   [&](const Operation& candidate) { return name == candidate.name; });
-  if (operation == std::end(kOperations)) {
-    fmt::print(stderr, "bench_engine: no operation '{}'\n", name);
-    return 2;
-  }
-  sluice::support::start_eal();
-  const Plan plan{.operation = *operation,
-                  .setting = {.kind = operation->kind,
-                              .open = std::max(given["open"].as<std::uint32_t>(), 1u),
+  const Plan plan{.operations = parse_operations(given["operation"].as<std::string>()),
+                  .setting = {.open = std::max(given["open"].as<std::uint32_t>(), 1u),
                               .burst = given["burst"].as<std::size_t>()},
                   .count = given["count"].as<std::uint64_t>(),
-                  .runs = given["runs"].as<unsigned>(),
-                  .workers = 1};
+                  .runs = given["runs"].as<unsigned>()};
+  sluice::support::start_eal();
   nlohmann::json out = nlohmann::json::array();
   const std::uint64_t before = resident_octets();
   Bench bench(plan.setting);
@@ -345,7 +361,8 @@ int main(int argc, char** argv) {
                    {"octets", idle},
                    {"octets_after_requests", asked}});
   }
-  report(plan, measure(plan, bench), out);
+  for (const Operation& operation : plan.operations)
+    report(plan, operation, measure(plan, operation, bench), out);
   if (given.count("json")) std::ofstream(given["json"].as<std::string>()) << out.dump(1) << '\n';
   return 0;
 }
