@@ -17,6 +17,7 @@
 #include <memory>
 #include <string>
 #include <string_view>
+#include <vector>
 
 namespace {
 
@@ -52,7 +53,7 @@ class Server {
  public:
   explicit Server(std::uint16_t port) : listener_(listen_at(port)), epoll_(epoll_create1(0)) {
     if (epoll_ < 0) die("epoll");
-    watch(listener_, nullptr);
+    watch(listener_);
   }
 
   void serve() {
@@ -61,11 +62,11 @@ class Server {
       const int count = epoll_wait(epoll_, events.data(), static_cast<int>(events.size()), -1);
       if (count < 0 && errno != EINTR) die("epoll");
       for (int i = 0; i < count; ++i) {
-        void* const client = events[static_cast<std::size_t>(i)].data.ptr;
-        if (client == nullptr)
+        const int ready = events[static_cast<std::size_t>(i)].data.fd;
+        if (ready == listener_)
           accept_all();
-        else if (auto* const known = static_cast<Client*>(client); !read(*known))
-          delete known;  // Closing takes it out of epoll.
+        else if (auto& client = clients_[static_cast<std::size_t>(ready)]; !read(*client))
+          client.reset();  // Closing takes it out of epoll.
       }
     }
   }
@@ -84,18 +85,21 @@ class Server {
     return listener;
   }
 
-  void watch(int descriptor, Client* client) const {
-    epoll_event event{.events = EPOLLIN, .data = {.ptr = client}};
+  void watch(int descriptor) const {
+    epoll_event event{.events = EPOLLIN, .data = {.fd = descriptor}};
     if (epoll_ctl(epoll_, EPOLL_CTL_ADD, descriptor, &event) != 0) die("epoll");
   }
 
-  void accept_all() const {
+  void accept_all() {
     for (;;) {
       const int stream = accept4(listener_, nullptr, nullptr, SOCK_NONBLOCK | SOCK_CLOEXEC);
       if (stream < 0) return;
       const int on = 1;
       setsockopt(stream, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);
-      watch(stream, std::make_unique<Client>(stream).release());
+      const auto place = static_cast<std::size_t>(stream);
+      if (place >= clients_.size()) clients_.resize(place + 1);
+      clients_[place] = std::make_unique<Client>(stream);
+      watch(stream);
     }
   }
 
@@ -127,6 +131,7 @@ class Server {
   }
 
   int listener_, epoll_;
+  std::vector<std::unique_ptr<Client>> clients_;  // By descriptor.
   std::string out_;
   const std::string kept_ = answer("Connection: keep-alive\r\n");
   const std::string closed_ = answer("Connection: close\r\n");
