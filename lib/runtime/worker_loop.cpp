@@ -40,14 +40,21 @@ void WorkerLoop::set_mail(OrderPlace& orders, PostBox& box) {
 
 std::uint32_t WorkerLoop::run(StopLevel& stop) {
   last_frame_ = clock_.now();
+  Instant now = clock_.now();
   while (stop.load(std::memory_order_acquire) == 0) {
-    const Instant now = clock_.now();
     const bool worked = round(now);
     if (options_.exit_when_idle != Duration::zero()) stop_if_all_idle(now, stop);
-    if (worked)
+    if (worked) {
       idle_.on_work();
-    else
+    } else {
+      metrics_.count(telemetry::Counter::kIdleRounds);
       rest(now, stack_.next_deadline());
+    }
+    // The clock is read once a round: where this one ends, the next begins.
+    const Instant next = clock_.now();
+    if (worked)
+      metrics_.count(telemetry::Counter::kBusyTime, static_cast<std::uint64_t>((next - now).ns()));
+    now = next;
   }
   return drain(stop);
 }

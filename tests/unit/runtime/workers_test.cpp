@@ -283,6 +283,59 @@ TEST_CASE(
   CHECK(crew.pools.mbufs_out() == 0);
 }
 
+/// Gives one frame at each of the first `busy_polls_` polls that nobody answers, then none for
+/// ever.
+class ShortPort final : public packet::PortQueue {
+ public:
+  ShortPort(support::TestPools& pools, unsigned busy_polls)
+      : pools_(pools), busy_polls_(busy_polls) {}
+  std::uint16_t rx_burst(std::span<rte_mbuf*> out, Instant) override {
+    if (polls++ >= busy_polls_) return 0;
+    out[0] = support::make_packet(pools_.receive(), std::vector<std::byte>(60)).release();
+    return 1;
+  }
+  std::uint16_t tx_burst(std::span<rte_mbuf*>, Instant) override { return 0; }
+  const packet::PortCapabilities& capabilities() const override { return capabilities_; }
+  MacAddr mac() const override { return support::Endpoints{}.destination_mac; }
+  std::string name() const override { return "short"; }
+
+  unsigned polls = 0;
+
+ private:
+  support::TestPools& pools_;
+  unsigned busy_polls_;
+  packet::PortCapabilities capabilities_;
+};
+
+TEST_CASE("rounds in which something moved count as busy, waiting does not", "[runtime]") {
+  constexpr unsigned kBusyRounds = 5;
+  support::TestPools pools({.receive = 64, .control = 64, .indirect = 64});
+  const stack::StackConfig config = testing::small_stack();
+  std::vector<telemetry::SectionPlan> plan;
+  stack::Stack::plan_state(config, 0, plan);
+  telemetry::StateRegion region = telemetry::StateRegion::anonymous(plan);
+  Clock clock(Clock::Kind::kVirtual);  // one microsecond passes in each round, and while it waits
+  stack::Stack stack(
+      config, {.region = region, .pools = pools.pools(), .secrets = {}, .seed = 1, .worker = 0},
+      clock.now());
+  auto& metrics = region.section<telemetry::Metrics>(telemetry::SectionKind::kMetrics, 0)[0];
+  WorkerGroup group{1};
+  WorkerLoop loop(
+      stack, metrics, clock,
+      {.drain_timeout = Duration::zero(), .exit_when_idle = Duration::from_ms(5), .idle = {}});
+  loop.join(group, nullptr);
+  ShortPort port(pools, kBusyRounds);
+  stack::PortCounts counts{};
+  loop.add_port({.queue = port, .device = 0, .counts = counts, .is_polled = true});
+  StopLevel stop{0};
+  CHECK(loop.run(stop) == 0);
+  CHECK(metrics.of(Counter::kRxPackets) == kBusyRounds);
+  CHECK(metrics.of(Counter::kBusyTime) == kBusyRounds * 1000);
+  CHECK(metrics.of(Counter::kIdleRounds) > 0);
+  // The drain has one more round, which is neither.
+  CHECK(metrics.of(Counter::kIdleRounds) == port.polls - kBusyRounds - 1);
+}
+
 TEST_CASE("a worker that sleeps for an hour is woken by what others hand to it",
           "[runtime][exchange][threads]") {
   Crew crew(Duration::from_s(3600));
