@@ -2,7 +2,10 @@
 
 #include <sys/mman.h>
 
+#include <algorithm>
+#include <atomic>
 #include <catch2/catch.hpp>
+#include <thread>
 #include <vector>
 
 namespace sluice {
@@ -66,6 +69,27 @@ TEST_CASE("populating leaves what the owner wrote", "[base]") {
   memory.data()[17] = std::byte{3};
   memory.populate_ahead();
   CHECK(memory.data()[17] == std::byte{3});
+}
+
+TEST_CASE("an owner writes while another thread populates, and finds what it wrote",
+          "[base][threads]") {
+  ReservedMemory memory(4 * ReservedMemory::kLead);
+  std::atomic<bool> is_over = false;
+  std::thread helper([&] {
+    while (!is_over.load(std::memory_order_relaxed)) static_cast<void>(memory.populate_ahead());
+  });
+  constexpr std::size_t kStep = 3 * kPage;
+  const auto value_at = [](std::size_t at) { return static_cast<std::byte>(at / kStep * 7 + 1); };
+  for (std::size_t at = 0; at + kStep <= memory.octets(); at += kStep) {
+    static_cast<void>(memory.use(at + kStep));
+    std::fill_n(memory.data() + at, kStep, value_at(at));
+  }
+  is_over.store(true, std::memory_order_relaxed);
+  helper.join();
+  for (std::size_t at = 0; at + kStep <= memory.octets(); at += kStep) {
+    const std::byte* const step = memory.data() + at;
+    REQUIRE(std::count(step, step + kStep, value_at(at)) == static_cast<std::ptrdiff_t>(kStep));
+  }
 }
 
 }  // namespace sluice
