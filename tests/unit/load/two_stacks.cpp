@@ -64,13 +64,13 @@ void TwoStacks::make(unsigned host) {
   Host& self = hosts_[host];
   self.region = std::make_unique<sluice::telemetry::StateRegion>(
       sluice::telemetry::StateRegion::anonymous(sections));
-  self.stack = std::make_unique<Stack>(
-      config,
-      sluice::stack::StackDeps{.region = *self.region,
-                               .pools = pools_[host].pools(),
-                               .secrets = {key(1), key(2), key(4), key(5)},
-                               .seed = host},
-      now_);
+  self.stack =
+      std::make_unique<Stack>(config,
+                              sluice::stack::StackDeps{.region = *self.region,
+                                                       .pools = pools_[host].pools(),
+                                                       .secrets = {key(1), key(2), key(4), key(5)},
+                                                       .seed = host},
+                              now_);
   self.port = self.stack->attach({.tx_multi_segment = true}, mac_of(host), 0);
   self.stack->advance(now_);
 }
