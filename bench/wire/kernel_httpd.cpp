@@ -2,33 +2,25 @@
 // with: one thread, epoll, 64 octets for any request without a body, Connection: close obeyed. What
 // the kernel takes of its core is all but the whole. Runs until it is killed.
 
-#include <arpa/inet.h>
 #include <fmt/format.h>
-#include <netinet/tcp.h>
-#include <sys/epoll.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
 #include <array>
 #include <cerrno>
-#include <cstdio>
-#include <cstdlib>
 #include <cstring>
 #include <memory>
 #include <string>
 #include <string_view>
 #include <vector>
 
+#include "bench/wire/kernel_server.hpp"
+
 namespace {
 
 constexpr std::size_t kBody = 64;
 constexpr std::size_t kLongestHead = 4096;
 constexpr std::size_t kMostPipelined = 64;  // Answers that one send() has room for.
-
-void die(const char* what) {
-  fmt::print(stderr, "bench_kernel_httpd: {}: {}\n", what, std::strerror(errno));
-  std::exit(2);
-}
 
 std::string answer(std::string_view connection) {
   return fmt::format(
@@ -49,60 +41,20 @@ struct Client {
   std::array<char, kLongestHead> head;
 };
 
-class Server {
+class Clients {
  public:
-  explicit Server(std::uint16_t port) : listener_(listen_at(port)), epoll_(epoll_create1(0)) {
-    if (epoll_ < 0) die("epoll");
-    watch(listener_);
+  void accepted(int stream) {
+    const auto place = static_cast<std::size_t>(stream);
+    if (place >= clients_.size()) clients_.resize(place + 1);
+    clients_[place] = std::make_unique<Client>(stream);
   }
 
-  void serve() {
-    std::array<epoll_event, 64> events;
-    for (;;) {
-      const int count = epoll_wait(epoll_, events.data(), static_cast<int>(events.size()), -1);
-      if (count < 0 && errno != EINTR) die("epoll");
-      for (int i = 0; i < count; ++i) {
-        const int ready = events[static_cast<std::size_t>(i)].data.fd;
-        if (ready == listener_)
-          accept_all();
-        else if (auto& client = clients_[static_cast<std::size_t>(ready)]; !read(*client))
-          client.reset();  // Closing takes it out of epoll.
-      }
-    }
+  void readable(int stream) {
+    auto& client = clients_[static_cast<std::size_t>(stream)];
+    if (!read(*client)) client.reset();
   }
 
  private:
-  static int listen_at(std::uint16_t port) {
-    const int listener = socket(AF_INET, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
-    if (listener < 0) die("a socket");
-    const int on = 1;
-    setsockopt(listener, SOL_SOCKET, SO_REUSEADDR, &on, sizeof on);
-    sockaddr_in address{};
-    address.sin_family = AF_INET;
-    address.sin_port = htons(port);
-    if (bind(listener, reinterpret_cast<sockaddr*>(&address), sizeof address) != 0) die("bind");
-    if (listen(listener, SOMAXCONN) != 0) die("listen");
-    return listener;
-  }
-
-  void watch(int descriptor) const {
-    epoll_event event{.events = EPOLLIN, .data = {.fd = descriptor}};
-    if (epoll_ctl(epoll_, EPOLL_CTL_ADD, descriptor, &event) != 0) die("epoll");
-  }
-
-  void accept_all() {
-    for (;;) {
-      const int stream = accept4(listener_, nullptr, nullptr, SOCK_NONBLOCK | SOCK_CLOEXEC);
-      if (stream < 0) return;
-      const int on = 1;
-      setsockopt(stream, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);
-      const auto place = static_cast<std::size_t>(stream);
-      if (place >= clients_.size()) clients_.resize(place + 1);
-      clients_[place] = std::make_unique<Client>(stream);
-      watch(stream);
-    }
-  }
-
   /// Answers each head that has come whole. False: the connection ends.
   bool read(Client& client) {
     const ssize_t got =
@@ -130,7 +82,6 @@ class Server {
                             stays);
   }
 
-  int listener_, epoll_;
   std::vector<std::unique_ptr<Client>> clients_;  // By descriptor.
   std::string out_;
   const std::string kept_ = answer("Connection: keep-alive\r\n");
@@ -140,10 +91,8 @@ class Server {
 }  // namespace
 
 int main(int argc, char** argv) {
-  const int port = argc == 2 ? std::atoi(argv[1]) : 0;
-  if (port < 1 || port > 65535) {
-    fmt::print(stderr, "usage: bench_kernel_httpd PORT\n");
-    return 2;
-  }
-  Server(static_cast<std::uint16_t>(port)).serve();
+  Clients clients;
+  sluice::bench::KernelServer("bench_kernel_httpd", argc, argv, SOMAXCONN)
+      .serve([&](int stream) { clients.accepted(stream); },
+             [&](int stream) { clients.readable(stream); });
 }
