@@ -39,8 +39,8 @@ void WorkerLoop::set_mail(OrderPlace& orders, PostBox& box) {
 }
 
 std::uint32_t WorkerLoop::run(StopLevel& stop) {
-  last_frame_ = clock_.now();
   Instant now = clock_.now();
+  last_frame_ = now;
   while (stop.load(std::memory_order_acquire) == 0) {
     const bool worked = round(now);
     if (options_.exit_when_idle != Duration::zero()) stop_if_all_idle(now, stop);

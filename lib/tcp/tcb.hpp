@@ -234,13 +234,13 @@ struct HalfOpen {
   std::uint8_t flags;         ///< HalfOpenFlag
   std::uint8_t retransmits;   ///< SYN-ACKs sent again by the timer.
   std::uint8_t answered_at;   ///< With kHalfOpenAnswered: see answer_time().
+  std::uint8_t congestion;    ///< Algorithm
   std::uint16_t path_mtu;
   std::uint32_t ts_recent;  ///< TSval of the SYN.
   std::uint32_t ts_offset;  ///< TSval = 1 ms clock + this.
   Tick created_at;
   std::uint32_t sent_at_us;  ///< Time of the first SYN-ACK, microseconds modulo 2^32.
   TimerNode timer;           ///< Next SYN-ACK, or the end.
-  std::uint8_t congestion;   ///< Algorithm
 };
 static_assert(std::is_trivially_copyable_v<HalfOpen> && sizeof(HalfOpen) <= 96);
 

@@ -137,9 +137,9 @@ Algorithm algorithm_for(const Context& ctx, const ListenerRecord& listener,
   return of_route.value_or(ctx.config.congestion);
 }
 
-/// What a SYN says, as an entry of the table or a cookie keeps it; without ISS.
-void fill_entry(Context& ctx, HalfOpen& entry, std::uint16_t listener, const Segment& segment,
-                std::uint64_t secret) {
+/// What a SYN says, as an entry of the table or a cookie keeps it; without ISS and the offset of
+/// timestamps, which cost a hash where they are needed.
+void fill_entry(Context& ctx, HalfOpen& entry, std::uint16_t listener, const Segment& segment) {
   const ListenerRecord& owner = ctx.listeners[listener];
   const auto path = ctx.paths.path_to(segment.flow.remote, segment.flow.local);
   const Algorithm algorithm = algorithm_for(ctx, owner, path ? path->congestion : std::nullopt);
@@ -157,7 +157,6 @@ void fill_entry(Context& ctx, HalfOpen& entry, std::uint16_t listener, const Seg
       (owner.is_traced ? kHalfOpenTraced : 0));
   entry.congestion = static_cast<std::uint8_t>(algorithm);
   entry.ts_recent = segment.header.options.ts_val;
-  entry.ts_offset = ctx.timestamp_offset_of(secret);
   entry.sent_at_us = ctx.now_us();
 }
 
@@ -189,7 +188,8 @@ Outcome queue_syn(Context& ctx, std::uint16_t listener, const Segment& segment, 
   if (index == kNoIndex) return Outcome::kNoMemory;
   HalfOpen& entry = ctx.half_opens[index];
   entry.iss = iss;
-  fill_entry(ctx, entry, listener, segment, secret);
+  entry.ts_offset = ctx.timestamp_offset_of(secret);
+  fill_entry(ctx, entry, listener, segment);
   entry.version.end_write();
   record_syn(ctx, entry, segment, Outcome::kSynQueued);
   send_syn_ack(ctx, index);
@@ -202,7 +202,9 @@ Outcome queue_syn(Context& ctx, std::uint16_t listener, const Segment& segment, 
 Outcome answer_by_cookie(Context& ctx, std::uint16_t listener, Segment& segment) {
   ListenerRecord& owner = ctx.listeners[listener];
   HalfOpen entry{};
-  fill_entry(ctx, entry, listener, segment, ctx.secret_of(segment.flow));
+  fill_entry(ctx, entry, listener, segment);
+  if (entry.flags & kHalfOpenTimestamps)
+    entry.ts_offset = ctx.timestamp_offset_of(ctx.secret_of(segment.flow));
   const CookieFacts facts{.peer_mss = entry.peer_mss,
                           .peer_wscale = entry.peer_wscale,
                           .sack = (entry.flags & kHalfOpenSack) != 0,
@@ -265,7 +267,8 @@ Outcome cookie_arrives(Context& ctx, std::uint16_t listener, Segment& segment,
     return Outcome::kAcceptQueueFull;
   }
   HalfOpen entry{};
-  fill_entry(ctx, entry, listener, segment, ctx.secret_of(segment.flow));
+  fill_entry(ctx, entry, listener, segment);
+  entry.ts_offset = ctx.timestamp_offset_of(ctx.secret_of(segment.flow));
   entry.iss = iss;
   entry.irs = irs;
   entry.peer_mss = facts->peer_mss;
