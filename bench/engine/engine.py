@@ -20,6 +20,8 @@ import results  # noqa: E402: the path comes first
 
 MSS_BITS = 1448 * 8  # of what the application gets
 SCALE = {"1": 1, "1k": 1000, "10k": 10_000, "1m": 1_000_000, "10m": 10_000_000}
+# As bench_engine calls an operation, and as its results are called.
+AT_SCALE = {"rr64_acked": "rr64", "receive": "rx", "connection": "conn", "send": "tx"}
 GIB = 1 << 30
 NEEDED_GIB = {"10m": 4, "20m": 8}
 
@@ -66,10 +68,6 @@ class Bench:
         one = results.result(name, unit, values, self.command)
         self.results.append(one)
         print(f"{name:44} {results.figure(one['median']):>12} {unit}  ({results.figure(one['min'])} to {results.figure(one['max'])})", flush=True)
-
-
-# As bench_engine calls an operation, and as its results are called.
-AT_SCALE = {"rr64_acked": "rr64", "receive": "rx", "connection": "conn", "send": "tx"}
 
 
 def rates(said):
