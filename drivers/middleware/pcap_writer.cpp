@@ -74,6 +74,7 @@ PcapWriter::PcapWriter(packet::PortQueue& port, PcapFile& file)
     : port_(port), file_(file), capabilities_(port.capabilities()) {
   capabilities_.tx_ipv4_checksum = false;
   capabilities_.tx_tcp_checksum = false;
+  capabilities_.tx_tso = false;
   written_untaken_.reserve(1024);
 }
 

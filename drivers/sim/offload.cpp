@@ -5,6 +5,7 @@
 #include <rte_mbuf.h>
 #include <rte_tcp.h>
 
+#include <algorithm>
 #include <array>
 #include <cstring>
 
@@ -61,6 +62,42 @@ void fill_checksums(const rte_mbuf& mbuf, const packet::PortCapabilities& capabi
     const std::uint16_t sum = tcp_checksum(ip, segment);
     std::memcpy(segment.data() + kTcpChecksumOffset, &sum, sizeof sum);
   }
+}
+
+std::vector<std::vector<std::byte>> cut_train(const rte_mbuf& train,
+                                              const packet::PortCapabilities& capabilities,
+                                              std::span<const std::byte> octets) {
+  constexpr std::uint64_t kNeeded =
+      RTE_MBUF_F_TX_TCP_SEG | RTE_MBUF_F_TX_IPV4 | RTE_MBUF_F_TX_IP_CKSUM | RTE_MBUF_F_TX_TCP_CKSUM;
+  SLUICE_ASSERT(capabilities.tx_tso && (train.ol_flags & kNeeded) == kNeeded);
+  const std::size_t l2 = train.l2_len, l3 = train.l3_len, headers = l2 + l3 + train.l4_len;
+  SLUICE_ASSERT(train.tso_segsz > 0 && octets.size() > headers &&
+                headers + train.tso_segsz <= kEthernetHeader + capabilities.mtu);
+  auto ip = load<rte_ipv4_hdr>(octets.subspan(l2));
+  auto tcp = load<rte_tcp_hdr>(octets.subspan(l2 + l3));
+  SLUICE_ASSERT(rte_be_to_cpu_16(ip.total_length) == octets.size() - l2 &&
+                tcp.cksum == rte_ipv4_phdr_cksum(&ip, RTE_MBUF_F_TX_TCP_SEG));
+  const std::uint8_t flags = tcp.tcp_flags;
+  const std::uint32_t seq = rte_be_to_cpu_32(tcp.sent_seq);
+  const std::uint16_t id = rte_be_to_cpu_16(ip.packet_id);
+  std::vector<std::vector<std::byte>> frames;
+  for (std::size_t at = headers; at < octets.size(); at += train.tso_segsz) {
+    const auto payload =
+        octets.subspan(at, std::min<std::size_t>(train.tso_segsz, octets.size() - at));
+    const bool is_last = at + payload.size() == octets.size();
+    std::vector<std::byte>& frame =
+        frames.emplace_back(octets.begin(), octets.begin() + static_cast<std::ptrdiff_t>(headers));
+    frame.insert(frame.end(), payload.begin(), payload.end());
+    ip.total_length = rte_cpu_to_be_16(static_cast<std::uint16_t>(frame.size() - l2));
+    ip.packet_id = rte_cpu_to_be_16(static_cast<std::uint16_t>(id + frames.size() - 1));
+    tcp.sent_seq = rte_cpu_to_be_32(seq + static_cast<std::uint32_t>(at - headers));
+    tcp.tcp_flags =
+        is_last ? flags : static_cast<std::uint8_t>(flags & ~(RTE_TCP_PSH_FLAG | RTE_TCP_FIN_FLAG));
+    std::memcpy(frame.data() + l2, &ip, sizeof ip);
+    std::memcpy(frame.data() + l2 + l3, &tcp, sizeof tcp);
+    fill_checksums(train, capabilities, frame);
+  }
+  return frames;
 }
 
 std::uint64_t received_checksum_flags(std::span<const std::byte> frame) {

@@ -321,16 +321,31 @@ std::uint16_t SimPort::tx_burst(std::span<rte_mbuf*> frames, Instant now) {
       octets.insert(octets.end(), data, data + at->data_len);
     }
     SLUICE_ASSERT(octets.size() == mbuf->pkt_len);
-    fill_checksums(*mbuf, options_.capabilities, octets);
+    if ((mbuf->ol_flags & RTE_MBUF_F_TX_TCP_SEG) == 0) {
+      fill_checksums(*mbuf, options_.capabilities, octets);
+      transmit(slot, now);
+    } else {
+      auto frames_of_it = cut_train(*mbuf, options_.capabilities, octets);
+      link_.free_slot(slot);
+      for (auto& frame : frames_of_it) {
+        const std::uint32_t own = link_.take_slot();
+        link_.slots_[own] = std::move(frame);
+        transmit(own, now);
+      }
+    }
     rte_pktmbuf_free(mbuf);
-    const Instant departs = link_.take(side_, slot, now);
-    // A path that has changed may take a frame before those that wait for the old one's rate: the
-    // ring still empties in order.
-    if (departs > now)
-      tx_ring_.push_back(tx_ring_.empty() ? departs : std::max(departs, tx_ring_.back()));
     ++count;
   }
   return count;
+}
+
+/// The frame in `slot` enters the link.
+void SimPort::transmit(std::uint32_t slot, Instant now) {
+  const Instant departs = link_.take(side_, slot, now);
+  // A path that has changed may take a frame before those that wait for the old one's rate: the
+  // ring still empties in order.
+  if (departs > now)
+    tx_ring_.push_back(tx_ring_.empty() ? departs : std::max(departs, tx_ring_.back()));
 }
 
 Instant SimPort::tx_ready_at(Instant now) const {

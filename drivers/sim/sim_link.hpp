@@ -96,6 +96,7 @@ class SimPort final : public packet::PortQueue {
  private:
   friend class SimLink;
   void arrive(std::uint32_t frame);
+  void transmit(std::uint32_t slot, Instant now);
 
   SimLink& link_;
   unsigned side_;

@@ -145,6 +145,7 @@ class PacketChain {
   /// octets.
   void drop_front(std::uint32_t count) {
     SLUICE_ASSERT(count <= bytes_);
+    if (count == bytes_) return clear();
     while (count > 0 && count >= head_->data_len) {
       count -= head_->data_len;
       pop_front();
@@ -176,7 +177,14 @@ class PacketChain {
   /// room for all of them. This is copy-break: small payloads must not pin whole buffers.
   [[nodiscard]] bool absorb(std::span<const std::byte> bytes);
   void clear() {
-    while (head_ != nullptr) pop_front();
+    if (head_ == nullptr) return;
+    if (head_ == tail_) {
+      rte_pktmbuf_free(head_);
+    } else {
+      rte_pktmbuf_free_bulk(&head_, 1);  // and all that hang on it
+    }
+    head_ = tail_ = nullptr;
+    bytes_ = segments_ = 0;
   }
 
  private:

@@ -7,6 +7,7 @@
 
 #include "base/assert.hpp"
 #include "ip/ipv4_output.hpp"
+#include "stack/train.hpp"
 #include "wire/checksum.hpp"
 #include "wire/ethernet.hpp"
 #include "wire/tcp_peek.hpp"
@@ -44,28 +45,54 @@ bool must_be_copied(const rte_mbuf& packet, const packet::PortCapabilities& capa
   return false;
 }
 
+/// Octets of the packet, or of each of a train's, behind the IP header.
+std::uint32_t ip_payload_of(const rte_mbuf& packet) {
+  return is_train(packet) ? static_cast<std::uint32_t>(packet.l4_len + packet.tso_segsz)
+                          : packet.pkt_len;
+}
+
+/// As it is. Few that are no train do not: fit() sees to both.
 bool fits(const rte_mbuf& packet, const packet::PortCapabilities& capabilities) {
   return packet.pkt_len + kIpv4MinHeader <= capabilities.mtu &&
          !must_be_copied(packet, capabilities);
 }
 
+/// May the port cut this train? Of NICs that can, some take no more than 40 buffers in a packet.
+bool is_cut_by_port(const rte_mbuf& train, const packet::PortCapabilities& capabilities) {
+  constexpr std::uint16_t kMostBuffers = 40;
+  return capabilities.tx_tso && capabilities.tx_tcp_checksum && capabilities.tx_multi_segment &&
+         capabilities.tx_indirect && train.nb_segs <= kMostBuffers;
+}
+
 //= rfc9293#3.1 MUST-2
-/// Fills the TCP checksum in, or what the port needs to do so: the pseudo header's sum.
-/// The segment begins at `offset`.
-void finish_tcp(rte_mbuf& packet, std::size_t offset, const wire::Ipv4Header& header,
-                const packet::PortCapabilities& capabilities) {
+/// The TCP checksum of what begins at `offset` and is not cut any more.
+void fill_tcp_checksum(rte_mbuf& packet, std::size_t offset, const wire::Ipv4Header& header) {
   const std::span<std::byte> tcp = packet::first_segment(packet).subspan(offset);
   wire::Checksum sum;
   sum.add_pseudo_header(header.source, header.destination, header.protocol,
                         header.payload_length());
-  if (capabilities.tx_tcp_checksum) {
-    packet.ol_flags |= RTE_MBUF_F_TX_IPV4 | RTE_MBUF_F_TX_TCP_CKSUM;
-    wire::set_tcp_checksum(tcp, static_cast<std::uint16_t>(~sum.finish()));
-    return;
-  }
   wire::set_tcp_checksum(tcp, 0);
   ip::add_packet(sum, packet, static_cast<std::uint32_t>(offset));
   wire::set_tcp_checksum(tcp, sum.finish());
+}
+
+/// Fills the TCP checksum in, or what the port needs to do so: the pseudo header's sum, without the
+/// length if it is to cut the train. The segment begins at `offset`.
+void finish_tcp(rte_mbuf& packet, std::size_t offset, const wire::Ipv4Header& header,
+                const packet::PortCapabilities& capabilities) {
+  if (!capabilities.tx_tcp_checksum) {
+    const bool is_whole = packet.pkt_len == offset + header.payload_length();
+    if (is_whole) fill_tcp_checksum(packet, offset, header);
+    return;
+  }
+  const bool is_cut_later = is_train(packet);
+  packet.ol_flags |=
+      RTE_MBUF_F_TX_IPV4 | RTE_MBUF_F_TX_TCP_CKSUM | (is_cut_later ? RTE_MBUF_F_TX_TCP_SEG : 0);
+  wire::Checksum sum;
+  sum.add_pseudo_header(header.source, header.destination, header.protocol,
+                        is_cut_later ? 0 : header.payload_length());
+  wire::set_tcp_checksum(packet::first_segment(packet).subspan(offset),
+                         static_cast<std::uint16_t>(~sum.finish()));
 }
 
 }  // namespace
@@ -122,10 +149,12 @@ void Egress::send(tcp::OutboundSegment segment, Instant now) {
     if (segment.hint != nullptr) *segment.hint = gateways_[route];
     return;
   }
+  if (is_train(*datagram.packet)) return send_each(std::move(datagram), now);
   send(std::move(datagram), now);
 }
 
 void Egress::send(OutboundPacket outbound, Instant now) {
+  outbound.packet->tx_offload = 0;  // of a received mbuf: what was there when it was sent last
   Datagram datagram{std::move(outbound.packet), {}, nullptr, link::PacketCause::kAnswer};
   datagram.header.source = outbound.source;
   datagram.header.destination = outbound.destination;
@@ -158,6 +187,7 @@ bool Egress::send_by_hint(Datagram& datagram, const tcp::PathHint& hint, Instant
   // Both headers at once.
   rte_mbuf& packet = *datagram.packet;
   const auto share = share_of(packet, datagram.header.protocol);
+  const std::uint16_t train = packet.tso_segsz;  // of a segment; 0: it is none
   SLUICE_ASSERT(packet::is_exclusive(packet));
   std::byte* const at = packet::prepend(packet, kEthernetHeader + kIpv4MinHeader);
   if (at == nullptr) {
@@ -168,8 +198,42 @@ bool Egress::send_by_hint(Datagram& datagram, const tcp::PathHint& hint, Instant
   wire::emit_ethernet(
       {.destination = mac, .source = port.mac, .ether_type = wire::ether_type::kIpv4},
       {at, kEthernetHeader});
+  if (train != 0) {
+    if (!is_train(packet)) {
+      enqueue_each(std::move(datagram.packet), datagram.header, hint.port, train);
+      return true;
+    }
+    metrics_.count(Counter::kTxTsoPackets);
+  }
   if (!queues_[hint.port].push(datagram.packet, share)) metrics_.count(Counter::kTxDropped);
   return true;
+}
+
+void Egress::send_each(Datagram train, Instant now) {
+  const std::uint16_t size = train.packet->tso_segsz;
+  train.packet->tso_segsz = 0;
+  TrainCutter cutter(std::move(train.packet), 0, size, *pools_.control);
+  metrics_.count(cutter.left() > 0 ? Counter::kTxGsoPackets : Counter::kTxDropped);
+  while (cutter.left() > 0) {
+    Datagram segment{cutter.next(), train.header, train.hint, train.cause};
+    if (segment.hint != nullptr && send_by_hint(segment, *segment.hint, now)) continue;
+    send(std::move(segment), now);
+  }
+}
+
+void Egress::enqueue_each(PacketPtr train, const wire::Ipv4Header& header, unsigned port,
+                          std::uint16_t segment_size) {
+  constexpr std::size_t kTcp = kEthernetHeader + kIpv4MinHeader;
+  const packet::PortCapabilities& capabilities = network_.port(port).capabilities;
+  TrainCutter cutter(std::move(train), kTcp, segment_size, *pools_.control);
+  metrics_.count(cutter.left() > 0 ? Counter::kTxGsoPackets : Counter::kTxDropped);
+  while (cutter.left() > 0) {
+    PacketPtr segment = cutter.next();
+    if (!capabilities.tx_tcp_checksum) fill_tcp_checksum(*segment, kTcp, header);
+    if (must_be_copied(*segment, capabilities)) segment = copy_linear(*segment);
+    if (segment && !queues_[port].push(segment, TransmitQueue::Share::kData))
+      metrics_.count(Counter::kTxDropped);
+  }
 }
 
 void Egress::send_by_neighbor(Datagram& datagram, const ip::NextHop& next_hop, Instant now) {
@@ -214,33 +278,36 @@ void Egress::send_arp(unsigned port, const MacAddr& destination, const wire::Arp
 
 bool Egress::fit(Datagram& datagram, const packet::PortCapabilities& capabilities) {
   PacketPtr& packet = datagram.packet;
-  if (packet->pkt_len + static_cast<std::uint32_t>(kIpv4MinHeader) > capabilities.mtu) {
+  if (ip_payload_of(*packet) + static_cast<std::uint32_t>(kIpv4MinHeader) > capabilities.mtu) {
     metrics_.count(Counter::kTxDropped);
     report(datagram, tcp::IcmpErrorKind::kFragmentationNeeded, capabilities.mtu);
     return false;
   }
-  if (!must_be_copied(*packet, capabilities)) return true;
-  const auto l4_length = packet->l4_len;
+  if (is_train(*packet) || !must_be_copied(*packet, capabilities)) return true;  // when it is cut
   packet = copy_linear(*packet);
-  if (!packet) {
-    metrics_.count(Counter::kTxNoBuffer);
-    return false;
-  }
-  packet->l4_len = l4_length & 0xff;
-  metrics_.count(Counter::kTxLinearized);
-  return true;
+  return packet.get() != nullptr;
 }
 
-/// Fills in the IPv4 header at `offset` and what the port needs for checksums.
+/// Fills in the IPv4 header at `offset` and what the port needs for checksums. A train that the
+/// port does not cut is none afterwards: its headers are those of one segment.
 void Egress::finish_ip(rte_mbuf& packet, std::size_t offset, wire::Ipv4Header& header,
                        const packet::PortCapabilities& capabilities) {
   const auto octets = packet::first_segment(packet).subspan(offset, kIpv4MinHeader);
   header.ttl = ttl_;
-  header.total_length = static_cast<std::uint16_t>(packet.pkt_len - offset);
+  std::uint32_t length = static_cast<std::uint32_t>(packet.pkt_len - offset);
+  std::uint16_t cut_by_port = 0;
+  if (is_train(packet)) {
+    if (is_cut_by_port(packet, capabilities)) {
+      cut_by_port = packet.tso_segsz;
+    } else {
+      length = static_cast<std::uint32_t>(kIpv4MinHeader) + ip_payload_of(packet);
+    }
+  }
+  header.total_length = static_cast<std::uint16_t>(length);
   wire::emit_ipv4(header, octets);
   packet.ol_flags &= RTE_MBUF_F_INDIRECT | RTE_MBUF_F_EXTERNAL;
   packet.tx_offload =
-      rte_mbuf_tx_offload(kEthernetHeader, kIpv4MinHeader, packet.l4_len, 0, 0, 0, 0);
+      rte_mbuf_tx_offload(kEthernetHeader, kIpv4MinHeader, packet.l4_len, cut_by_port, 0, 0, 0);
   if (header.protocol == wire::ip_protocol::kTcp)
     finish_tcp(packet, offset + kIpv4MinHeader, header, capabilities);
   if (capabilities.tx_ipv4_checksum) {
@@ -263,12 +330,18 @@ bool Egress::put_ip(Datagram& datagram, unsigned port) {
   return true;
 }
 
-/// A copy in one mbuf of its own: queued payload is shared, and stays as it is.
+/// Queued payload is shared, and stays as it is.
 PacketPtr Egress::copy_linear(const rte_mbuf& packet) {
   PacketPtr copy(rte_pktmbuf_alloc(pools_.receive));
-  if (!copy) return {};
-  std::byte* at = packet::append(*copy, static_cast<std::uint16_t>(packet.pkt_len));
-  if (at == nullptr) return {};
+  std::byte* at =
+      copy ? packet::append(*copy, static_cast<std::uint16_t>(packet.pkt_len)) : nullptr;
+  if (at == nullptr) {
+    metrics_.count(Counter::kTxNoBuffer);
+    return {};
+  }
+  metrics_.count(Counter::kTxLinearized);
+  copy->ol_flags = packet.ol_flags & ~(RTE_MBUF_F_INDIRECT | RTE_MBUF_F_EXTERNAL);
+  copy->tx_offload = packet.tx_offload;
   for (const rte_mbuf* segment = &packet; segment != nullptr; segment = segment->next) {
     const std::span<const std::byte> octets = packet::first_segment(*segment);
     std::memcpy(at, octets.data(), octets.size());
@@ -292,9 +365,19 @@ void Egress::enqueue_frame(PacketPtr packet, unsigned port, const MacAddr& desti
 std::size_t Egress::fill(unsigned port, std::span<rte_mbuf*> out) {
   const std::size_t count = queues_[port].pop(out);
   std::uint64_t bytes = 0;
-  for (const rte_mbuf* frame : out.first(count)) bytes += frame->pkt_len;
+  std::uint64_t frames = count;
+  for (const rte_mbuf* frame : out.first(count)) {
+    bytes += frame->pkt_len;
+    if ((frame->ol_flags & RTE_MBUF_F_TX_TCP_SEG) == 0) continue;
+    // What the wire will carry of it.
+    const auto headers = static_cast<std::uint32_t>(frame->l2_len + frame->l3_len + frame->l4_len);
+    const auto behind =
+        static_cast<std::uint32_t>((frame->pkt_len - headers - 1) / frame->tso_segsz);
+    frames += behind;
+    bytes += std::uint64_t{behind} * headers;
+  }
   if (count > 0) {
-    metrics_.count(Counter::kTxPackets, count);
+    metrics_.count(Counter::kTxPackets, frames);
     metrics_.count(Counter::kTxBytes, bytes);
   }
   return count;

@@ -101,6 +101,12 @@ class Egress final : private link::NeighborSink {
   bool put_ip(Datagram& datagram, unsigned port);
   void finish_ip(rte_mbuf& packet, std::size_t offset, wire::Ipv4Header& header,
                  const packet::PortCapabilities& capabilities);
+  /// Sends the segments of a train one by one: the way is not known yet, or there is none.
+  void send_each(Datagram train, Instant now);
+  /// Cuts a frame that holds a train of `segment_size`, whose headers are those of one segment.
+  void enqueue_each(packet::PacketPtr train, const wire::Ipv4Header& header, unsigned port,
+                    std::uint16_t segment_size);
+  /// A copy in one mbuf of its own, counted; null (counted, too) without one.
   packet::PacketPtr copy_linear(const rte_mbuf& packet);
   void enqueue_frame(packet::PacketPtr packet, unsigned port, const MacAddr& destination,
                      std::uint16_t ether_type, TransmitQueue::Share share);

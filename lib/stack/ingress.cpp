@@ -85,6 +85,9 @@ struct Ingress::Burst {
   std::span<tcp::InboundSegment> segments;
   std::span<tcp::IcmpError> errors;
   Yield yield;
+  /// Source and destination of the last plain frame, if any: the next one's are mostly the same.
+  std::uint64_t last_pair = 0;
+  bool has_last_pair = false;
 };
 
 Ingress::Ingress(const StackConfig& config, const Deps& deps)
@@ -123,12 +126,7 @@ bool Ingress::take_plain(Burst& burst, rte_mbuf& frame) {
   wire::PlainFrame plain;
   const auto octets = packet::first_segment(std::as_const(frame));
   if (!wire::parse_plain(octets, frame.pkt_len, burst.mac, plain)) return false;
-  const ip::AddressTable& addresses = network_.addresses();
-  const std::uint8_t interface = burst.binding.interface;
-  if (addresses.classify(interface, plain.destination) != ip::AddressKind::kOurs ||
-      addresses.classify(interface, plain.source) != ip::AddressKind::kUnicast)
-    return false;
-  if (source_filter_ != nullptr && source_filter_->is_denied(plain.source)) return false;
+  if (!is_plain_pair_right(burst, plain)) return false;
   if (!is_plain_checksum_right(burst, frame, plain)) return false;
   const wire::TcpPeek peek = wire::peek_tcp(octets.subspan(wire::PlainFrame::kTcp));
   if (peek.source == Port{} || peek.destination == Port{}) return false;
@@ -141,6 +139,21 @@ bool Ingress::take_plain(Burst& burst, rte_mbuf& frame) {
   segment.source = plain.source;
   segment.destination = plain.destination;
   segment.ecn = static_cast<std::uint8_t>(plain.traffic_class & 3);
+  return true;
+}
+
+/// From somebody who may send to us, to an address of ours.
+bool Ingress::is_plain_pair_right(Burst& burst, const wire::PlainFrame& plain) const {
+  const std::uint64_t pair = std::uint64_t{plain.source.value} << 32 | plain.destination.value;
+  if (burst.has_last_pair && burst.last_pair == pair) return true;
+  const ip::AddressTable& addresses = network_.addresses();
+  const std::uint8_t interface = burst.binding.interface;
+  if (addresses.classify(interface, plain.destination) != ip::AddressKind::kOurs ||
+      addresses.classify(interface, plain.source) != ip::AddressKind::kUnicast ||
+      (source_filter_ != nullptr && source_filter_->is_denied(plain.source)))
+    return false;
+  burst.last_pair = pair;
+  burst.has_last_pair = true;
   return true;
 }
 

@@ -57,6 +57,7 @@ class Ingress {
   struct Burst;
 
   bool take_plain(Burst& burst, rte_mbuf& frame);
+  bool is_plain_pair_right(Burst& burst, const wire::PlainFrame& plain) const;
   static bool is_plain_checksum_right(const Burst& burst, const rte_mbuf& frame,
                                       const wire::PlainFrame& plain);
   void on_frame(Burst& burst, packet::PacketPtr packet);

@@ -161,9 +161,9 @@ std::size_t Stack::transmit(unsigned port, std::span<rte_mbuf*> out, Instant now
     // The engine is asked only for what the queues can take: a full port slows the connections.
     const std::size_t room = std::min(my.egress.room(), Impl::kBurst);
     if (room == 0 || !my.engine.has_output()) break;
-    const std::size_t count = my.engine.transmit(std::span(my.outbound).first(room), now);
-    for (std::size_t i = 0; i < count; ++i) my.egress.send(std::move(my.outbound[i]), now);
-    if (count < room) break;
+    const auto filled = my.engine.transmit(std::span(my.outbound).first(room), now);
+    for (std::size_t i = 0; i < filled.packets; ++i) my.egress.send(std::move(my.outbound[i]), now);
+    if (filled.segments < room) break;
   }
   my.hand_reports_to_engine(now);
   return my.egress.fill(port, out);

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <array>
+#include <cstring>
 #include <initializer_list>
 
 #include "tcp/handshake/listen.hpp"
@@ -79,6 +80,13 @@ GateNote gate_note_of(Outcome outcome) {
   return kNotes[static_cast<std::size_t>(outcome)];
 }
 
+/// The ports of a TCP header, as they lie in memory.
+std::uint32_t port_pair(const InboundSegment& segment) {
+  std::uint32_t pair;
+  std::memcpy(&pair, rte_pktmbuf_mtod(segment.packet.get(), const std::byte*), sizeof pair);
+  return pair;
+}
+
 }  // namespace
 
 void Engine::plan_state(const EngineConfig& config, unsigned worker,
@@ -112,21 +120,35 @@ void Engine::receive(std::span<InboundSegment> burst, Instant now) {
   while (!burst.empty()) {
     const auto chunk = burst.first(std::min(burst.size(), kStage));
     burst = burst.subspan(chunk.size());
-    for (std::size_t i = 0; i < chunk.size(); ++i) glance_at(chunk[i], stage_[i]);
-    for (const Glance& glance : std::span(stage_).first(chunk.size())) fetch(glance);
-    for (Glance& glance : std::span(stage_).first(chunk.size())) look_up(glance);
+    std::size_t count = 0;
+    for (std::size_t at = 0; at < chunk.size(); at += stage_[count++].run.size())
+      glance_at(chunk.subspan(at), stage_[count]);
+    const std::span<Glance> stage = std::span(stage_).first(count);
+    for (const Glance& glance : stage) fetch(glance);
+    for (Glance& glance : stage) look_up(glance);
     seen_changes_ = ctx_.flows.changes();
-    for (std::size_t i = 0; i < chunk.size(); ++i) process(chunk[i], stage_[i]);
+    for (Glance& glance : stage) process(glance);
   }
 }
 
-/// First stage: what the flow table is asked with, and its bucket on the way here.
-void Engine::glance_at(const InboundSegment& inbound, Glance& glance) {
-  const auto octets = packet::first_segment(std::as_const(*inbound.packet));
+/// First stage: how many of `burst` are of one flow, as long as no other comes between; what the
+/// flow table is asked with, and its bucket on the way here.
+void Engine::glance_at(std::span<InboundSegment> burst, Glance& glance) {
+  const auto octets = packet::first_segment(std::as_const(*burst.front().packet));
+  glance.run = burst.first(1);
   glance.is_whole = octets.size() >= wire::kTcpMinHeader;
   if (!glance.is_whole) return;
+  std::size_t count = 1;
+  const InboundSegment& first = burst.front();
+  const std::uint32_t ports = port_pair(first);
+  const auto is_same_flow = [&](const InboundSegment& next) {
+    return next.packet->data_len >= wire::kTcpMinHeader && port_pair(next) == ports &&
+           next.source == first.source && next.destination == first.destination;
+  };
+  while (count < burst.size() && is_same_flow(burst[count])) ++count;
+  glance.run = burst.first(count);
   const wire::TcpPeek tcp = wire::peek_tcp(octets);
-  glance.flow = {inbound.destination, inbound.source, tcp.destination, tcp.source};
+  glance.flow = {burst.front().destination, burst.front().source, tcp.destination, tcp.source};
   glance.hash = ctx_.hash_of(glance.flow);
   ctx_.flows.prefetch(glance.hash);
 }
@@ -161,13 +183,30 @@ bool Engine::is_current(const Glance& glance) {
          block.state != State::kClosed;
 }
 
-/// Fourth stage, one after the other.
-void Engine::process(InboundSegment& inbound, Glance& glance) {
+/// Fourth stage, one after the other, but that a run goes together as far as all is as expected.
+void Engine::process(Glance& glance) {
+  std::span<InboundSegment> run = glance.run;
   if (!glance.is_whole) {
-    inbound.packet.reset();
+    run.front().packet.reset();
     return ctx_.metrics.count(Outcome::kTcpTruncated);
   }
-  if (!is_current(glance)) glance.hint = ctx_.find_flow(glance.flow, glance.hash);
+  do {
+    if (!is_current(glance)) glance.hint = ctx_.find_flow(glance.flow, glance.hash);
+    std::size_t taken = 0;
+    if (!glance.hint.is_none() && glance.hint.kind() == FlowRef::kConnection)
+      taken = take_predicted(ctx_, glance.hint.index(), run);
+    if (taken > 0) {
+      SLUICE_CHECK(check_tcb(ctx_, glance.hint.index()));
+      ctx_.metrics.count(Outcome::kSegmentProcessed, taken);
+    } else {
+      process_one(run.front(), glance);
+      taken = 1;
+    }
+    run = run.subspan(taken);
+  } while (!run.empty());
+}
+
+void Engine::process_one(InboundSegment& inbound, const Glance& glance) {
   std::uint16_t listener = ListenerHandle::kNone;
   if (glance.hint.is_none()) {
     listener = ctx_.listeners.find(glance.flow.local, glance.flow.local_port);
@@ -176,19 +215,10 @@ void Engine::process(InboundSegment& inbound, Glance& glance) {
       return ctx_.metrics.count(Outcome::kStraySilenced);
     }
   }
-  if (is_predicted(inbound, glance)) return ctx_.metrics.count(Outcome::kSegmentProcessed);
   if (!parse(inbound, glance, segment_)) return;
   ctx_.metrics.count(glance.hint.is_none() ? to_no_connection(listener, segment_)
                                            : dispatch(segment_));
   segment_.packet.reset();
-}
-
-bool Engine::is_predicted(InboundSegment& inbound, const Glance& glance) {
-  if (glance.hint.is_none() || glance.hint.kind() != FlowRef::kConnection) return false;
-  const std::uint32_t index = glance.hint.index();
-  if (!take_predicted(ctx_, index, inbound.packet, inbound.ecn)) return false;
-  SLUICE_CHECK(check_tcb(ctx_, index));
-  return true;
 }
 
 /// A flood of strays where nobody listens, more than are answered, ends here, before anything else
@@ -372,7 +402,7 @@ void Engine::advance(Instant now) {
   watch_gate();
 }
 
-std::size_t Engine::transmit(std::span<OutboundSegment> out, Instant now) {
+Engine::Filled Engine::transmit(std::span<OutboundSegment> out, Instant now) {
   ctx_.set_now(now);
   Burst burst{out};
   while (!burst.is_full() && !ctx_.control.is_empty()) out[burst.used++] = ctx_.control.pop();
@@ -386,7 +416,7 @@ std::size_t Engine::transmit(std::span<OutboundSegment> out, Instant now) {
       ctx_.release_if_done(index);
     }
   }
-  return burst.used;
+  return {.packets = burst.used, .segments = burst.segments()};
 }
 
 Instant Engine::next_deadline() const {

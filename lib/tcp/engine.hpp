@@ -36,9 +36,13 @@ class Engine {
   bool on_icmp_error(const IcmpError& error, Instant now);
   /// Fires timers that are due.
   void advance(Instant now);
-  /// Fills `out` with segments to send. Gives how many; fewer than room means that nothing waits,
-  /// or that mbufs are lacking.
-  std::size_t transmit(std::span<OutboundSegment> out, Instant now);
+  struct Filled {
+    std::size_t packets;   ///< At the front of the burst.
+    std::size_t segments;  ///< In them, those of trains counted each.
+  };
+  /// Fills `out` with segments to send and trains of them, in all no more segments than `out` has
+  /// places; fewer means that nothing waits, or that mbufs are lacking.
+  Filled transmit(std::span<OutboundSegment> out, Instant now);
 
   /// Goes by `next` from now on, which differs from the config so far in what may change while
   /// connections live (Reload in runtime/config.hpp): no size, nothing that both ends have agreed
@@ -56,8 +60,9 @@ class Engine {
  private:
   static constexpr std::size_t kStage = 32;  ///< Segments looked up together.
 
-  /// What the first stages find out about a segment.
+  /// What the first stages find out about a segment, and those of its flow right behind it.
   struct Glance {
+    std::span<InboundSegment> run;
     FlowKey flow;
     std::uint64_t hash = 0;
     FlowRef hint;
@@ -65,12 +70,12 @@ class Engine {
     bool is_whole = false;         ///< It has a TCP header.
   };
 
-  void glance_at(const InboundSegment& inbound, Glance& glance);
+  void glance_at(std::span<InboundSegment> run, Glance& glance);
   void fetch(const Glance& glance);
   void look_up(Glance& glance);
   bool is_current(const Glance& glance);
-  void process(InboundSegment& inbound, Glance& glance);
-  bool is_predicted(InboundSegment& inbound, const Glance& glance);
+  void process(Glance& glance);
+  void process_one(InboundSegment& inbound, const Glance& glance);
   bool is_silenced_stray(const InboundSegment& inbound, const Glance& glance);
   bool parse(InboundSegment& inbound, const Glance& glance, Segment& segment);
   Outcome dispatch(Segment& segment);

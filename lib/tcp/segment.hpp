@@ -45,7 +45,9 @@ struct PathHint {
 /// A segment to send: TCP header at the front of the first mbuf with at least the headroom for IP
 /// and Ethernet, payload behind it (chained, possibly indirect and shared: its octets are never
 /// edited). Its l4_len says how long the header is. The checksum field is zero: egress fills it, in
-/// hardware or software.
+/// hardware or software. If its tso_segsz is not zero it is a train: segments of so many octets of
+/// payload each that follow each other; no mbuf of payload reaches across the end of one. Egress
+/// cuts it, or the port. PSH and FIN are the last one's.
 struct OutboundSegment {
   packet::PacketPtr packet;
   IpAddr source;

@@ -62,7 +62,9 @@ struct Metrics {
   /// [from][to], State values; CLOSED as `from` is a connection's birth, as `to` its end.
   std::array<std::array<std::uint64_t, kStateCount>, kStateCount> transitions{};
 
-  void count(Outcome outcome) { bump(outcomes[static_cast<std::size_t>(outcome)], 1); }
+  void count(Outcome outcome, std::uint64_t by = 1) {
+    bump(outcomes[static_cast<std::size_t>(outcome)], by);
+  }
   void count(Counter counter, std::uint64_t by = 1) {
     bump(counters[static_cast<std::size_t>(counter)], by);
   }

@@ -13,7 +13,7 @@ std::string describe_host(const HostPlan& host) {
       "{}, "
       "max mss {}, iw {}, delayed ack {}, quick {}, 2MSL {}, fin-wait-2 {}, user timeout {}, "
       "keepalive {}, tables: {} TCBs {} in flight {} TIME-WAIT, backlogs {}/{}, pool {}, burst {}, "
-      "poll {}, rings {}/{}, tx offload {}{} rx {}, chains {}, indirect {}, drain at {}, "
+      "poll {}, rings {}/{}, tx offload {}{}{} rx {}, chains {}, indirect {}, drain at {}, "
       "accept paused at {} for {}, cookies {}",
       tcp.receive_buffer_bytes, tcp.send_buffer_bytes, tcp.reassembly_segments,
       tcp.copy_break_bytes, tcp.timestamps, tcp.sack, tcp.window_scaling, tcp.nodelay, tcp.max_mss,
@@ -21,8 +21,8 @@ std::string describe_host(const HostPlan& host) {
       text(tcp.fin_wait_2), text(tcp.user_timeout), tcp.keepalive, tcp.max_connections,
       tcp.max_in_flight, tcp.max_time_wait, host.syn_backlog, host.accept_backlog,
       host.receive_pkts, host.burst, text(host.poll_interval), host.rx_ring, host.tx_ring,
-      host.port.tx_ipv4_checksum, host.port.tx_tcp_checksum, host.port.rx_checksum,
-      host.port.tx_multi_segment, host.port.tx_indirect, text(host.drain_at),
+      host.port.tx_ipv4_checksum, host.port.tx_tcp_checksum, host.port.tx_tso,
+      host.port.rx_checksum, host.port.tx_multi_segment, host.port.tx_indirect, text(host.drain_at),
       text(host.accept_pause_at), text(host.accept_pause_for),
       kCookies[static_cast<std::size_t>(tcp.syn_cookies)]);
 }

@@ -84,6 +84,9 @@ HostPlan draw_host(Dice& dice, unsigned index) {
   host.tx_ring = static_cast<std::uint32_t>(dice.pick<std::uint64_t>({1024, 32, 4}));
   host.burst = static_cast<std::uint16_t>(dice.pick<std::uint64_t>({32, 32, 64, 1, 3}));
   host.poll_interval = dice.pick({Duration::zero(), Duration::zero(), us(20), ms(1)});
+  // By what is drawn already: of ports that can, some cut trains and some have them cut.
+  host.port.tx_tso = host.port.tx_tcp_checksum && host.port.tx_multi_segment &&
+                     host.port.tx_indirect && host.tx_ring != 32;
   return host;
 }
 

@@ -1,6 +1,8 @@
+#include <rte_ip.h>
 #include <rte_mbuf.h>
 
 #include <catch2/catch.hpp>
+#include <cstring>
 #include <vector>
 
 #include "drivers/sim/offload.hpp"
@@ -241,6 +243,45 @@ TEST_CASE("a port with checksum offload fills in what the sender left to it", "[
   wire.run();
   REQUIRE(wire.arrivals.size() == 1);
   CHECK(wire.arrivals[0].octets == right);
+}
+
+TEST_CASE("a port with TSO makes the frames of a train that its segments would have been",
+          "[sim][port]") {
+  constexpr std::uint16_t kSize = 100;
+  drivers::SimPortOptions port;
+  port.capabilities.tx_ipv4_checksum = port.capabilities.tx_tcp_checksum = true;
+  port.capabilities.tx_multi_segment = port.capabilities.tx_tso = true;
+  Wire wire({.bits_per_second = 8'000'000}, 1, port);
+  support::TcpFrame frame;
+  frame.tcp.flags = wire::kAck | wire::kPsh;
+  frame.payload = support::pattern(250);
+  Octets octets = support::build(frame);
+  auto* const ip = reinterpret_cast<rte_ipv4_hdr*>(octets.data() + 14);
+  ip->hdr_checksum = 0;
+  const std::uint16_t pseudo = rte_ipv4_phdr_cksum(ip, RTE_MBUF_F_TX_TCP_SEG);
+  std::memcpy(octets.data() + 34 + 16, &pseudo, sizeof pseudo);
+  packet::PacketPtr packet = support::make_packet(wire.pools.receive(), octets);
+  packet->ol_flags =
+      RTE_MBUF_F_TX_IPV4 | RTE_MBUF_F_TX_IP_CKSUM | RTE_MBUF_F_TX_TCP_CKSUM | RTE_MBUF_F_TX_TCP_SEG;
+  packet->l2_len = 14;
+  packet->l3_len = 20;
+  packet->l4_len = 20;
+  packet->tso_segsz = kSize;
+  rte_mbuf* frames[] = {packet.release()};
+  REQUIRE(wire.link->port(0).tx_burst(frames, wire.clock.now()) == 1);
+  wire.run();
+  REQUIRE(wire.arrivals.size() == 3);
+  for (std::size_t i = 0; i < 3; ++i) {
+    const auto parsed = support::parse_frame(wire.arrivals[i].octets);
+    REQUIRE(parsed);
+    CHECK(parsed->is_ip_checksum_right);
+    CHECK(parsed->is_payload_checksum_right);
+    CHECK(parsed->tcp->seq == frame.tcp.seq + static_cast<std::uint32_t>(i) * kSize);
+    CHECK(parsed->tcp->has(wire::kPsh) == (i == 2));
+    CHECK(parsed->payload == support::pattern(i == 2 ? 50 : kSize, i * kSize));
+  }
+  CHECK(wire.arrivals[0].when < wire.arrivals[1].when);
+  support::require_pools_full(wire.pools);
 }
 
 TEST_CASE("a port with receive offload says which checksums are right", "[sim][port]") {

@@ -73,8 +73,6 @@ TcpRig::TcpRig(const tcp::EngineConfig& config, Instant start, TestPools& pools)
 
 TcpRig::~TcpRig() = default;
 
-namespace {
-
 std::vector<std::byte> octets_of_segment(const tcp::FlowKey& flow, const PeerSegment& segment) {
   wire::TcpHeader header;
   header.source = flow.remote_port;
@@ -90,8 +88,6 @@ std::vector<std::byte> octets_of_segment(const tcp::FlowKey& flow, const PeerSeg
   octets.insert(octets.end(), segment.payload.begin(), segment.payload.end());
   return octets;
 }
-
-}  // namespace
 
 bool TcpRig::receive(const tcp::FlowKey& flow, const PeerSegment& segment) {
   return receive_octets(flow, octets_of_segment(flow, segment));
@@ -147,24 +143,45 @@ bool TcpRig::run_to(const std::function<bool()>& is_enough, Duration limit) {
 void TcpRig::collect() {
   std::array<tcp::OutboundSegment, 64> out;
   for (;;) {
-    const std::size_t count = engine_->transmit(out, now_);
-    for (std::size_t i = 0; i < count; ++i) {
-      const std::vector<std::byte> octets = octets_of(*out[i].packet);
-      SentSegment seen;
-      const auto parsed = wire::parse_tcp(octets, seen.header);
-      SLUICE_ASSERT(parsed.ok && !parsed.malformed_options);
-      seen.payload.assign(octets.begin() + seen.header.header_length, octets.end());
-      seen.flow = {out[i].source, out[i].destination, seen.header.source, seen.header.destination};
-      seen.at = now_;
-      seen.ecn = out[i].traffic_class & 3;
-      seen.options.assign(octets.begin() + wire::kTcpMinHeader,
-                          octets.begin() + seen.header.header_length);
-      sent_.push_back(std::move(seen));
+    const auto filled = engine_->transmit(out, now_);
+    const std::size_t before = sent_.size();
+    for (std::size_t i = 0; i < filled.packets; ++i) {
+      see(out[i]);
       out[i] = {};
     }
-    if (count < out.size()) break;
+    SLUICE_ASSERT(sent_.size() - before == filled.segments);
+    if (filled.segments < out.size()) break;
   }
   engine_->context().publish();
+}
+
+/// Notes a segment, or those of a train: cut with no cunning, as a port that can would do.
+void TcpRig::see(const tcp::OutboundSegment& out) {
+  const std::vector<std::byte> octets = octets_of(*out.packet);
+  SentSegment seen;
+  const auto parsed = wire::parse_tcp(octets, seen.header);
+  SLUICE_ASSERT(parsed.ok && !parsed.malformed_options);
+  const std::size_t header = seen.header.header_length;
+  seen.flow = {out.source, out.destination, seen.header.source, seen.header.destination};
+  seen.at = now_;
+  seen.ecn = out.traffic_class & 3;
+  seen.options.assign(octets.begin() + wire::kTcpMinHeader,
+                      octets.begin() + static_cast<std::ptrdiff_t>(header));
+  std::span<const std::byte> payload = std::span(octets).subspan(header);
+  const std::size_t size = out.packet->tso_segsz;
+  SLUICE_ASSERT(out.packet->l4_len == header && (size == 0 || payload.size() % size == 0));
+  const std::uint8_t flags = seen.header.flags;
+  while (size != 0 && payload.size() > size) {
+    seen.header.flags = static_cast<std::uint8_t>(flags & ~(wire::kPsh | wire::kFin));
+    seen.payload.assign(payload.begin(), payload.begin() + static_cast<std::ptrdiff_t>(size));
+    sent_.push_back(seen);
+    seen.header.seq += static_cast<std::uint32_t>(size);
+    payload = payload.subspan(size);
+    ++trained_;
+  }
+  seen.header.flags = flags;
+  seen.payload.assign(payload.begin(), payload.end());
+  sent_.push_back(std::move(seen));
 }
 
 /// As stack::Stack delivers events, without handlers.

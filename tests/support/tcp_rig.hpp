@@ -40,6 +40,9 @@ struct PeerSegment {
   wire::TcpOptions options = {};
 };
 
+/// The octets of `segment` as a peer of `flow` sends it, TCP header first.
+std::vector<std::byte> octets_of_segment(const tcp::FlowKey& flow, const PeerSegment& segment);
+
 /// What the application of a connection was told.
 struct ToldEvent {
   std::uint32_t index;
@@ -105,6 +108,8 @@ class TcpRig {
   std::vector<SentSegment> take_sent() { return std::exchange(sent_, {}); }
   std::vector<ToldEvent> take_told() { return std::exchange(told_, {}); }
   const std::vector<SentSegment>& sent() const { return sent_; }
+  /// Segments that were sent in a train, behind another's headers, since the rig was made.
+  std::uint64_t trained() const { return trained_; }
 
   /// TCB of a flow; null if there is none.
   tcp::Tcb* find(const tcp::FlowKey& flow);
@@ -114,6 +119,7 @@ class TcpRig {
 
  private:
   void collect();
+  void see(const tcp::OutboundSegment& out);
   void tell();
 
   TestPools& pools_;
@@ -123,6 +129,7 @@ class TcpRig {
   std::unique_ptr<tcp::Engine> engine_;
   std::vector<SentSegment> sent_;
   std::vector<ToldEvent> told_;
+  std::uint64_t trained_ = 0;
 };
 
 /// The other end of one connection: keeps its own sequence numbers and clock, honestly, so that a

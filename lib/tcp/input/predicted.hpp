@@ -1,16 +1,20 @@
 #pragma once
 
 // Header prediction (Van Jacobson, 1990): the segment that was to be expected is taken by a short
-// way. It does what the eight steps would do, or nothing.
+// way, and those of a burst that continue it are taken with it. It does what the eight steps would
+// do with one after the other, or nothing.
+
+#include <span>
 
 #include "tcp/context.hpp"
 
 namespace sluice::tcp {
 
-/// Takes `packet` (which starts at its TCP header) if it is the next one in order of an established
-/// connection with timestamps where nothing unusual goes on, and its ACK acknowledges all that is
-/// in flight or nothing new. False, and nothing has happened, if it is any other: segment_arrives()
-/// has to say. `packet` is gone or empty if true.
-bool take_predicted(Context& ctx, std::uint32_t index, packet::PacketPtr& packet, std::uint8_t ecn);
+/// Takes the first of `run` if it is the next one in order of an established connection with
+/// timestamps where nothing unusual goes on, and its ACK acknowledges all that is in flight or
+/// nothing new; and with it the others that continue it, each the one before, and would be taken
+/// one by one. Gives how many: their packets are gone. 0, and nothing has happened, if the first is
+/// any other: segment_arrives() has to say. All of `run` are of the connection.
+std::size_t take_predicted(Context& ctx, std::uint32_t index, std::span<InboundSegment> run);
 
 }  // namespace sluice::tcp

@@ -55,28 +55,34 @@ Text trim(const Tcb& block, Segment& segment) {
 
 /// Appends in-order octets to the receive queue; small ones are copied together (copy-break), and
 /// so are all that fit when the queue's buffers are mostly air.
-void append_ready(Context& ctx, ReceiveRecord& record, packet::PacketChain octets) {
-  if (record.ready.is_empty()) return record.ready.append(std::move(octets));
+void append_ready(Context& ctx, ReceiveRecord& record, packet::PacketPtr packet) {
   constexpr std::uint32_t kBufferSize = 2048, kSlack = 64 * 1024;
-  const bool is_airy = record.ready.segments() * kBufferSize > 2 * record.ready.bytes() + kSlack;
-  while (!octets.is_empty()) {
-    packet::PacketPtr packet = octets.pop_front();
-    if ((packet->data_len < ctx.config.copy_break_bytes || is_airy) &&
-        record.ready.absorb(packet::first_segment(*packet))) {
-      ctx.metrics.count(Counter::kCopyBreak);
-      continue;
-    }
-    record.ready.append(std::move(packet));
+  const packet::PacketChain& ready = record.ready;
+  const bool is_airy = ready.segments() * kBufferSize > 2 * ready.bytes() + kSlack;
+  if (!ready.is_empty() && (packet->data_len < ctx.config.copy_break_bytes || is_airy) &&
+      record.ready.absorb(packet::first_segment(*packet))) {
+    ctx.metrics.count(Counter::kCopyBreak);
+    return;
   }
+  record.ready.append(std::move(packet));
 }
 
-void advance(Context& ctx, std::uint32_t index, ReceiveRecord& record, packet::PacketChain octets) {
+void append_ready(Context& ctx, ReceiveRecord& record, packet::PacketChain octets) {
+  if (record.ready.is_empty()) return record.ready.append(std::move(octets));
+  while (!octets.is_empty()) append_ready(ctx, record, octets.pop_front());
+}
+
+/// RCV.NXT moves over octets that are taken.
+void advance(Context& ctx, std::uint32_t index, std::uint32_t length) {
   Tcb& block = ctx.tcb(index);
-  const std::uint32_t length = octets.bytes();
   block.rcv.nxt += length;
   block.receive_charged += length;
   ctx.totals[index].bytes_received += length;
   ctx.metrics.count(Counter::kPayloadReceived, length);
+}
+
+void advance(Context& ctx, std::uint32_t index, ReceiveRecord& record, packet::PacketChain octets) {
+  advance(ctx, index, octets.bytes());
   append_ready(ctx, record, std::move(octets));
 }
 
@@ -203,30 +209,28 @@ Outcome keep_out_of_order(Context& ctx, ReceiveRecord& record, Text text) {
   return Outcome::kSegmentOutOfOrder;
 }
 
-/// What advanced RCV.NXT.
-struct Advance {
-  std::uint32_t length = 0;  ///< Octets of the segment that were new.
-  bool is_special = false;   ///< It filled a gap, or some of it came twice.
-};
-
-/// How soon to acknowledge it (RFC 9293 3.8.6.3, RFC 5681 4.2).
-void decide_ack(Context& ctx, std::uint32_t index, const Advance& advance) {
-  Tcb& block = ctx.tcb(index);
-  const std::uint32_t unacked = wire::seq_distance(block.rcv.last_ack, block.rcv.nxt);
-  // Quick ACKs let a sender's slow start grow: its segments are full. A small one is a question
-  // that is soon answered, with the ACK on it.
-  const bool is_quick = block.quick_acks > 0 && advance.length >= block.rcv_mss;
-  if (is_quick) --block.quick_acks;
-  //= rfc9293#3.8.6.3 SHLD-19  rfc5681#4.2 SHLD-2, SHLD-5  rfc5681#3.2 SHLD-2
-  if (advance.is_special || unacked >= 2u * block.rcv_mss || is_quick)
-    return acknowledge_now(ctx, index);
-  acknowledge_soon(ctx, index);
-}
-
 /// The largest payload seen is what a "full segment" is.
 void note_full_size(Tcb& block, std::uint32_t length) {
   if (length > block.rcv_mss)
     block.rcv_mss = static_cast<std::uint16_t>(std::min<std::uint32_t>(length, 65535));
+}
+
+/// Is an ACK due at once for a segment with `length` new octets, which end `unacked` behind the
+/// last ACK (RFC 9293 3.8.6.3, RFC 5681 4.2)? Else it may wait for company.
+bool is_ack_due(Tcb& block, std::uint32_t length, std::uint32_t unacked) {
+  // Quick ACKs let a sender's slow start grow: its segments are full. A small one is a question
+  // that is soon answered, with the ACK on it.
+  const bool is_quick = block.quick_acks > 0 && length >= block.rcv_mss;
+  if (is_quick) --block.quick_acks;
+  //= rfc9293#3.8.6.3 SHLD-19  rfc5681#4.2 SHLD-2
+  return is_quick || unacked >= 2u * block.rcv_mss;
+}
+
+/// Each segment asks for its ACK, but there is one for all of a burst: output is pulled behind it.
+//= rfc9293#3.10.7.4 MUST-58, MUST-59
+void acknowledge(Context& ctx, std::uint32_t index, bool is_due) {
+  if (is_due) return acknowledge_now(ctx, index);
+  acknowledge_soon(ctx, index);
 }
 
 }  // namespace
@@ -312,19 +316,39 @@ TextResult take_text(Context& ctx, std::uint32_t index, Segment& segment) {
   const std::uint32_t length = text.length;
   advance(ctx, index, *record, std::move(text.octets));
   if (!result.is_fin_next) drain(ctx, index, *record, result);
-  decide_ack(ctx, index, {.length = length, .is_special = had_gap || is_duplicate});
+  const bool is_due =
+      is_ack_due(block, length, wire::seq_distance(block.rcv.last_ack, block.rcv.nxt));
+  //= rfc5681#4.2 SHLD-5  rfc5681#3.2 SHLD-2  it filled a gap, or some of it came twice
+  acknowledge(ctx, index, is_due || had_gap || is_duplicate);
   ctx.notify(index, app::kReadable);
   return result;
 }
 
-bool take_in_order(Context& ctx, std::uint32_t index, packet::PacketChain octets) {
+bool take_in_order(Context& ctx, std::uint32_t index, std::span<InboundSegment> run,
+                   std::uint32_t header) {
   Tcb& block = ctx.tcb(index);
   ReceiveRecord* const record = ctx.need_receive_record(block);
   if (record == nullptr) return false;
-  const std::uint32_t length = octets.bytes();
-  note_full_size(block, length);
-  advance(ctx, index, *record, std::move(octets));
-  decide_ack(ctx, index, {.length = length, .is_special = false});
+  const std::uint32_t before = wire::seq_distance(block.rcv.last_ack, block.rcv.nxt);
+  std::uint32_t taken = 0;
+  bool is_due = false;
+  for (InboundSegment& segment : run) {
+    packet::PacketPtr packet = std::move(segment.packet);
+    const std::uint32_t length = packet->pkt_len - header;
+    taken += length;
+    note_full_size(block, length);
+    is_due |= is_ack_due(block, length, before + taken);
+    if (packet->nb_segs == 1) {
+      rte_pktmbuf_adj(packet.get(), static_cast<std::uint16_t>(header));
+      append_ready(ctx, *record, std::move(packet));
+    } else {
+      packet::PacketChain octets(std::move(packet));
+      octets.drop_front(header);
+      append_ready(ctx, *record, std::move(octets));
+    }
+  }
+  advance(ctx, index, taken);
+  acknowledge(ctx, index, is_due);
   ctx.notify(index, app::kReadable);
   return true;
 }

@@ -1,5 +1,7 @@
 #pragma once
 
+#include <span>
+
 #include "tcp/context.hpp"
 
 namespace sluice::tcp {
@@ -16,9 +18,11 @@ struct TextResult {
 /// afterwards.
 TextResult take_text(Context& ctx, std::uint32_t index, Segment& segment);
 
-/// The same for octets that lie at RCV.NXT and within the window, with nothing behind a gap and no
-/// FIN. False (and they are gone) if there is no record to keep them in.
-bool take_in_order(Context& ctx, std::uint32_t index, packet::PacketChain octets);
+/// The same for segments of which the first lies at RCV.NXT and each other behind the one before,
+/// all within the window, with payload behind `header` octets, with nothing behind a gap and no
+/// FIN. Their packets are gone afterwards. False if there is no record to keep the octets in.
+bool take_in_order(Context& ctx, std::uint32_t index, std::span<InboundSegment> run,
+                   std::uint32_t header);
 
 /// Has the peer's payload come before, as far as its SEG.SEQ says? If so the next ACK tells it
 /// (D-SACK).

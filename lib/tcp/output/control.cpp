@@ -17,6 +17,7 @@ void put_header(rte_mbuf& packet, const TcpHeader& header) {
       wire::emit_tcp(header, {rte_pktmbuf_mtod(&packet, std::byte*), wire::kTcpMaxHeader});
   packet.data_len = static_cast<std::uint16_t>(length);
   packet.pkt_len = packet.data_len;
+  packet.tx_offload = 0;  // a received mbuf has what was there when it was sent last
   packet.l4_len = length & 0xff;
 }
 

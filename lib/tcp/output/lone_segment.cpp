@@ -71,7 +71,7 @@ bool send_lone(Context& ctx, std::uint32_t index, Burst& burst) {
   packet->data_len = wire::UsualTcp::kHeader;
   packet->pkt_len = wire::UsualTcp::kHeader;
   packet->l4_len = wire::UsualTcp::kHeader;
-  if (!attach_payload(ctx, record, block.snd.nxt, length, *packet)) return false;
+  if (!attach_payload(ctx, record, {block.snd.nxt, length, length}, *packet)) return false;
   //= rfc9293#3.9.1.2 MUST-61
   const bool has_fin = block.has(kFinQueued);
   const auto flags =

@@ -7,6 +7,7 @@
 #include "tcp/input/sack_report.hpp"
 #include "tcp/output/control.hpp"
 #include "tcp/output/lone_segment.hpp"
+#include "tcp/output/next_segment.hpp"
 #include "tcp/output/pacing.hpp"
 #include "tcp/output/payload.hpp"
 #include "tcp/output/window.hpp"
@@ -24,14 +25,13 @@ namespace {
 
 using wire::TcpHeader;
 
-constexpr std::size_t kSegmentsPerTurn = 32;  // then other connections have theirs
-
 enum class Freshness : bool { kNew, kAgain };
 
 struct Planned {
   SeqNum seq;
   std::uint32_t payload = 0;
-  std::uint8_t flags = 0;  ///< Beside ACK.
+  std::uint32_t segments = 1;  ///< More: a train of so many with as much payload each.
+  std::uint8_t flags = 0;      ///< Beside ACK.
   Freshness freshness = Freshness::kNew;
   bool is_window_probe = false;
 };
@@ -78,7 +78,7 @@ void note_ack_sent(Context& ctx, Tcb& block) {
   ctx.disarm(block, kTimerDelayedAck);
 }
 
-/// Builds one segment into the burst. False if there was no mbuf.
+/// Builds a segment, or a train of them, into the burst. False if there was no mbuf.
 bool emit(Context& ctx, std::uint32_t index, const Planned& plan, Burst& burst) {
   Tcb& block = ctx.tcb(index);
   TcpHeader header;
@@ -104,11 +104,14 @@ bool emit(Context& ctx, std::uint32_t index, const Planned& plan, Burst& burst) 
 
   packet::PacketPtr packet = make_header_packet(ctx, header);
   if (!packet) return false;
+  const std::uint32_t size = plan.payload / plan.segments;
   if (plan.payload > 0 &&
-      !attach_payload(ctx, *ctx.send_record(block), plan.seq, plan.payload, *packet)) {
+      !attach_payload(ctx, *ctx.send_record(block), {plan.seq, plan.payload, size}, *packet)) {
     ctx.metrics.count(Counter::kTxNoBuffer);
     return false;
   }
+  if (plan.segments > 1) packet->tso_segsz = size & 0xffff;
+  burst.behind += plan.segments - 1;
   //= rfc9293#3.9.1.1 MUST-45
   const FlowKey flow = ctx.flow_of(block);
   burst.out[burst.used++] = {.packet = std::move(packet),
@@ -116,7 +119,7 @@ bool emit(Context& ctx, std::uint32_t index, const Planned& plan, Burst& burst) 
                              .destination = flow.remote,
                              .traffic_class = static_cast<std::uint8_t>(block.traffic_class | ecn),
                              .hint = &block.path};
-  ctx.metrics.count(Counter::kSegmentsSent);
+  ctx.metrics.count(Counter::kSegmentsSent, plan.segments);
   const bool again = plan.freshness == Freshness::kAgain;
   if (again) {
     ctx.metrics.count(Counter::kRetransmittedSegments);
@@ -135,14 +138,6 @@ bool emit_pure_ack(Context& ctx, std::uint32_t index, Burst& burst) {
   return true;
 }
 
-/// Octets of payload a segment may carry beside the SACK blocks that will be in it.
-std::uint32_t segment_limit(Context& ctx, const Tcb& block) {
-  if (!block.has(kSackOk) || block.receive_record == kNoIndex) return block.snd_mss;
-  const std::uint32_t blocks = std::min<std::uint32_t>(
-      ctx.receives.slab[block.receive_record].sack_count, most_sack_blocks(block));
-  return block.snd_mss - (blocks > 0 ? 4 + 8 * blocks : 0);
-}
-
 /// Octets [SND.NXT, ...) have been sent for the first time.
 void note_first_sending(Context& ctx, std::uint32_t index, const Planned& plan) {
   Tcb& block = ctx.tcb(index);
@@ -150,7 +145,7 @@ void note_first_sending(Context& ctx, std::uint32_t index, const Planned& plan) 
   if (flight_size(block) == 0) block.unacked_since = ctx.tick;
   if (SendRecord* const record = ctx.send_record(block)) {
     SendSide side = ctx.send_side(block, *record);
-    note_sent(side, length, length);
+    note_sent(side, length, plan.segments > 1 ? plan.payload / plan.segments : length);
     prr_note_sent(*record, length);
     if (plan.payload < segment_limit(ctx, block)) record->short_end = plan.seq + plan.payload;
   }
@@ -349,50 +344,12 @@ bool send_again(Context& ctx, std::uint32_t index, Burst& burst) {
     if (pipe > 0 && pipe + length > block.cwnd) break;
     if (is_held_by_pacing(ctx, index, *record)) break;
     if (!resend_from_run(ctx, index, side, at, burst)) return false;
-    note_paced(ctx, block, *record, length);
+    note_paced(ctx, block, *record, {.length = length});
     is_head_sent |= at == record->first_run;
   }
   //= rfc6298#5.3  the head's retransmission is what is timed now
   if (is_head_sent || !is_loss_timer_running(ctx, block)) restart_rto(ctx, index);
   return true;
-}
-
-/// Nagle's condition as RFC 9293 A.3 has it: behind full segments a last short one may go. The peer
-/// acknowledges every second full segment at once and delays the ACK of an odd one: a response
-/// would end with that delay.
-bool is_short_in_flight(const Tcb& block, const SendRecord& record) {
-  return wire::seq_gt(record.short_end, block.snd.una) &&
-         wire::seq_leq(record.short_end, block.snd.nxt);
-}
-
-/// How much of `unsent` the next new segment takes; 0: not now.
-std::uint32_t next_payload(Context& ctx, Tcb& block, std::uint32_t unsent) {
-  const SendRecord* const record = ctx.send_record(block);
-  // Nothing new is sent before everything that was lost is on its way again.
-  if (record->to_resend > 0 && !record->is_frto_sending_new) return 0;
-  const std::uint32_t flight = flight_size(block);
-  const std::uint32_t limit = segment_limit(ctx, block);
-  //= rfc5681#3 MUST-1  rfc5681#3.2 SHLD-4, MUST-1, MUST-2
-  //= rfc3042#2
-  // Limited transmit: what was SACKed (without SACK: told by duplicate ACKs) is no longer in the
-  // pipe, and cwnd stays.
-  const std::uint32_t pipe = record->pipe(flight);
-  const std::uint32_t by_congestion = block.cwnd > pipe ? block.cwnd - pipe : 0;
-  //= rfc9293#3.8.6 MUST-34, SHLD-15  rfc7323#2.4 MUST-1, MUST-3
-  const std::uint32_t by_peer = block.snd.wnd > flight ? block.snd.wnd - flight : 0;
-  const std::uint32_t usable = std::min(by_congestion, by_peer);
-  const std::uint32_t length = std::min({unsent, usable, limit});
-  //= rfc9293#3.9.1.2 SHLD-28
-  if (length == 0 || length == limit) return length;
-  //= rfc9293#3.8.6.2.1 MUST-38
-  if (length == unsent) {
-    const bool nagle = !(block.has(kNodelaySet) ? block.has(kNodelay) : ctx.config.nodelay);
-    //= rfc9293#3.7.4 SHLD-7, MUST-17
-    //= rfc9293#3.9.1.2 MUST-60  an ACK releases it
-    return nagle && is_short_in_flight(block, *record) && !block.has(kFinQueued) ? 0 : length;
-  }
-  if (by_peer <= by_congestion && length >= block.snd_max_wnd / 2) return length;
-  return 0;
 }
 
 //= rfc5681#4.1 SHLD-1
@@ -406,6 +363,14 @@ void restart_after_idle(Context& ctx, Tcb& block) {
   controller_of(block).on_idle_restart(block, ctx.send_record(block)->congestion, ctx.now_us());
 }
 
+/// The last of what is queued says so.
+//= rfc9293#3.9.1.2 MUST-61
+void push_last(const Tcb& block, std::uint32_t unsent, Planned& plan) {
+  if (plan.payload != unsent) return;
+  plan.flags |= wire::kPsh;
+  if (block.has(kFinQueued)) plan.flags |= wire::kFin;
+}
+
 /// New octets and FIN. False if they lacked room or an mbuf.
 bool send_new(Context& ctx, std::uint32_t index, Burst& burst, std::size_t turn_end) {
   Tcb& block = ctx.tcb(index);
@@ -416,15 +381,19 @@ bool send_new(Context& ctx, std::uint32_t index, Burst& burst, std::size_t turn_
     Planned plan{.seq = block.snd.nxt, .payload = next_payload(ctx, block, unsent)};
     if (plan.payload == 0) break;
     if (is_held_by_pacing(ctx, index, *ctx.send_record(block))) return true;
-    if (burst.is_full() || burst.used >= turn_end) return false;
-    //= rfc9293#3.9.1.2 MUST-61
-    if (plan.payload == unsent) {
-      plan.flags |= wire::kPsh;
-      if (block.has(kFinQueued)) plan.flags |= wire::kFin;
+    if (burst.is_full() || burst.segments() >= turn_end) return false;
+    const std::uint32_t size = plan.payload;
+    plan.segments = train_length(
+        ctx, index, {.size = size, .unsent = unsent, .burst = burst, .turn_end = turn_end});
+    plan.payload *= plan.segments;
+    push_last(block, unsent, plan);
+    if (!emit(ctx, index, plan, burst)) {
+      if (plan.segments == 1) return false;
+      plan = {.seq = block.snd.nxt, .payload = size};  // for one there may be mbufs
+      if (!emit(ctx, index, plan, burst)) return false;
     }
-    if (!emit(ctx, index, plan, burst)) return false;
     note_first_sending(ctx, index, plan);
-    note_paced(ctx, block, *ctx.send_record(block), plan.payload);
+    note_paced(ctx, block, *ctx.send_record(block), {.length = size, .count = plan.segments});
     note_sent_for_loss_timer(ctx, index);
     unsent -= plan.payload;
   }
@@ -483,7 +452,7 @@ bool send_pending(Context& ctx, std::uint32_t index, Burst& burst) {
   if (burst.is_full()) return false;
   Tcb& block = ctx.touch(index);
   if (send_lone(ctx, index, burst)) return true;
-  const std::size_t turn_end = burst.used + kSegmentsPerTurn;
+  const std::size_t turn_end = burst.segments() + kSegmentsPerTurn;
   switch (block.state) {
     case State::kClosed:
     case State::kListen:

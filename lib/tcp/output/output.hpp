@@ -12,9 +12,11 @@ namespace sluice::tcp {
 /// A transmit burst being filled.
 struct Burst {
   std::span<OutboundSegment> out;
-  std::size_t used = 0;
+  std::size_t used = 0;    ///< Of `out`.
+  std::size_t behind = 0;  ///< Segments of trains behind their first: they need room, too.
 
-  bool is_full() const { return used == out.size(); }
+  std::size_t segments() const { return used + behind; }
+  bool is_full() const { return segments() >= out.size(); }
 };
 
 /// Sends what connection `index` has to send now. False if something is left that only lacked room

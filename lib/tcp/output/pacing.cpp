@@ -29,15 +29,36 @@ bool is_held_by_pacing(Context& ctx, std::uint32_t index, SendRecord& record) {
   return true;
 }
 
-void note_paced(Context& ctx, Tcb& block, SendRecord& record, std::uint32_t length) {
+namespace {
+
+/// When the next segment was due, if that has passed.
+std::int64_t due_at(const Context& ctx, const SendRecord& record) {
+  // What was missed while nothing was to send is not caught up, but for the tick that a timer is
+  // late.
+  return std::max(record.next_send_at_ns, ctx.now.ns() - kTickLength.ns());
+}
+
+/// What a segment of `length` octets takes at `rate`, not 0.
+std::int64_t interval_ns(std::uint32_t length, std::uint64_t rate) {
+  return static_cast<std::int64_t>(std::uint64_t{length} * 1'000'000'000 / rate);
+}
+
+}  // namespace
+
+void note_paced(Context& ctx, Tcb& block, SendRecord& record, PacedSegments sent) {
   const std::uint64_t rate = pacing_rate(block, record);
   block.pacing_rate = pack_float16(rate);
   if (rate == 0) return;
-  // What was missed while nothing was to send is not caught up, but for the tick that a timer is
-  // late.
-  const std::int64_t earliest = ctx.now.ns() - kTickLength.ns();
-  record.next_send_at_ns = std::max(record.next_send_at_ns, earliest) +
-                           static_cast<std::int64_t>(std::uint64_t{length} * 1'000'000'000 / rate);
+  record.next_send_at_ns = due_at(ctx, record) + interval_ns(sent.length, rate) * sent.count;
+}
+
+std::uint32_t segments_until_held(const Context& ctx, const Tcb& block, const SendRecord& record,
+                                  std::uint32_t length) {
+  const std::uint64_t rate = pacing_rate(block, record);
+  const std::int64_t interval = rate == 0 ? 0 : interval_ns(length, rate);
+  if (interval == 0) return 0xffffffffu;
+  return static_cast<std::uint32_t>(
+      std::min<std::int64_t>((ctx.now.ns() - due_at(ctx, record)) / interval + 1, 0xffffffff));
 }
 
 }  // namespace sluice::tcp

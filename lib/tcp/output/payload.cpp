@@ -29,33 +29,35 @@ Position find(SendRecord& record, SeqNum seq) {
 
 }  // namespace
 
-bool attach_payload(Context& ctx, SendRecord& record, SeqNum seq, std::uint32_t length,
-                    rte_mbuf& packet) {
-  SLUICE_ASSERT(wire::seq_geq(seq, record.base) &&
-                wire::seq_distance(record.base, seq) + length <= record.queue.bytes());
-  auto [mbuf, offset] = find(record, seq);
-  if (length <= kCopyLimit && length <= rte_pktmbuf_tailroom(&packet)) {
+bool attach_payload(Context& ctx, SendRecord& record, PayloadRange range, rte_mbuf& packet) {
+  SLUICE_ASSERT(wire::seq_geq(range.seq, record.base) &&
+                wire::seq_distance(record.base, range.seq) + range.length <= record.queue.bytes());
+  auto [mbuf, offset] = find(record, range.seq);
+  std::uint32_t left = range.length;
+  const bool is_train = range.segment_size < range.length;
+  if (left <= kCopyLimit && left <= rte_pktmbuf_tailroom(&packet) && !is_train) {
     std::byte* to = rte_pktmbuf_mtod_offset(&packet, std::byte*, packet.data_len);
-    packet.data_len = static_cast<std::uint16_t>(packet.data_len + length);
+    packet.data_len = static_cast<std::uint16_t>(packet.data_len + left);
     packet.pkt_len = packet.data_len;
-    while (length > 0) {
-      const std::uint32_t count = std::min<std::uint32_t>(length, mbuf->data_len - offset);
+    while (left > 0) {
+      const std::uint32_t count = std::min<std::uint32_t>(left, mbuf->data_len - offset);
       std::memcpy(to, rte_pktmbuf_mtod_offset(mbuf, const std::byte*, offset), count);
       to += count;
-      length -= count;
+      left -= count;
       mbuf = mbuf->next;
       offset = 0;
     }
     return true;
   }
   rte_mbuf* last = &packet;
-  while (length > 0) {
-    const std::uint32_t count = std::min<std::uint32_t>(length, mbuf->data_len - offset);
-    rte_mbuf* const view = rte_pktmbuf_alloc(ctx.pools.indirect);
+  std::uint32_t to_edge = range.segment_size;
+  while (left > 0) {
+    const std::uint32_t in_mbuf = mbuf->data_len - offset;
+    const std::uint32_t count = std::min({left, in_mbuf, to_edge});
+    // Attaching sets all that resetting would.
+    rte_mbuf* const view = rte_mbuf_raw_alloc(ctx.pools.indirect);
     if (view == nullptr) return false;
     rte_pktmbuf_attach(view, mbuf);
-    view->next = nullptr;
-    view->nb_segs = 1;
     view->data_off = static_cast<std::uint16_t>(mbuf->data_off + offset);
     view->data_len = static_cast<std::uint16_t>(count);
     view->pkt_len = count;
@@ -63,7 +65,10 @@ bool attach_payload(Context& ctx, SendRecord& record, SeqNum seq, std::uint32_t 
     last = view;
     ++packet.nb_segs;
     packet.pkt_len += count;
-    length -= count;
+    left -= count;
+    to_edge = to_edge == count ? range.segment_size : to_edge - count;
+    offset += count;
+    if (count < in_mbuf) continue;
     mbuf = mbuf->next;
     offset = 0;
   }

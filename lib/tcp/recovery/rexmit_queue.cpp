@@ -22,7 +22,8 @@ void RexmitQueue::append(const SentRun& sent) {
     const bool is_same_turn = run.sent_at_us == sent.sent_at_us &&
                               run.delivered == sent.delivered && run.flags == sent.flags &&
                               !run.has(kChanged);
-    const bool fits = run.length % run.segment_size == 0 && sent.length <= run.segment_size;
+    const bool fits = run.length % run.segment_size == 0 &&
+                      (sent.length <= run.segment_size || sent.segment_size == run.segment_size);
     if (is_same_turn && fits) {
       run.length += sent.length;
       return;
@@ -184,7 +185,7 @@ void note_sent(SendSide& side, std::uint32_t length, std::uint32_t segment_size)
   run.delivered_at_us = record.delivered_at_us;
   run.first_sent_at_us = record.first_sent_at_us;
   run.lost_total = record.lost_total;
-  run.tx_in_flight = pipe + length;
+  run.tx_in_flight = pipe + std::min<std::uint32_t>(length, run.segment_size);
   RexmitQueue(side).append(run);
 }
 
