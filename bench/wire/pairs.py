@@ -20,7 +20,8 @@ TIME_WAIT = 4_000_000
 WARM_UP = 1
 STEPS = (0.5, 1, 1.5, 2)
 # Of a page that costs the server more than the client: of others one core cannot ask for twice what one core answers.
-OVERLOAD = ("--mode", "http", "--connections", 256, "--pipeline", 32, "--path", "/status")
+PAGES = ("--mode", "http", "--connections", 256, "--pipeline", 32, "--path", "/status")
+CROWD = ("--mode", "http-close", "--connections", 10_000, "--set", "pools.receive_pkts=131072")
 
 
 class Link:
@@ -132,17 +133,31 @@ def bulk(lab, kind, figures, prefix):
     add_busy(link, figures, f"{prefix}.bulk_gbps")
 
 
-def overload(lab, kind, figures, prefix):
-    """What it can carry in a closed loop, then an open one at shares of that: goodput must not fall."""
-    capacity = Link(lab, kind).load(*OVERLOAD, seconds=3)[0]["answered_in_time_per_s"]
+def goodput_at(lab, kind, options, steps):
+    """What it can carry in a closed loop, then an open one at `steps` times that; and the link, for how busy it was."""
+    capacity = Link(lab, kind).load(*options)[0]["answered_in_time_per_s"]
     link = Link(lab, kind)
-    phases = link.load(*OVERLOAD, "--steps", ",".join(f"{capacity * share:.0f}" for share in STEPS), seconds=3, phases=len(STEPS))
-    goodput = [phase["answered_in_time_per_s"] for phase in phases]
+    phases = link.load(*options, "--steps", ",".join(f"{capacity * share:.0f}" for share in steps), phases=len(steps))
+    return capacity, [phase["answered_in_time_per_s"] for phase in phases], link
+
+
+def overload(lab, kind, figures, prefix):
+    """Requests on connections that stay: goodput must not fall."""
+    capacity, goodput, link = goodput_at(lab, kind, PAGES, STEPS)
     figures.add(f"{prefix}.overload_capacity_rps", "1/s", capacity)
     for share, rate in zip(STEPS, goodput):
         figures.add(f"{prefix}.overload_{share:g}x_rps", "1/s", rate)
     figures.add(f"{prefix}.overload_2x_ratio", "", goodput[-1] / max(*goodput, capacity))
     add_busy(link, figures, f"{prefix}.overload")
+
+
+def overload_by_connections(lab, kind, figures, prefix):
+    """A connection for each request, as many at once as a crowd of clients that wait longer and longer has."""
+    capacity, goodput, link = goodput_at(lab, kind, CROWD, (1, 2))
+    figures.add(f"{prefix}.conn_overload_capacity_per_s", "1/s", capacity)
+    figures.add(f"{prefix}.conn_overload_2x_per_s", "1/s", goodput[-1])
+    figures.add(f"{prefix}.conn_overload_2x_ratio", "", goodput[-1] / max(*goodput, capacity))
+    add_busy(link, figures, f"{prefix}.conn_overload")
 
 
 ROWS = (("keep-alive, 64 octets (requests/s)", "keepalive_rps", "{:,.0f}"), ("  p99 (us)", "keepalive_p99_us", "{:,.0f}"),
@@ -154,7 +169,10 @@ ROWS = (("keep-alive, 64 octets (requests/s)", "keepalive_rps", "{:,.0f}"), ("  
         ("  reused by a newer SYN (RFC 6191)", "time_wait_reused", "{:,.0f}"), ("bulk, 4 connections (Gbit/s)", "bulk_gbps", "{:,.2f}"),
         ("dear pages, as many as it can (1/s)", "overload_capacity_rps", "{:,.0f}"),
         *((f"  open loop at {share:g} times that (answered/s)", f"overload_{share:g}x_rps", "{:,.0f}") for share in STEPS),
-        ("  answered at twice the load, of the best", "overload_2x_ratio", "{:.0%}"))
+        ("  answered at twice the load, of the best", "overload_2x_ratio", "{:.0%}"),
+        ("10,000 connections at once, one for each request, as many as it can (1/s)", "conn_overload_capacity_per_s", "{:,.0f}"),
+        ("  open loop at twice that (answered/s)", "conn_overload_2x_per_s", "{:,.0f}"),
+        ("  answered at twice the load, of the best", "conn_overload_2x_ratio", "{:.0%}"))
 
 
 class Part:
@@ -170,7 +188,7 @@ class Part:
 
     def run(self, lab, figures, rounds):
         for _ in range(rounds):
-            for measurement in (keep_alive, connecting, bulk, overload):
+            for measurement in (keep_alive, connecting, bulk, overload, overload_by_connections):
                 measurement(lab, self.kind, figures, f"wire.{self.kind}")
 
     def print_table(self, figures):

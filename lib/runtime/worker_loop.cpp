@@ -167,9 +167,12 @@ std::uint32_t WorkerLoop::drain(const StopLevel& stop) {
   }
   if (is_serving) --group_->serving;
   std::uint32_t reset = 0;
+  auto telling = stack::Stack::Telling::kEach;
   do {
-    reset += stack_.reset_all(clock_.now());
+    reset += stack_.reset_all(clock_.now(), telling);
     flush();
+    // A port whose peer is gone takes none of them, ever.
+    if (stack_.has_control_waiting()) telling = stack::Stack::Telling::kWhereThereIsRoom;
   } while (!stack_.is_drained());
   if (orders_ != nullptr) orders_->close();
   if (box_ != nullptr) box_->close();

@@ -63,6 +63,7 @@ struct Stack::Impl {
   ~Impl();
 
   void count_spare_buffers();
+  bool can_feed() const;
   void dispatch();
   void dispatch_listeners();
   void dispatch_stream(std::uint32_t index);

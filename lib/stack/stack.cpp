@@ -108,6 +108,12 @@ void Stack::Impl::count_spare_buffers() {
   engine.context().spare_buffers = free > low ? free - low : 0;
 }
 
+/// Somebody's send() found no buffer or record, and there are some now.
+bool Stack::Impl::can_feed() const {
+  const tcp::Context& ctx = engine.context();
+  return ctx.starving_left > 0 && !ctx.is_low_on_buffers() && !ctx.sends.slab.is_full();
+}
+
 void Stack::receive(unsigned port, std::span<rte_mbuf* const> frames, Instant now) {
   Impl& my = *impl_;
   // Asking a mempool costs a sum over its caches: once a burst, not once a packet.
@@ -133,8 +139,7 @@ void Stack::advance(Instant now) {
   if (ctx.is_low_on_buffers() || my.engine.overload().pressure() != tcp::Pressure::kCalm)
     my.count_spare_buffers();
   const auto feed = [&] {
-    if (ctx.is_starving && !ctx.is_low_on_buffers() && !ctx.sends.slab.is_full())
-      tcp::feed_starving(ctx);
+    if (my.can_feed()) tcp::feed_starving(ctx);
   };
   my.egress.advance(now);
   my.hand_reports_to_engine(now);
@@ -182,7 +187,7 @@ Instant Stack::next_deadline() const {
     const tcp::Context& ctx = my.engine.context();
     next = std::min(next, start_of_tick(ctx.now, when));
   }
-  return has_work() ? my.engine.context().now : next;
+  return has_work() || my.can_feed() ? my.engine.context().now : next;
 }
 
 bool Stack::has_work() const {
@@ -223,11 +228,16 @@ bool Stack::is_drained() const {
   return impl_->engine.context().connections == 0;
 }
 
-std::uint32_t Stack::reset_all(Instant now) {
+bool Stack::has_control_waiting() const {
+  return !impl_->engine.context().control.is_empty();
+}
+
+std::uint32_t Stack::reset_all(Instant now, Telling telling) {
   tcp::Context& ctx = impl_->engine.context();
   ctx.set_now(now);
   std::uint32_t count = 0;
-  for (std::uint32_t index = 0; index < ctx.tcbs.high_water() && !ctx.control.is_full(); ++index) {
+  for (std::uint32_t index = 0; index < ctx.tcbs.high_water(); ++index) {
+    if (telling == Telling::kEach && ctx.control.is_full()) break;
     const tcp::Tcb& block = ctx.tcb(index);
     if (block.state == tcp::State::kClosed || block.has(tcp::kDetached)) continue;
     static_cast<void>(tcp::abort(ctx, tcp::handle_of(ctx, index), CloseReason::kShutdown));

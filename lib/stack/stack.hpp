@@ -150,9 +150,13 @@ class Stack {
   void begin_drain(Instant now);
   /// No connection is left but TIME-WAIT.
   bool is_drained() const;
+  enum class Telling : bool { kEach, kWhereThereIsRoom };
   /// RST to what is left, as many as there is room to tell: transmit and call again until
-  /// is_drained(). Gives how many connections it was this time.
-  std::uint32_t reset_all(Instant now);
+  /// is_drained(). kWhereThereIsRoom: the others end as well, untold, and none is left. Gives how
+  /// many connections it was this time.
+  std::uint32_t reset_all(Instant now, Telling telling = Telling::kEach);
+  /// RSTs, ACKs and SYN-ACKs that no port has taken yet.
+  bool has_control_waiting() const;
 
   Worker worker();
   const telemetry::Metrics& metrics() const;

@@ -390,7 +390,10 @@ struct Context {
   std::uint32_t accept_queued = 0;           ///< Connections on accept queues, all listeners.
   std::vector<std::uint32_t> port_counters;  ///< Of choose_port(): a power of two.
   bool is_draining = false;
-  bool is_starving = false;  ///< A send() found no buffer or record; see feed_starving().
+  /// A send() found no buffer or record: TCBs that feed_starving() has still to look at, from where
+  /// it stopped.
+  std::uint32_t starving_left = 0;
+  std::uint32_t starving_cursor = 0;
   /// Receive mbufs above the low watermark when the burst began: what send() may take of them. Or
   /// one callback could queue so much that nothing can be received any more, no ACK and no ARP
   /// reply.

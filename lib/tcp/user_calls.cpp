@@ -96,7 +96,7 @@ std::uint32_t append_copy(Context& ctx, SendRecord& record, std::span<const std:
 Unexpected<Error> starve(Context& ctx, std::uint32_t index) {
   Tcb& block = ctx.tcb(index);
   block.set(kSendBlocked);
-  ctx.is_starving = true;
+  ctx.starving_left = ctx.tcbs.high_water();
   const SendRecord* const record = ctx.send_record(block);
   const bool is_idle =
       record != nullptr && record->queue.is_empty() && block.snd.una == block.snd.nxt;
@@ -361,14 +361,20 @@ Result<void, Error> close_listener(Context& ctx, ListenerHandle handle) {
 }
 
 void feed_starving(Context& ctx) {
-  ctx.is_starving = false;
-  for (std::uint32_t index = 0; index < ctx.tcbs.high_water(); ++index) {
+  // Few at a time: of a crowd that is told at once most would find nothing again.
+  constexpr std::uint32_t kMostLookedAt = 256, kMostFed = 32;
+  std::uint32_t fed = 0;
+  for (std::uint32_t budget = kMostLookedAt; budget > 0 && ctx.starving_left > 0 && fed < kMostFed;
+       --budget, --ctx.starving_left) {
+    if (ctx.starving_cursor >= ctx.tcbs.high_water()) ctx.starving_cursor = 0;
+    const std::uint32_t index = ctx.starving_cursor++;
     const Tcb& block = ctx.tcb(index);
     // Those with octets queued hear of room when these are acknowledged.
     if (!block.has(kSendBlocked) || block.has(kDetached) || ctx.totals[index].send_queued > 0)
       continue;
     ctx.touch(index).clear(kSendBlocked);
     ctx.notify(index, app::kWritable);
+    ++fed;
   }
 }
 

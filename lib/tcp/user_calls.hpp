@@ -60,7 +60,8 @@ Result<ListenerHandle, Error> listen(Context& ctx, const ListenRequest& request)
 /// Half-open entries go silently, waiting connections are reset, accepted ones stay.
 Result<void, Error> close_listener(Context& ctx, ListenerHandle handle);
 
-/// Buffers are back: app::kWritable to every connection whose send() found none. Walks the table.
+/// Buffers are back: app::kWritable to connections whose send() found none, a few of them, in turn.
+/// Looks at a bounded part of the table; to be called again while `starving_left`.
 void feed_starving(Context& ctx);
 
 /// FIN to connections that have nothing queued, unread or half done, at most `budget` looked at

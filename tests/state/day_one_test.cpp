@@ -342,4 +342,49 @@ TEST_CASE("a connection survives that all mbufs are gone, and goes on when they 
   require_nothing_left(rig);
 }
 
+TEST_CASE("of many that found no buffer a few at a time are told that there are some",
+          "[tcp][day-one]") {
+  constexpr std::uint32_t kCount = 48;
+  tcp::EngineConfig config = TcpRig::small_config();
+  config.max_accept_queue = 64;
+  TcpRig rig(config);
+  const ListenerHandle listener = listen_on(rig, 80);
+  std::vector<ConnHandle> connections;
+  for (std::uint32_t i = 0; i < kCount; ++i) {
+    TcpPeer peer(rig, {.remote_port = Port{static_cast<std::uint16_t>(40000 + i)}});
+    peer.connect();
+    connections.push_back(accept_on(rig, listener));
+  }
+  std::vector<packet::PacketPtr> held;
+  while (rte_mbuf* const mbuf = rte_pktmbuf_alloc(&rig.pools().receive())) held.emplace_back(mbuf);
+  for (const ConnHandle connection : connections)
+    REQUIRE(!tcp::send(rig.ctx(), connection, pattern(100)).has_value());
+  held.clear();
+  static_cast<void>(rig.take_told());
+  std::vector<unsigned> told(kCount);
+  unsigned calls = 0;
+  while (rig.ctx().starving_left > 0) {
+    REQUIRE(++calls < 10);
+    tcp::feed_starving(rig.ctx());
+    rig.settle();
+    const auto events = rig.take_told();
+    CHECK(events.size() <= 32);
+    for (const ToldEvent& event : events) {
+      CHECK((event.mask & app::kWritable) != 0);
+      ++told.at(event.index);
+    }
+  }
+  CHECK(calls > 1);
+  for (const ConnHandle connection : connections) CHECK(told.at(connection.index) == 1);
+  // One that finds none again is told again, once around.
+  while (rte_mbuf* const mbuf = rte_pktmbuf_alloc(&rig.pools().receive())) held.emplace_back(mbuf);
+  REQUIRE(!tcp::send(rig.ctx(), connections[5], pattern(100)).has_value());
+  held.clear();
+  for (calls = 0; rig.ctx().starving_left > 0 && calls < 10; ++calls) tcp::feed_starving(rig.ctx());
+  rig.settle();
+  const auto events = rig.take_told();
+  REQUIRE(events.size() == 1);
+  CHECK(events[0].index == connections[5].index);
+}
+
 }  // namespace sluice

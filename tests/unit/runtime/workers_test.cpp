@@ -336,6 +336,55 @@ TEST_CASE("rounds in which something moved count as busy, waiting does not", "[r
   CHECK(metrics.of(Counter::kIdleRounds) == port.polls - kBusyRounds - 1);
 }
 
+/// Takes nothing, as a port in memory whose peer is gone.
+class DeadPort final : public packet::PortQueue {
+ public:
+  std::uint16_t rx_burst(std::span<rte_mbuf*>, Instant) override { return 0; }
+  std::uint16_t tx_burst(std::span<rte_mbuf*>, Instant) override { return 0; }
+  const packet::PortCapabilities& capabilities() const override { return capabilities_; }
+  MacAddr mac() const override { return support::Endpoints{}.destination_mac; }
+  std::string name() const override { return "dead"; }
+
+ private:
+  packet::PortCapabilities capabilities_;
+};
+
+TEST_CASE("a drain ends though the port takes no frame and there is no room for an RST",
+          "[runtime]") {
+  testing::StackRig rig;
+  REQUIRE(rig.worker().listen({.port = Port{80}}, std::make_unique<EchoFactory>()));
+  rig.connect();
+  // SYN-ACKs that nobody takes, until there is no room for them at the port nor before it.
+  const auto& control = rig.stack->impl().engine.context().control;
+  std::uint16_t source_port = 1000;
+  while (!control.is_full()) {
+    REQUIRE(source_port < 20'000);
+    for (int i = 0; i < 1100; ++i) {
+      support::TcpFrame frame;
+      frame.tcp.source = Port{source_port++};
+      frame.tcp.destination = Port{80};
+      frame.tcp.flags = wire::kSyn;
+      rte_mbuf* frames[] = {
+          support::make_packet(support::shared_pools().receive(), support::build(frame)).release()};
+      rig.stack->receive(0, frames, rig.now);
+    }
+    CHECK(rig.stack->transmit(0, {}, rig.now) == 0);
+  }
+  auto& metrics = rig.region.section<telemetry::Metrics>(telemetry::SectionKind::kMetrics, 0)[0];
+  WorkerGroup group{1};
+  DeadPort port;
+  stack::PortCounts counts{};
+  StopLevel stop{1};
+  {
+    WorkerLoop loop(*rig.stack, metrics, Clock(Clock::Kind::kVirtual),
+                    {.drain_timeout = Duration::zero(), .exit_when_idle = {}, .idle = {}});
+    loop.join(group, nullptr);
+    loop.add_port({.queue = port, .device = 0, .counts = counts, .is_polled = true});
+    CHECK(loop.run(stop) == 1);
+  }
+  CHECK(rig.stack->is_drained());
+}
+
 TEST_CASE("a worker that sleeps for an hour is woken by what others hand to it",
           "[runtime][exchange][threads]") {
   Crew crew(Duration::from_s(3600));
