@@ -90,7 +90,7 @@ bench_micro() {
 }
 
 bench_engine() {
-  build_targets bench/engine/bench_engine
+  build_targets bench/engine/bench_{engine,registers}
   script engine
 }
 

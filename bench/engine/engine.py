@@ -39,8 +39,7 @@ class Bench:
         """bench_engine in a session of its own, before all others if we may (docs/measuring.md)."""
         file = tempfile.NamedTemporaryFile(suffix=".json")  # closed, and so removed, by finish()
         command = [str(self.program), operation, str(count), "--json", file.name, *map(str, options)]
-        if cpu is not None:
-            command = ["taskset", "-c", str(cpu), *command]
+        command = ["taskset", "-c", str(cpu if cpu is not None else min(os.sched_getaffinity(0))), *command]
 
         def alone():
             os.setsid()
@@ -125,13 +124,25 @@ def measure_workers(bench):
         print("skipped: scale.two_workers_ratio: one CPU is ours")
         return
     ratios = []
+    of_registers = []
     options = ("--open", 1000, "--runs", 9)
     for _ in range(max(bench.runs, 5)):
         alone = [rates(bench.run("rr64", 640_000, *options, cpu=cpu))[0] for cpu in cpus]
         both = [bench.start("rr64", 640_000, *options, cpu=cpu) for cpu in cpus]
         together = [rates(bench.finish(started))[0] for started in both]
         ratios.append(2 * sum(together) / sum(alone))
+        alone = [additions(bench, cpu) for cpu in cpus]
+        of_registers.append(2 * sum(additions(bench, *cpus)) / sum(map(sum, alone)))
     bench.add("scale.two_workers_ratio", "", ratios)
+    # What the machine gives at most: half of 2 where two CPUs are threads of one core.
+    bench.add("scale.two_cpus_registers_ratio", "", of_registers)
+
+
+def additions(bench, *cpus):
+    """Additions to registers a second, on each of `cpus` at once."""
+    program = bench.program.with_name("bench_registers")
+    running = [subprocess.Popen(["taskset", "-c", str(cpu), program], stdout=subprocess.PIPE, text=True) for cpu in cpus]
+    return [float(one.communicate(timeout=60)[0]) for one in running]
 
 
 def available_gib():

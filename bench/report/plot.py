@@ -28,11 +28,11 @@ PICTURES = [
                 ("cancel", "timer.cancel_"), ("expire and arm again", "timer.expire_"), ("idle turn", "timer.idle_turn_")]},
     {"file": "engine_open", "title": "The stack alone, one core, beside open connections",
      "x": "connections that are open", "y": "TSC cycles",
-     "series": [("request and response of 64 octets,\\nany connection, acknowledged apart", "engine.rr64_cycles_"),
+     "series": [("request and response of 64 octets, any connection", "engine.rr64_cycles_"),
                 ("connection, SYN to TIME-WAIT", "engine.conn_cycles_"), ("received MSS", "engine.rx_cycles_"),
                 ("sent MSS", "engine.tx_cycles_")]},
     {"file": "engine_rates", "title": "The stack alone, one core: its peer a replayer outside of what is timed", "y": "1/s",
-     "bars": [("request-responses of 64 octets", "engine.rr64_per_s"), ("connections, SYN to TIME-WAIT", "engine.conn_full_per_s"),
+     "bars": [("request-responses", "engine.rr64_per_s"), ("connections", "engine.conn_full_per_s"),
               ("SYNs answered by a cookie", "gate.syn_cookie_per_s"), ("strays", "gate.stray_capped_per_s")]},
     {"file": "wire_keepalive", "title": "GET of 64 octets on connections that stay, one server core", "y": "requests/s",
      "bars": [("Sluice, memif", "wire.memif.keepalive_rps"), ("Sluice, vhost-user", "wire.vhost.keepalive_rps"),
@@ -56,7 +56,7 @@ set title "{title}"
 set ylabel "{y}"
 set yrange [0:*]
 set grid ytics lt 1 lw 1 lc rgb "#d8d8d8"
-set key outside right top vertical samplen 2
+set key outside bottom center horizontal samplen 2
 set border 3
 set tics nomirror
 """

@@ -2,6 +2,7 @@
 
 #include <rte_eal.h>
 #include <rte_errno.h>
+#include <sched.h>
 
 #include <array>
 #include <cstdio>
@@ -24,10 +25,15 @@ void start_eal() {
       "--no-telemetry", "--log-level=error", "--lcores=0"};
   std::array<char*, words.size()> arguments{};
   for (std::size_t i = 0; i < words.size(); ++i) arguments[i] = words[i];
+  // EAL binds who starts it to its core: to one CPU, the same for each process of a measurement and
+  // for all threads of a test, whatever was theirs.
+  cpu_set_t ours;
+  const bool is_known = sched_getaffinity(0, sizeof ours, &ours) == 0;
   if (rte_eal_init(static_cast<int>(arguments.size()), arguments.data()) < 0) {
     std::fprintf(stderr, "cannot start EAL: %s\n", rte_strerror(rte_errno));
     std::exit(EXIT_FAILURE);
   }
+  if (is_known) static_cast<void>(sched_setaffinity(0, sizeof ours, &ours));
 }
 
 }  // namespace sluice::support
