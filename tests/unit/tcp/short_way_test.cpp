@@ -234,7 +234,7 @@ void require_same_ways(std::uint64_t seed, ShortWays& ways) {
   const TcpPeer::Options options{
       .window = 65535, .sack = seed % 4 != 0, .window_scale = static_cast<std::uint8_t>(seed % 3)};
   Side plain(config, options, false), traced(config, options, true);
-  for (int i = 0; i < 1500; ++i) {
+  for (int i = 0; i < 600; ++i) {
     const Step step = next_step(rng);
     take(plain, step);
     take(traced, step);
