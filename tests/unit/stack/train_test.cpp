@@ -84,6 +84,24 @@ Octets on_wire(const rte_mbuf& frame) {
   return octets;
 }
 
+/// The segments that egress has cut a train into, as the wire gets them: one mbuf each or more, but
+/// none that the port would cut.
+std::vector<Octets> cut_frames(TrainFixture& fixture, bool is_chained) {
+  rte_mbuf* out[32];
+  const std::size_t count = fixture.egress.fill(0, out);
+  std::vector<Octets> frames;
+  for (std::size_t i = 0; i < count; ++i) {
+    const packet::PacketPtr frame(out[i]);
+    const char* why = nullptr;
+    CHECK(rte_mbuf_check(frame.get(), 1, &why) == 0);
+    CHECK(rte_validate_tx_offload(frame.get()) == 0);
+    CHECK((frame->ol_flags & RTE_MBUF_F_TX_TCP_SEG) == 0);
+    CHECK((frame->nb_segs > 1) == is_chained);
+    frames.push_back(on_wire(*frame));
+  }
+  return frames;
+}
+
 void require_segments(const std::vector<Octets>& frames, unsigned count) {
   REQUIRE(frames.size() == count);
   wire::SeqNum seq{};
@@ -114,18 +132,8 @@ TEST_CASE("a train leaves as its segments by a port that does not cut it", "[sta
   TrainFixture fixture(capabilities);
   std::vector<packet::PacketPtr> kept;
   fixture.send(make_train(fixture, 5, kept));
-  rte_mbuf* out[8];
-  const std::size_t count = fixture.egress.fill(0, out);
-  std::vector<Octets> frames;
-  for (std::size_t i = 0; i < count; ++i) {
-    const packet::PacketPtr frame(out[i]);
-    const char* why = nullptr;
-    CHECK(rte_mbuf_check(frame.get(), 1, &why) == 0);
-    CHECK(rte_validate_tx_offload(frame.get()) == 0);
-    CHECK((frame->ol_flags & RTE_MBUF_F_TX_TCP_SEG) == 0);
-    CHECK((frame->nb_segs == 1) == !(capabilities.tx_multi_segment && capabilities.tx_indirect));
-    frames.push_back(on_wire(*frame));
-  }
+  const std::vector<Octets> frames =
+      cut_frames(fixture, capabilities.tx_multi_segment && capabilities.tx_indirect);
   require_segments(frames, 5);
   CHECK(fixture.count(Counter::kTxGsoPackets) == 1);
   CHECK(fixture.count(Counter::kTxTsoPackets) == 0);
@@ -190,13 +198,7 @@ TEST_CASE("a train of more buffers than NICs take in a packet is cut before them
   TrainFixture fixture(kTso);
   std::vector<packet::PacketPtr> kept;
   fixture.send(make_train(fixture, 20, kept));
-  rte_mbuf* out[32];
-  const std::size_t count = fixture.egress.fill(0, out);
-  std::vector<Octets> frames;
-  for (std::size_t i = 0; i < count; ++i) {
-    const packet::PacketPtr frame(out[i]);
-    frames.push_back(on_wire(*frame));
-  }
+  const std::vector<Octets> frames = cut_frames(fixture, true);
   require_segments(frames, 20);
   kept.clear();
   fixture.require_clean();
