@@ -152,10 +152,17 @@ def ordered_by_a_thread(lab):
         expect(is_open(), "port 8000 is not served")
         order("listen 8000", "cannot listen on port 8000: workers 0, 1 refused: nothing has changed (address in use)")
         held = socket.create_connection((server.ip, 8000), timeout=5)
+
+        def is_echoed():
+            held.sendall(b"Hutu")
+            return held.recv(4) == b"Hutu"
+
+        # The kernel is connected as soon as it has the SYN-ACK; the worker accepts by the ACK that follows. A listener
+        # takes its half-open connections with it, so unlisten must come after that ACK: an echo shows that it did.
+        expect(is_echoed(), "port 8000 does not echo")
         order("unlisten 8000", "done")
         expect(not is_open(), "port 8000 is still open")
-        held.sendall(b"Hutu")
-        expect(held.recv(4) == b"Hutu", "an accepted connection did not stay")
+        expect(is_echoed(), "an accepted connection did not stay")
         held.close()
         order("unlisten 8001", "invalid argument")
         order("post 7", "done")
