@@ -84,14 +84,16 @@ void World::judge_end(const Life& life, const Application& end) {
 }
 
 /// An ACK without octets is a stray to a listener that sent a cookie, if the client's first segment
-/// was lost or overtaken. Timestamps would tell it from one, if they are honest.
+/// was lost or overtaken. Timestamps would tell it from one, if they are honest. And a cookie is
+/// out of date when the client takes most of a minute to find out what fits through a black hole.
 bool World::may_miss_its_cookie(const Life& life) const {
   const bool has_timestamps =
       plan_.hosts[0].stack.tcp.timestamps && plan_.hosts[1].stack.tcp.timestamps;
   const unsigned server_host = 1 - plan_.connections[life.plan].client;
   const bool has_cookies = plan_.hosts[server_host].stack.tcp.syn_cookies != tcp::CookieMode::kOff;
   const bool has_echo = has_timestamps && plan_.mischief.kind != Mischief::kFalseEcho;
-  return has_cookies && !has_echo && (plan_.may_fail_handshake || has_losses());
+  const bool may_be_late = link_->count(drivers::FrameFate::kTooLong) > 0;
+  return has_cookies && (may_be_late || (!has_echo && (plan_.may_fail_handshake || has_losses())));
 }
 
 /// Nobody but its peer resets a connection, and a peer that has closed or given up at that: a RST

@@ -42,6 +42,7 @@ Application* World::guest_end(unsigned host, const Endpoint& remote) {
   if (reader == nullptr || remote.address != IpAddr(Plan::kSlowReader)) return nullptr;
   Guest& guest = guests_.emplace_back();
   guest.plan = reader->servers_plan(remote.port);
+  guest.plan.may_be_drained = plan_.hosts[host].drain_at != Duration::infinite();
   guest.end = std::make_unique<Application>(
       ledger_, hosts_[host]->worker(), guest.plan, reader->servers_content(remote.port),
       reader->own_content(remote.port), fmt::format("guest from port {}", remote.port.value));

@@ -64,6 +64,20 @@ Verdict check_timestamps(Context& ctx, std::uint32_t index, const Segment& segme
   return {};
 }
 
+void keep_ack_only(Segment& segment) {
+  segment.payload = 0;
+  segment.header.flags = static_cast<std::uint8_t>(segment.header.flags & ~wire::kFin);
+}
+
+/// The octet of our window probe is acknowledged, by the peer's own probe or by an ACK that it
+/// numbered as if we had not taken that one's octet (it cannot know: acceptable_seq). Unless this
+/// counts, two ends whose probes were both taken refuse each other's ACKs for ever
+/// (draft-gont-tcpm-tcp-seq-validation-04). Else what lies below the window counts for nothing.
+bool is_answer_between_probes(const Tcb& block, const Segment& segment) {
+  return block.has(kPersisting) && flight_size(block) > 0 && segment.seq() + 1 == block.rcv.nxt &&
+         segment.length() <= 1 && segment.has(wire::kAck) && segment.ack() == block.snd.nxt;
+}
+
 Verdict check_sequence(Context& ctx, std::uint32_t index, Segment& segment) {
   Tcb& block = ctx.tcb(index);
   //= rfc7323#5.3 MUST-2
@@ -73,14 +87,18 @@ Verdict check_sequence(Context& ctx, std::uint32_t index, Segment& segment) {
     case Acceptability::kAcceptable:
       break;
     case Acceptability::kAckOnly:
-      segment.payload = 0;
-      segment.header.flags = static_cast<std::uint8_t>(segment.header.flags & ~wire::kFin);
+      keep_ack_only(segment);
       acknowledge_now(ctx, index);
       break;
     case Acceptability::kOldDuplicate:
       if (segment.has(wire::kRst)) return Outcome::kRstOutside;
       if (segment.has(wire::kSyn)) break;  // challenged below, wherever it lies
-      return refuse(ctx, index, segment, Outcome::kOldDuplicate);
+      refuse(ctx, index, segment, Outcome::kOldDuplicate);
+      if (!is_answer_between_probes(block, segment)) return Outcome::kOldDuplicate;
+      keep_ack_only(segment);
+      //= rfc7323#4.3  TS.Recent follows acceptable segments only
+      segment.header.options.has_timestamps = false;
+      break;
     case Acceptability::kOutside:
       if (segment.has(wire::kRst)) return Outcome::kRstOutside;
       if (segment.has(wire::kSyn)) break;

@@ -275,6 +275,8 @@ bool Guesser::edge_of_data(const tcp::Tcb& block, TcpFrame& frame) {
   switch (rng_.below(7)) {
     case 0:  // all of it is old
       tcp.seq = block.rcv.nxt - (frame.payload.empty() ? 1u : length);
+      // Who waits for a shut window to open takes an ACK from there: the edge is one lower.
+      if (block.has(tcp::kPersisting) && tcp.seq + 1 == block.rcv.nxt) tcp.seq = tcp.seq - 1;
       return true;
     case 1:
       if (window == 0) return false;

@@ -240,6 +240,55 @@ TEST_CASE("the window stays as wide as an unscaled field can say", "[tcp][output
   require_nothing_left(rig);
 }
 
+TEST_CASE("two ends whose window probes were both taken hear each other's ACKs",
+          "[tcp][input][window]") {
+  TcpRig rig;
+  TcpPeer peer(rig, {.window = 8000});
+  const ConnHandle connection = establish(rig, peer);
+  peer.window = 0;
+  peer.acknowledge();
+  send_octets(rig, connection, pattern(100));
+  const std::uint64_t probes = rig.metrics().of(TimerKind::kPersist);
+  REQUIRE(rig.run_to([&] { return rig.metrics().of(TimerKind::kPersist) == probes + 1; },
+                     Duration::from_s(10)));
+  const wire::SeqNum una = peer.una;
+  PeerSegment below = peer.segment(kAck);  // as if the octet of its own probe was not taken
+  peer.send(kAck, 1);                      // that probe: it is
+  CHECK(payload_of(peer.read()) == 1);     // our probe: it is taken, too
+  below.ack = una + 1;
+  below.window = 8000;
+  SECTION("news beside an octet that was taken: its ACK and window count, and it is answered") {
+    peer.give(below);
+    CHECK(find_tcb(rig.ctx(), connection)->snd.una == una + 1);
+    const auto sent = peer.read();
+    CHECK(payload_of(sent) == 99);
+    CHECK(sent.back().header.ack == peer.nxt);
+  }
+  SECTION("the probe again: its octet is no news, its ACK is") {
+    below.payload = pattern(1);
+    peer.give(below);
+    CHECK(payload_of(peer.read()) == 99);
+    CHECK(find_tcb(rig.ctx(), connection)->rcv.nxt == peer.nxt);
+  }
+  SECTION("two octets below the window: an old duplicate") {
+    below.seq = below.seq - 1;
+    peer.give(below);
+    CHECK(find_tcb(rig.ctx(), connection)->snd.una == una);
+  }
+  SECTION("an ACK of what was not sent is no news") {
+    below.ack = una + 2;
+    peer.give(below);
+    CHECK(find_tcb(rig.ctx(), connection)->snd.una == una);
+    CHECK(find_tcb(rig.ctx(), connection)->snd.wnd == 0);
+  }
+  SECTION("an ACK of nothing new leaves the window as it was") {
+    below.ack = una;
+    peer.give(below);
+    CHECK(find_tcb(rig.ctx(), connection)->snd.wnd == 0);
+  }
+  require_nothing_left(rig);
+}
+
 //= rfc9293#3.8.6.1 MUST-37, SHLD-30 test
 TEST_CASE("persist probes back off and a peer that answers is never given up",
           "[tcp][output][rfc9293]") {
