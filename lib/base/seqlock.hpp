@@ -1,6 +1,7 @@
 #pragma once
 
 #include <atomic>
+#include <cstddef>
 #include <cstdint>
 #include <cstring>
 #include <type_traits>
@@ -28,9 +29,19 @@ struct SeqVersion {
 /// Between begin_write() and end_write(): all of the record but its version becomes `next`. A plain
 /// assignment would copy a version, too, and for a moment the record would seem whole.
 template <class Record>
-void overwrite_record(Record& record, Record next) {
-  next.version = record.version;
-  record = next;
+void overwrite_record(Record& record, const Record& next) {
+  static_assert(std::is_trivially_copyable_v<Record> && offsetof(Record, version) == 0);
+  constexpr std::size_t kVersion = sizeof(SeqVersion);
+  std::memcpy(reinterpret_cast<char*>(&record) + kVersion,
+              reinterpret_cast<const char*>(&next) + kVersion, sizeof(Record) - kVersion);
+}
+
+/// The same with a new record. Copied from a constant: one that is made on the stack for it is
+/// written in small pieces and read in large ones, which the core cannot forward.
+template <class Record>
+void renew_record(Record& record) {
+  static constexpr Record kNew{};
+  overwrite_record(record, kNew);
 }
 
 enum class ReadOutcome : std::uint8_t { kConsistent, kTorn };

@@ -371,7 +371,7 @@ void NeighborTable::erase(std::uint16_t slot) {
   unlist(slot);
   set_mac(slot, MacAddr{});
   record.version.begin_write();
-  overwrite_record(record, NeighborRecord{});
+  renew_record(record);
   record.version.end_write();
   slots_[slot] = Slot{};
   slots_[slot].next_in_bucket = free_slot_;

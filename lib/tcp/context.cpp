@@ -160,6 +160,17 @@ FlowKey Context::flow_of(const Tcb& block) const {
   return {Ipv4Addr{block.key.local}, Ipv4Addr{block.key.remote}, local, remote};
 }
 
+void Context::address(OutboundSegment& out, const Tcb& block) const {
+  if (block.has(kIsV6)) {
+    const V6Key& key = v6_keys[block.key.local];
+    out.source = key.local;
+    out.destination = key.remote;
+  } else {
+    out.source = Ipv4Addr{block.key.local};
+    out.destination = Ipv4Addr{block.key.remote};
+  }
+}
+
 FlowKey Context::flow_of(const HalfOpen& entry) const {
   return {entry.local, entry.remote, Port{entry.local_port}, Port{entry.remote_port}};
 }
@@ -230,7 +241,7 @@ std::uint32_t Context::make_tcb(const FlowKey& flow, std::uint64_t hash, FlowRef
   Tcb& block = tcbs[index];
   const std::uint32_t generation = block.generation + 1;
   touch(index);
-  overwrite_record(block, Tcb{});
+  renew_record(block);
   block.flags = kTouched;
   block.generation = generation;
   if (v6 != kNoIndex) {
@@ -423,7 +434,7 @@ std::uint32_t Context::make_half_open(const FlowKey& flow, std::uint64_t hash, F
   }
   HalfOpen& entry = half_opens[index];
   entry.version.begin_write();
-  overwrite_record(entry, HalfOpen{});
+  renew_record(entry);
   entry.timer = TimerNode{};
   entry.local = flow.local;
   entry.remote = flow.remote;

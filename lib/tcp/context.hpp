@@ -152,6 +152,8 @@ struct Context {
     return {&flows.memory(), &sends.memory, &runs.memory, &receives.memory};
   }
   FlowKey flow_of(const Tcb& block) const;
+  /// Where `out` goes from and to. Not by a FlowKey, which would be copied once more.
+  void address(OutboundSegment& out, const Tcb& block) const;
   FlowKey flow_of(const HalfOpen& entry) const;
   bool has_flow(const Tcb& block, const FlowKey& flow) const;
   bool has_flow(FlowRef ref, const FlowKey& flow);

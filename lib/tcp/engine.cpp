@@ -126,6 +126,7 @@ void Engine::receive(std::span<InboundSegment> burst, Instant now) {
     const std::span<Glance> stage = std::span(stage_).first(count);
     for (const Glance& glance : stage) fetch(glance);
     for (Glance& glance : stage) look_up(glance);
+    for (const Glance& glance : stage) fetch_flight(glance);
     seen_changes_ = ctx_.flows.changes();
     for (Glance& glance : stage) process(glance);
   }
@@ -170,7 +171,20 @@ void Engine::look_up(Glance& glance) {
   if (!glance.is_whole) return;
   glance.hint = ctx_.find_flow(glance.flow, glance.hash);
   if (glance.hint.is_none() || glance.hint.kind() != FlowRef::kConnection) return;
-  glance.generation = ctx_.tcb(glance.hint.index()).generation;
+  Tcb& block = ctx_.tcb(glance.hint.index());
+  glance.generation = block.generation;
+  if (const SendRecord* const record = ctx_.send_record(block)) __builtin_prefetch(record);
+}
+
+/// What an ACK frees first is as old as a round trip.
+void Engine::fetch_flight(const Glance& glance) {
+  if (!glance.is_whole || glance.hint.is_none() || glance.hint.kind() != FlowRef::kConnection)
+    return;
+  const SendRecord* const record = ctx_.send_record(ctx_.tcb(glance.hint.index()));
+  if (record == nullptr || record->queue.is_empty()) return;
+  const char* const line = reinterpret_cast<const char*>(record->queue.head());
+  __builtin_prefetch(line);
+  __builtin_prefetch(line + 64);
 }
 
 /// Does what the early look-up found still stand? A whole life of one tuple can lie in one burst.

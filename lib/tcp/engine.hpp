@@ -73,6 +73,7 @@ class Engine {
   void glance_at(std::span<InboundSegment> run, Glance& glance);
   void fetch(const Glance& glance);
   void look_up(Glance& glance);
+  void fetch_flight(const Glance& glance);
   bool is_current(const Glance& glance);
   void process(Glance& glance);
   void process_one(InboundSegment& inbound, const Glance& glance);

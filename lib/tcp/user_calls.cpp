@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cstring>
+#include <optional>
 
 #include "tcp/handshake/listen.hpp"
 #include "tcp/output/control.hpp"
@@ -37,14 +38,14 @@ void record_call(Context& ctx, const Tcb& block, telemetry::UserCall call) {
     ctx.record_detail(telemetry::EventKind::kUserCall, block, static_cast<std::uint8_t>(call));
 }
 
-/// The TCB if it takes octets to send, else the error.
-Result<Tcb*, Error> sendable(Context& ctx, ConnHandle handle) {
-  Tcb* const block = find_tcb(ctx, handle);
-  if (block == nullptr || block->has(kOrphan)) return fail(Error::kStaleHandle);
-  if (block->has(kDetached)) return fail(error_of(static_cast<CloseReason>(block->close_reason)));
+/// Why the connection takes no octets to send; nothing if it does.
+std::optional<Error> reason_not_to_send(Context& ctx, ConnHandle handle) {
+  const Tcb* const block = find_tcb(ctx, handle);
+  if (block == nullptr || block->has(kOrphan)) return Error::kStaleHandle;
+  if (block->has(kDetached)) return error_of(static_cast<CloseReason>(block->close_reason));
   //= rfc9293#3.10.2
-  if (block->has(kFinQueued) || !may_queue_data(block->state)) return fail(Error::kClosing);
-  return block;
+  if (block->has(kFinQueued) || !may_queue_data(block->state)) return Error::kClosing;
+  return std::nullopt;
 }
 
 std::uint32_t send_room(Context& ctx, Tcb& block) {
@@ -132,8 +133,7 @@ void queue_fin(Context& ctx, std::uint32_t index) {
 
 Result<std::size_t, Error> send(Context& ctx, ConnHandle handle,
                                 std::span<const std::byte> octets) {
-  const auto found = sendable(ctx, handle);
-  if (!found) return fail(found.error());
+  if (const auto reason = reason_not_to_send(ctx, handle)) return fail(*reason);
   Tcb& block = ctx.touch(handle.index);
   const std::size_t wanted = std::min<std::size_t>(octets.size(), send_room(ctx, block));
   std::uint32_t taken = 0;
@@ -148,8 +148,7 @@ Result<std::size_t, Error> send(Context& ctx, ConnHandle handle,
 }
 
 Result<std::size_t, Error> send(Context& ctx, ConnHandle handle, packet::PacketChain& chain) {
-  const auto found = sendable(ctx, handle);
-  if (!found) return fail(found.error());
+  if (const auto reason = reason_not_to_send(ctx, handle)) return fail(*reason);
   Tcb& block = ctx.touch(handle.index);
   const std::uint32_t offered = chain.bytes();
   std::uint32_t wanted = std::min(offered, send_room(ctx, block));
@@ -239,10 +238,10 @@ void credit(Context& ctx, ConnHandle handle, std::uint32_t bytes) {
 }
 
 Result<void, Error> shutdown(Context& ctx, ConnHandle handle) {
-  const auto found = sendable(ctx, handle);
-  if (!found) return fail(found.error());
-  if ((*found)->state == State::kSynSent) return fail(Error::kNotConnected);
-  record_call(ctx, **found, telemetry::UserCall::kShutdown);
+  if (const auto reason = reason_not_to_send(ctx, handle)) return fail(*reason);
+  const Tcb& block = ctx.tcb(handle.index);
+  if (block.state == State::kSynSent) return fail(Error::kNotConnected);
+  record_call(ctx, block, telemetry::UserCall::kShutdown);
   queue_fin(ctx, handle.index);
   return {};
 }

@@ -19,7 +19,7 @@ ListenerHandle ListenTable::open(const IpAddr& address, Port port) {
   ListenerRecord& record = *free;
   const auto generation = static_cast<std::uint16_t>(record.generation + 1);
   record.version.begin_write();
-  overwrite_record(record, ListenerRecord{});
+  renew_record(record);
   record.address = address;
   record.port = port.value;
   record.generation = generation;

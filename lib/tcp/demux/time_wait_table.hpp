@@ -27,11 +27,12 @@ class TimeWaitRing {
   /// Precondition: not full. Gives the index.
   std::uint32_t push(const Record& record) {
     SLUICE_ASSERT(!is_full());
-    const auto index = static_cast<std::uint32_t>((head_ + count_) % ring_.size());
-    ring_[index].version.begin_write();
-    overwrite_record(ring_[index], record);
-    ring_[index].flags = static_cast<std::uint16_t>(record.flags | kTimeWaitInUse);
-    ring_[index].version.end_write();
+    const std::uint32_t index = wrapped(std::size_t{head_} + count_);
+    Record& at = ring_[index];
+    at.version.begin_write();
+    overwrite_record(at, record);
+    at.flags = static_cast<std::uint16_t>(record.flags | kTimeWaitInUse);
+    at.version.end_write();
     ++count_;
     ++in_use_;
     return index;
@@ -50,7 +51,7 @@ class TimeWaitRing {
   /// Frees the oldest place. Precondition: not empty, and it was given up.
   void pop_oldest() {
     SLUICE_ASSERT(!is_empty() && !(ring_[head_].flags & kTimeWaitInUse));
-    head_ = static_cast<std::uint32_t>((head_ + 1) % ring_.size());
+    head_ = wrapped(std::size_t{head_} + 1);
     --count_;
   }
 
@@ -58,6 +59,11 @@ class TimeWaitRing {
   const Record& operator[](std::uint32_t index) const { return ring_[index]; }
 
  private:
+  /// Of a position less than two rounds on. No division: each connection would pay for two.
+  std::uint32_t wrapped(std::size_t position) const {
+    return static_cast<std::uint32_t>(position < ring_.size() ? position : position - ring_.size());
+  }
+
   std::span<Record> ring_;
   std::uint32_t head_ = 0;
   std::uint32_t count_ = 0;  ///< Places taken, given-up ones included.

@@ -22,7 +22,7 @@ void GateWatch::begin(ListenerHandle listener) {
   tallies_[listener.index] = Tally{};
   GateRecord& record = records_[listener.index];
   record.version.begin_write();
-  overwrite_record(record, GateRecord{});
+  renew_record(record);
   record.generation = listener.generation;
   record.version.end_write();
 }

@@ -84,11 +84,9 @@ bool send_lone(Context& ctx, std::uint32_t index, Burst& burst) {
                     .ts_ecr = block.ts_recent},
                    Port{block.key.local_port}, Port{block.key.remote_port}, flags, header);
   //= rfc9293#3.9.1.1 MUST-45
-  const FlowKey flow = ctx.flow_of(block);
   OutboundSegment& out = burst.out[burst.used++];
   out.packet = std::move(packet);
-  out.source = flow.local;
-  out.destination = flow.remote;
+  ctx.address(out, block);
   out.traffic_class = block.traffic_class;
   out.hint = &block.path;
   ctx.metrics.count(Counter::kSegmentsSent);

@@ -113,12 +113,11 @@ bool emit(Context& ctx, std::uint32_t index, const Planned& plan, Burst& burst) 
   if (plan.segments > 1) packet->tso_segsz = size & 0xffff;
   burst.behind += plan.segments - 1;
   //= rfc9293#3.9.1.1 MUST-45
-  const FlowKey flow = ctx.flow_of(block);
-  burst.out[burst.used++] = {.packet = std::move(packet),
-                             .source = flow.local,
-                             .destination = flow.remote,
-                             .traffic_class = static_cast<std::uint8_t>(block.traffic_class | ecn),
-                             .hint = &block.path};
+  OutboundSegment& out = burst.out[burst.used++];
+  out.packet = std::move(packet);
+  ctx.address(out, block);
+  out.traffic_class = static_cast<std::uint8_t>(block.traffic_class | ecn);
+  out.hint = &block.path;
   ctx.metrics.count(Counter::kSegmentsSent, plan.segments);
   const bool again = plan.freshness == Freshness::kAgain;
   if (again) {
@@ -127,8 +126,8 @@ bool emit(Context& ctx, std::uint32_t index, const Planned& plan, Burst& burst) 
   }
   if (header.has(wire::kAck)) note_ack_sent(ctx, block);
   if (block.has(kTraced) && ctx.recorder.is_enabled())
-    ctx.record_segment(telemetry::EventKind::kSent, ctx.hash_of(flow), &block, header, window,
-                       plan.payload, Outcome::kCount, again);
+    ctx.record_segment(telemetry::EventKind::kSent, ctx.hash_of(ctx.flow_of(block)), &block, header,
+                       window, plan.payload, Outcome::kCount, again);
   return true;
 }
 

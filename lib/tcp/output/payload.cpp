@@ -29,7 +29,7 @@ Position find(SendRecord& record, SeqNum seq) {
 
 }  // namespace
 
-bool attach_payload(Context& ctx, SendRecord& record, PayloadRange range, rte_mbuf& packet) {
+bool attach_payload(Context& ctx, SendRecord& record, const PayloadRange& range, rte_mbuf& packet) {
   SLUICE_ASSERT(wire::seq_geq(range.seq, record.base) &&
                 wire::seq_distance(record.base, range.seq) + range.length <= record.queue.bytes());
   auto [mbuf, offset] = find(record, range.seq);

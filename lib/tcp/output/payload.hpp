@@ -14,7 +14,7 @@ struct PayloadRange {
 /// Puts them behind the header in `packet`: few are copied, others are chained as indirect mbufs,
 /// for a driver may still read the originals when they are sent again. False if an mbuf was
 /// lacking; `packet` then is to be freed.
-bool attach_payload(Context& ctx, SendRecord& record, PayloadRange range, rte_mbuf& packet);
+bool attach_payload(Context& ctx, SendRecord& record, const PayloadRange& range, rte_mbuf& packet);
 
 /// Acknowledged octets leave the queue: all before `una`.
 void drop_acknowledged(SendRecord& record, SeqNum una);
