@@ -178,7 +178,7 @@ std::size_t Connection::serve(sluice::Stream stream, const Request& request, std
                               std::size_t end, bool has_more) {
   Answer answer;
   const Route to = route(request, worker_->options().site, answer);
-  if (to == Route::kAnswer) return add_answer(stream, answer, done, end);
+  if (to == Route::kAnswer) return add_answer(stream, std::move(answer), done, end);
   // These are answered alone; the answers before go first.
   done = flush(stream, done);
   if (state_ != State::kHead) return done;
@@ -192,7 +192,7 @@ std::size_t Connection::serve(sluice::Stream stream, const Request& request, std
   return end;
 }
 
-std::size_t Connection::add_answer(sluice::Stream stream, Answer answer, std::size_t done,
+std::size_t Connection::add_answer(sluice::Stream stream, Answer&& answer, std::size_t done,
                                    std::size_t end) {
   Batch& batch = worker_->batch();
   answer.date = worker_->seconds(stream.worker().now());

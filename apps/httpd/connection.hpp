@@ -41,7 +41,8 @@ class Connection final : public sluice::StreamHandler {
   /// Octets of the run that are done with; so for all below.
   std::size_t serve(sluice::Stream stream, const Request& request, std::size_t done,
                     std::size_t end, bool has_more);
-  std::size_t add_answer(sluice::Stream stream, Answer answer, std::size_t done, std::size_t end);
+  /// Dates `answer`, and sends it or has it wait for those behind it.
+  std::size_t add_answer(sluice::Stream stream, Answer&& answer, std::size_t done, std::size_t end);
   /// Sends the batch. What of it finds no room is left: the first such answer as answer_, requests
   /// behind it unread.
   std::size_t flush(sluice::Stream stream, std::size_t done);

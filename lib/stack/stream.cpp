@@ -89,8 +89,11 @@ Result<std::size_t, Error> Stream::send(std::span<const std::byte> octets) {
   return tcp::send(*ctx, handle_, octets);
 }
 
+// Not by the one above, which would be inlined, and its Result be put together from pieces.
 Result<std::size_t, Error> Stream::send(std::string_view text) {
-  return send(std::as_bytes(std::span(text.data(), text.size())));
+  Context* const ctx = context_of(stack_);
+  if (ctx == nullptr) return fail(Error::kStaleHandle);
+  return tcp::send(*ctx, handle_, std::as_bytes(std::span(text.data(), text.size())));
 }
 
 Result<std::size_t, Error> Stream::send(RxData& data) {

@@ -8,9 +8,18 @@ namespace {
 
 static_assert(std::endian::native == std::endian::little);
 
-/// The sum of little-endian 32-bit words, the last one filled up with zero octets, in 64 bits: it
-/// cannot overflow below 16 GiB. Two accumulators, so that no carry is waited for; the compiler
-/// makes vector code of the first loop.
+/// The next sizeof(Word) octets; `at` goes on behind them.
+template <class Word>
+Word take(const std::byte*& at) {
+  Word word;
+  std::memcpy(&word, at, sizeof word);
+  at += sizeof word;
+  return word;
+}
+
+/// The sum of little-endian words of 32 bits, what is left at the end as words of 16, in 64 bits:
+/// it cannot overflow below 16 GiB. Two accumulators, so that no carry is waited for; the compiler
+/// makes vector code of the loop.
 std::uint64_t sum_words(const std::byte* at, std::size_t count) {
   std::uint64_t low = 0;
   std::uint64_t high = 0;
@@ -22,14 +31,22 @@ std::uint64_t sum_words(const std::byte* at, std::size_t count) {
       high += word >> 32;
     }
   }
-  for (; count >= 4; at += 4, count -= 4) {
-    std::uint32_t word;
-    std::memcpy(&word, at, sizeof word);
-    low += word;
+  // The rest by halves, each from a register: octets gathered in memory would have to be stored
+  // before they can be read as a word.
+  if (count & 16) {
+    const std::uint64_t first = take<std::uint64_t>(at), second = take<std::uint64_t>(at);
+    low += (first & 0xffffffff) + (second & 0xffffffff);
+    high += (first >> 32) + (second >> 32);
   }
-  std::uint32_t last = 0;
-  std::memcpy(&last, at, count);
-  return low + high + last;
+  if (count & 8) {
+    const std::uint64_t word = take<std::uint64_t>(at);
+    low += word & 0xffffffff;
+    high += word >> 32;
+  }
+  if (count & 4) low += take<std::uint32_t>(at);
+  if (count & 2) high += take<std::uint16_t>(at);
+  if (count & 1) low += take<std::uint8_t>(at);
+  return low + high;
 }
 
 }  // namespace
