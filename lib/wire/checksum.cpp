@@ -17,36 +17,34 @@ Word take(const std::byte*& at) {
   return word;
 }
 
+using Pair [[gnu::vector_size(16)]] = std::uint64_t;  // gcc's and clang's, of any machine
+
 /// The sum of little-endian words of 32 bits, what is left at the end as words of 16, in 64 bits:
-/// it cannot overflow below 16 GiB. Two accumulators, so that no carry is waited for; the compiler
-/// makes vector code of the loop.
+/// it cannot overflow below 16 GiB. The lower and the upper halves of each 64 bits have a sum of
+/// their own, so that no carry is waited for. The rest by halves, each from a register: octets that
+/// are gathered in memory cannot be read as a word before they are stored.
 std::uint64_t sum_words(const std::byte* at, std::size_t count) {
-  std::uint64_t low = 0;
-  std::uint64_t high = 0;
-  for (; count >= 32; at += 32, count -= 32) {
-    std::uint64_t words[4];
-    std::memcpy(words, at, sizeof words);
-    for (const std::uint64_t word : words) {
-      low += word & 0xffffffff;
-      high += word >> 32;
-    }
+  Pair low{}, high{};
+  const auto add = [&](Pair words) {
+    low += words & 0xffffffff;
+    high += words >> 32;
+  };
+  for (; count >= 32; count -= 32) {
+    const Pair first = take<Pair>(at), second = take<Pair>(at);
+    add(first);
+    add(second);
   }
-  // The rest by halves, each from a register: octets gathered in memory would have to be stored
-  // before they can be read as a word.
-  if (count & 16) {
-    const std::uint64_t first = take<std::uint64_t>(at), second = take<std::uint64_t>(at);
-    low += (first & 0xffffffff) + (second & 0xffffffff);
-    high += (first >> 32) + (second >> 32);
-  }
+  if (count & 16) add(take<Pair>(at));
+  low += high;
+  std::uint64_t sum = low[0] + low[1];
   if (count & 8) {
-    const std::uint64_t word = take<std::uint64_t>(at);
-    low += word & 0xffffffff;
-    high += word >> 32;
+    const auto word = take<std::uint64_t>(at);
+    sum += (word & 0xffffffff) + (word >> 32);
   }
-  if (count & 4) low += take<std::uint32_t>(at);
-  if (count & 2) high += take<std::uint16_t>(at);
-  if (count & 1) low += take<std::uint8_t>(at);
-  return low + high;
+  if (count & 4) sum += take<std::uint32_t>(at);
+  if (count & 2) sum += take<std::uint16_t>(at);
+  if (count & 1) sum += take<std::uint8_t>(at);
+  return sum;
 }
 
 }  // namespace
