@@ -34,6 +34,10 @@ class BenchHost {
   /// TSC cycles spent in run() since the last call.
   std::uint64_t take_cycles() { return std::exchange(cycles_, 0); }
   void pass(Duration time) { now_ = now_ + time; }
+  /// What a server's control thread does beside its workers, so that they meet no page fault.
+  void populate_ahead() {
+    for (GrowingMemory* memory : stack_->growing_memory()) memory->populate_ahead();
+  }
 
  private:
   void turn(std::span<rte_mbuf* const> frames, std::vector<rte_mbuf*>& answers);

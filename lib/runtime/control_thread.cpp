@@ -76,7 +76,7 @@ void ControlThread::log(const std::string& line) const {
 
 /// A round of this thread takes 50 ms as a rule. In that time tables do not outgrow the lead.
 void ControlThread::populate() {
-  const auto is_refused = [](ReservedMemory* memory) { return !memory->populate_ahead(); };
+  const auto is_refused = [](GrowingMemory* memory) { return !memory->populate_ahead(); };
   if (std::none_of(memory_.begin(), memory_.end(), is_refused)) return;
   log("the kernel does not populate memory ahead of the tables: workers fault it in themselves");
   memory_.clear();

@@ -35,7 +35,7 @@ class ControlThread {
     Reloader::Deps reload;
     std::string program;
     std::string instance;
-    std::vector<ReservedMemory*> memory;  ///< Populated for a start before the thread runs.
+    std::vector<GrowingMemory*> memory;  ///< Populated for a start before the thread runs.
   };
   /// Throws SetupError: no control socket. Without a thread the server runs on, and says so.
   explicit ControlThread(Deps deps);
@@ -61,7 +61,7 @@ class ControlThread {
   Reloader reloader_;
   ReloadSignal reload_signal_;
   std::optional<ControlSocket> socket_;
-  std::vector<ReservedMemory*> memory_;
+  std::vector<GrowingMemory*> memory_;
   std::atomic<bool> is_ending_ = false;
   bool is_running_ = false;
   pthread_t thread_{};

@@ -130,7 +130,7 @@ struct Runtime::Impl {
   void make_shards(const runtime::WorkerEntropy& entropy);
   void announce() const;
   void serve(Shard& shard);
-  std::vector<ReservedMemory*> reserved_memory();
+  std::vector<GrowingMemory*> growing_memory();
 
   CommandLine line;
   std::vector<std::string> arguments;  ///< What `line` was read from.
@@ -255,10 +255,10 @@ void Runtime::Impl::announce() const {
 }
 
 /// What the control thread populates, near the worker that will use it.
-std::vector<ReservedMemory*> Runtime::Impl::reserved_memory() {
-  std::vector<ReservedMemory*> all;
+std::vector<GrowingMemory*> Runtime::Impl::growing_memory() {
+  std::vector<GrowingMemory*> all;
   for (unsigned worker = 0; worker < shards.size(); ++worker)
-    for (ReservedMemory* memory : shards[worker].stack->reserved_memory()) {
+    for (GrowingMemory* memory : shards[worker].stack->growing_memory()) {
       memory->prefer_node(rte_lcore_to_socket_id(worker));
       all.push_back(memory);
     }
@@ -419,7 +419,7 @@ int Runtime::run() {
                                           .reload = impl_->reload_deps(),
                                           .program = impl_->program.name,
                                           .instance = impl_->line.config.instance,
-                                          .memory = impl_->reserved_memory()});
+                                          .memory = impl_->growing_memory()});
     for (unsigned worker = 1; worker < impl_->shards.size(); ++worker)
       if (rte_eal_remote_launch(start, &impl_->shards[worker], worker) != 0)
         throw SetupError(fmt::format("worker {} did not start", worker), 1);

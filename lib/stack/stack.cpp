@@ -249,9 +249,9 @@ std::uint32_t Stack::reset_all(Instant now, Telling telling) {
 Worker Stack::worker() {
   return Worker(this);
 }
-std::vector<ReservedMemory*> Stack::reserved_memory() {
-  const auto memory = impl_->engine.context().reserved_memory();
-  std::vector<ReservedMemory*> all(memory.begin(), memory.end());
+std::vector<GrowingMemory*> Stack::growing_memory() {
+  const auto memory = impl_->engine.context().growing_memory();
+  std::vector<GrowingMemory*> all(memory.begin(), memory.end());
   all.push_back(&impl_->stream_memory);
   return all;
 }

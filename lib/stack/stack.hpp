@@ -161,7 +161,7 @@ class Stack {
   Worker worker();
   const telemetry::Metrics& metrics() const;
   /// Tables that grow with the connections: another thread may populate them ahead of use.
-  std::vector<ReservedMemory*> reserved_memory();
+  std::vector<GrowingMemory*> growing_memory();
 
   // The public API's calls, by handle (stream.cpp, listener.cpp, worker.cpp); see sluice/*.hpp.
   struct Impl;

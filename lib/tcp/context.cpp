@@ -55,6 +55,11 @@ class FlowHashes {
   Context& ctx_;
 };
 
+template <class Record>
+std::byte* memory_of(std::span<Record> records) {
+  return reinterpret_cast<std::byte*>(records.data());
+}
+
 }  // namespace
 
 ReceiveRecord::~ReceiveRecord() {
@@ -104,7 +109,10 @@ Context::Context(const EngineConfig& engine_config, const ContextDeps& deps, Ins
                        derive_key(deps.keys.flow_table, kChallengeKey)),
       port_counters(kPortCounters),
       us_(static_cast<std::uint32_t>(start.ns() / 1'000)),
-      ns_into_tick_(static_cast<std::uint32_t>(start.ns() % kTickLength.ns())) {
+      ns_into_tick_(static_cast<std::uint32_t>(start.ns() % kTickLength.ns())),
+      tcb_memory_(memory_of(deps.tcbs), deps.tcbs.size_bytes()),
+      total_memory_(memory_of(deps.totals), deps.totals.size_bytes()),
+      time_wait_memory_(memory_of(deps.time_wait4), deps.time_wait4.size_bytes()) {
   SLUICE_ASSERT(deps.listeners.size() <= 64);
   touched_.reserve(tcbs.capacity());  // each at most once; pages come with use
   for (HalfOpen& entry : deps.half_open) entry.listener = ListenerHandle::kNone;
@@ -144,6 +152,9 @@ void Context::note_memory() {
   std::uint64_t faulted = flows.pages_faulted() - flow_pages_counted_;
   flow_pages_counted_ += faulted;
   faulted += sends.note_use() + runs.note_use() + receives.note_use();
+  faulted += tcb_memory_.use(sizeof(Tcb) * tcbs.high_water()) +
+             total_memory_.use(sizeof(TcbTotals) * tcbs.high_water()) +
+             time_wait_memory_.use(sizeof(TimeWait4) * time_wait4.reached());
   if (faulted != 0) metrics.count(Counter::kPagesFaulted, faulted);
 }
 

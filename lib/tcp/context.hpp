@@ -148,8 +148,9 @@ struct Context {
   /// Publishes all touched records to readers of the state region; once a turn.
   void publish();
   /// What another thread may populate ahead of use.
-  std::array<ReservedMemory*, 4> reserved_memory() {
-    return {&flows.memory(), &sends.memory, &runs.memory, &receives.memory};
+  std::array<GrowingMemory*, 7> growing_memory() {
+    return {&flows.memory(), &sends.memory,  &runs.memory,      &receives.memory,
+            &tcb_memory_,    &total_memory_, &time_wait_memory_};
   }
   FlowKey flow_of(const Tcb& block) const;
   /// Where `out` goes from and to. Not by a FlowKey, which would be copied once more.
@@ -409,6 +410,11 @@ struct Context {
   std::uint64_t flow_pages_counted_ = 0;
   std::uint32_t us_;
   std::uint32_t ns_into_tick_;
+
+  // Of the state region: what grows with the connections.
+  GrowingMemory tcb_memory_;
+  GrowingMemory total_memory_;
+  GrowingMemory time_wait_memory_;
 };
 
 }  // namespace sluice::tcp

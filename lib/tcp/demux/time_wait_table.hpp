@@ -1,5 +1,6 @@
 #pragma once
 
+#include <algorithm>
 #include <cstdint>
 #include <span>
 
@@ -23,6 +24,8 @@ class TimeWaitRing {
   bool is_empty() const { return count_ == 0; }
   std::uint32_t in_use() const { return in_use_; }
   std::uint32_t oldest() const { return head_; }
+  /// Below this index lie all places taken so far, while it rises.
+  std::size_t reached() const { return std::min(std::size_t{head_} + count_, ring_.size()); }
 
   /// Precondition: not full. Gives the index.
   std::uint32_t push(const Record& record) {

@@ -44,6 +44,28 @@ TEST_CASE("an owner without help faults in each page once", "[base]") {
   CHECK(memory.is_ready(4 * kMiB));  // nobody will do it: no reason to wait
 }
 
+TEST_CASE("a part of a larger mapping is made present, and no page beside it", "[base]") {
+  constexpr std::size_t kBefore = 3 * kPage + 64;  // as a section of the state region lies
+  constexpr std::size_t kOctets = GrowingMemory::kLead + 10 * kPage;
+  ReservedMemory around(kOctets + 8 * kPage);  // of small pages
+  GrowingMemory part(around.data() + kBefore, kOctets);
+  CHECK(part.use(100) == 1);
+  if (!part.populate_ahead()) {
+    WARN("skipped: a kernel before 5.14 does not populate on request");
+    return;
+  }
+  constexpr std::size_t kEdge = kPage;  // its first and its last page are not its own alone
+  CHECK(resident_octets(around) == GrowingMemory::kLead + kPage + kEdge);
+  CHECK(part.use(GrowingMemory::kLead) == 0);
+  CHECK(!part.is_ready(kOctets));
+  CHECK(part.populate_ahead());
+  CHECK(part.is_ready(kOctets));
+  CHECK(part.use(kOctets) == 0);
+  CHECK(resident_octets(around) == kOctets + kEdge);
+  CHECK(part.populate_ahead());
+  CHECK(resident_octets(around) == kOctets + kEdge);
+}
+
 TEST_CASE("memory is present a lead ahead of use, and no further", "[base]") {
   ReservedMemory memory(3 * ReservedMemory::kLead / 2);
   CHECK(memory.use(1) == 1);
