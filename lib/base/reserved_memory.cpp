@@ -24,9 +24,9 @@ std::size_t round_up(std::size_t value, std::size_t unit) {
 /// Calls with the pages that hold octets [from, to) of `base`, and how many octets they have.
 template <class Call>
 int with_pages(std::byte* base, std::size_t from, std::size_t to, const Call& call) {
-  const auto at = reinterpret_cast<std::uintptr_t>(base);
-  const std::uintptr_t begin = (at + from) / kSmallPage * kSmallPage;
-  return call(reinterpret_cast<void*>(begin), round_up(at + to, kSmallPage) - begin);
+  std::byte* const first = base + from;
+  const std::size_t into_page = reinterpret_cast<std::uintptr_t>(first) % kSmallPage;
+  return call(first - into_page, round_up(into_page + (to - from), kSmallPage));
 }
 
 }  // namespace
