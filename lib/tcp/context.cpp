@@ -33,18 +33,7 @@ class FlowHashes {
  public:
   explicit FlowHashes(Context& ctx) : ctx_(ctx) {}
   std::uint64_t operator()(FlowRef ref) const { return ctx_.hash_of(flow_of(ref)); }
-  void prefetch(FlowRef ref) const {
-    switch (ref.kind()) {
-      case FlowRef::kConnection:
-        return __builtin_prefetch(&ctx_.tcbs[ref.index()].key);
-      case FlowRef::kHalfOpen:
-        return __builtin_prefetch(&ctx_.half_opens[ref.index()].local);
-      case FlowRef::kTimeWait4:
-        return __builtin_prefetch(&ctx_.time_wait4[ref.index()].key);
-      case FlowRef::kTimeWait6:
-        return __builtin_prefetch(&ctx_.time_wait6[ref.index()].local);
-    }
-  }
+  void prefetch(FlowRef ref) const { ctx_.prefetch_key(ref); }
 
  private:
   FlowKey flow_of(FlowRef ref) const {
@@ -212,6 +201,19 @@ FlowKey Context::flow_of_time_wait(FlowRef ref) {
   }
   const TimeWait6& entry = time_wait6[ref.index()];
   return {entry.local, entry.remote, Port{entry.local_port}, Port{entry.remote_port}};
+}
+
+void Context::prefetch_key(FlowRef ref) const {
+  switch (ref.kind()) {
+    case FlowRef::kConnection:
+      return __builtin_prefetch(&tcbs[ref.index()].key);
+    case FlowRef::kHalfOpen:
+      return __builtin_prefetch(&half_opens[ref.index()].local);
+    case FlowRef::kTimeWait4:
+      return __builtin_prefetch(&time_wait4[ref.index()].key);
+    case FlowRef::kTimeWait6:
+      return __builtin_prefetch(&time_wait6[ref.index()].local);
+  }
 }
 
 bool Context::has_flow(FlowRef ref, const FlowKey& flow) {

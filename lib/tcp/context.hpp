@@ -158,6 +158,8 @@ struct Context {
   FlowKey flow_of(const HalfOpen& entry) const;
   bool has_flow(const Tcb& block, const FlowKey& flow) const;
   bool has_flow(FlowRef ref, const FlowKey& flow);
+  /// Fetches the line that has_flow() compares.
+  void prefetch_key(FlowRef ref) const;
   std::uint64_t hash_of(const FlowKey& flow) const { return flow_id(keys.flow_table, flow); }
   FlowRef find_flow(const FlowKey& flow, std::uint64_t hash) {
     return flows.find(hash, [&](FlowRef ref) { return has_flow(ref, flow); });

@@ -158,7 +158,8 @@ void Engine::glance_at(std::span<InboundSegment> burst, Glance& glance) {
 void Engine::fetch(const Glance& glance) {
   if (!glance.is_whole) return;
   const FlowRef ref = ctx_.flows.first_hit(glance.hash);
-  if (ref.is_none() || ref.kind() != FlowRef::kConnection) return;
+  if (ref.is_none()) return;
+  if (ref.kind() != FlowRef::kConnection) return ctx_.prefetch_key(ref);
   const char* const line = reinterpret_cast<const char*>(&ctx_.tcb(ref.index()));
   __builtin_prefetch(line);
   __builtin_prefetch(line + 64);
