@@ -82,11 +82,11 @@ class Parser {
 
   // --- header ---
   bool header_line() {
-    const Token& token = take();
-    std::string_view text = token.text.substr(2);
+    std::string_view text = peek().text.substr(2);
     text = trimmed(text.substr(0, text.find("//")));
     const std::size_t end = text.find_first_of("= \t");
-    HeaderLine line{.line = token.line, .name = std::string(text.substr(0, end)), .value = {}};
+    if (text.empty() || end == 0) return fail("a header line needs a name: --name=value");
+    HeaderLine line{.line = take().line, .name = std::string(text.substr(0, end)), .value = {}};
     if (end != std::string_view::npos) line.value = trimmed(text.substr(end + 1));
     script_.header.push_back(std::move(line));
     return true;
