@@ -153,9 +153,9 @@ struct Context {
             &tcb_memory_,    &total_memory_, &time_wait_memory_};
   }
   FlowKey flow_of(const Tcb& block) const;
+  FlowKey flow_of(const HalfOpen& entry) const;
   /// Where `out` goes from and to. Not by a FlowKey, which would be copied once more.
   void address(OutboundSegment& out, const Tcb& block) const;
-  FlowKey flow_of(const HalfOpen& entry) const;
   bool has_flow(const Tcb& block, const FlowKey& flow) const;
   bool has_flow(FlowRef ref, const FlowKey& flow);
   /// Fetches the line that has_flow() compares.

@@ -21,6 +21,12 @@ std::size_t payload_of(const std::vector<SentSegment>& segments) {
   return octets;
 }
 
+/// Runs until the persist timer has fired once.
+void run_to_probe(TcpRig& rig) {
+  REQUIRE(
+      rig.run_to([&] { return rig.metrics().of(TimerKind::kPersist) == 1; }, Duration::from_s(10)));
+}
+
 }  // namespace
 
 //= rfc9293#3.8.6 SHLD-14 test
@@ -116,8 +122,7 @@ TEST_CASE("a window too small for silly-window avoidance is filled when the pers
   peer.acknowledge();
   send_octets(rig, connection, pattern(2000));
   CHECK(peer.read().empty());
-  REQUIRE(
-      rig.run_to([&] { return rig.metrics().of(TimerKind::kPersist) == 1; }, Duration::from_s(10)));
+  run_to_probe(rig);
   CHECK(payload_of(peer.read()) == 300);
   require_nothing_left(rig);
 }
@@ -248,9 +253,7 @@ TEST_CASE("two ends whose window probes were both taken hear each other's ACKs",
   peer.window = 0;
   peer.acknowledge();
   send_octets(rig, connection, pattern(100));
-  const std::uint64_t probes = rig.metrics().of(TimerKind::kPersist);
-  REQUIRE(rig.run_to([&] { return rig.metrics().of(TimerKind::kPersist) == probes + 1; },
-                     Duration::from_s(10)));
+  run_to_probe(rig);
   const wire::SeqNum una = peer.una;
   PeerSegment below = peer.segment(kAck);  // as if the octet of its own probe was not taken
   peer.send(kAck, 1);                      // that probe: it is
