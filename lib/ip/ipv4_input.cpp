@@ -60,7 +60,6 @@ Result<Arrival, Outcome> accept_ipv4(std::span<const std::byte> octets, const In
   //= rfc9293#3.9.2 MUST-50  what is neither malformed nor a source route is passed over
   if (header->options == wire::Ipv4Options::kMalformed) return fail(Outcome::kIpOptionMalformed);
   if (header->options == wire::Ipv4Options::kSourceRoute) return fail(Outcome::kIpSourceRouted);
-  if (header->is_fragment()) return fail(Outcome::kIpFragment);
   return Arrival{*header, destination, context.is_link_broadcast};
 }
 

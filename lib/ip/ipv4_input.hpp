@@ -25,7 +25,7 @@ struct InputContext {
   std::size_t packet_length = 0;  ///< Octets behind the link header, padding included.
 };
 
-/// A packet that passed every check of its header and is for us.
+/// A packet that passed every check of its header and is for us: a datagram, or a fragment of one.
 struct Arrival {
   wire::Ipv4Header header;
   AddressKind destination = AddressKind::kOurs;  ///< kOurs or a broadcast.

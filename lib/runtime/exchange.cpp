@@ -37,14 +37,14 @@ bool Exchange::has_mail() const {
   return false;
 }
 
-std::size_t Exchange::keep_ours(std::span<rte_mbuf*> frames, unsigned number) {
+std::size_t Exchange::keep_ours(std::span<rte_mbuf*> frames, unsigned number, Origin origin) {
   SLUICE_ASSERT(frames.size() <= kBurst);
   Device& device = devices_[number];
-  const bool is_trusted =
-      device.test != nullptr && device.test->verdict() == PortVerdict::kVerified;
+  const bool is_trusted = origin == Origin::kPort && device.test != nullptr &&
+                          device.test->verdict() == PortVerdict::kVerified;
   std::size_t kept = 0;
   for (rte_mbuf* const frame : frames) {
-    const std::uint16_t worker = destination(*frame, number, is_trusted);
+    const std::uint16_t worker = destination(*frame, number, origin, is_trusted);
     if (worker == worker_) {
       frames[kept++] = frame;
       continue;
@@ -58,7 +58,8 @@ std::size_t Exchange::keep_ours(std::span<rte_mbuf*> frames, unsigned number) {
   return kept;
 }
 
-std::uint16_t Exchange::destination(rte_mbuf& frame, unsigned number, bool is_trusted) {
+std::uint16_t Exchange::destination(rte_mbuf& frame, unsigned number, Origin origin,
+                                    bool is_trusted) {
   if (is_trusted && is_plain_segment(frame)) {
     // Where the hash is at hand, it says more than the queue: that may change with the table.
     const bool has_hash = (frame.ol_flags & RTE_MBUF_F_RX_RSS_HASH) != 0;
@@ -72,7 +73,7 @@ std::uint16_t Exchange::destination(rte_mbuf& frame, unsigned number, bool is_tr
       copy_to_all(frame, number);
       return worker_;
     case Sight::Kind::kSegment:
-      test(devices_[number], frame, sight);
+      if (origin == Origin::kPort) test(devices_[number], frame, sight);
       return sight.worker;
     case Sight::Kind::kRelated:
       return sight.worker;

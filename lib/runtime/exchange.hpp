@@ -26,6 +26,12 @@ namespace sluice::runtime {
 /// Frames moved in one call of a port, and handed over in one.
 inline constexpr std::size_t kBurst = 32;
 
+/// Of a burst of frames.
+enum class Origin : std::uint8_t {
+  kPort,
+  kHere,  ///< Made here: no port has chosen its queue or hashed it.
+};
+
 class Exchange {
  public:
   /// Another worker: its mailbox to us, ours to it, and what wakes it. All null for ourselves.
@@ -53,7 +59,8 @@ class Exchange {
   /// Sorts a burst of `device`: frames that concern this worker come to the front, in order; the
   /// others go to theirs. One whose mailbox is full is lost, and counted. Gives how many are left.
   /// Precondition: at most kBurst frames.
-  std::size_t keep_ours(std::span<rte_mbuf*> frames, unsigned device);
+  std::size_t keep_ours(std::span<rte_mbuf*> frames, unsigned device,
+                        Origin origin = Origin::kPort);
 
   /// Takes what others handed to us, at most a burst of each: receive(device, frames) gets every
   /// run of frames of one device, and owns them. True if there was something.
@@ -93,7 +100,7 @@ class Exchange {
   };
 
   /// The worker that `frame` goes to.
-  std::uint16_t destination(rte_mbuf& frame, unsigned number, bool is_trusted);
+  std::uint16_t destination(rte_mbuf& frame, unsigned number, Origin origin, bool is_trusted);
   void test(Device& device, const rte_mbuf& frame, const Sight& sight);
   void copy_to_all(const rte_mbuf& frame, unsigned device);
   void hand_on(unsigned worker, Device& device);

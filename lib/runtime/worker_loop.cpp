@@ -66,6 +66,7 @@ bool WorkerLoop::round(Instant now) {
   bool worked = exchange_ != nullptr &&
                 exchange_->take([&](unsigned device, std::span<rte_mbuf* const> frames) {
                   stack_.receive(number_of_device_[device], frames, now);
+                  spread_reassembled(device, now);
                 });
   if (worked) last_frame_ = now;
   worked |= take_order(now);
@@ -94,7 +95,16 @@ bool WorkerLoop::poll(Port& port, Instant now) {
   if (exchange_ != nullptr)
     count = exchange_->keep_ours(std::span(frames_).first(count), port.device);
   if (count > 0) stack_.receive(port.number, std::span(frames_).first(count), now);
+  if (exchange_ != nullptr) spread_reassembled(port.device, now);
   return true;
+}
+
+/// The fragments of a datagram meet at one worker; what they make goes to its owner.
+void WorkerLoop::spread_reassembled(unsigned device, Instant now) {
+  while (std::size_t count = stack_.take_reassembled(frames_)) {
+    count = exchange_->keep_ours(std::span(frames_).first(count), device, Origin::kHere);
+    if (count > 0) stack_.receive(number_of_device_[device], std::span(frames_).first(count), now);
+  }
 }
 
 void WorkerLoop::rest(Instant now, Instant deadline) {

@@ -71,6 +71,7 @@ class WorkerLoop {
   bool round(Instant now);
   bool take_order(Instant now);
   bool poll(Port& port, Instant now);
+  void spread_reassembled(unsigned device, Instant now);
   bool transmit(Port& port, Instant now);
   bool send_for_others(Instant now);
   void rest(Instant now, Instant deadline);

@@ -20,6 +20,9 @@ using telemetry::Outcome;
 constexpr std::size_t kMaxHeaders =
     wire::kEthernetMaxHeader + wire::kIpv4MaxHeader + wire::kTcpMaxHeader;
 
+/// Of a call of process(), each by a frame of its own.
+constexpr std::size_t kMostReassembled = 64;
+
 tcp::IcmpErrorKind kind_of(ip::ErrorKind kind) {
   switch (kind) {
     case ip::ErrorKind::kNetUnreachable:
@@ -96,7 +99,9 @@ Ingress::Ingress(const StackConfig& config, const Deps& deps)
       pools_(deps.pools),
       metrics_(deps.metrics),
       icmp_({.error = config.icmp_error_limit, .echo = config.echo_limit}),
-      is_one_of_many_(config.workers > 1) {}
+      is_one_of_many_(config.workers > 1) {
+  reassembled_.reserve(kMostReassembled);
+}
 
 Ingress::Yield Ingress::process(unsigned port, std::span<rte_mbuf* const> frames, Instant now,
                                 std::span<tcp::InboundSegment> segments,
@@ -222,19 +227,73 @@ void Ingress::on_ipv4(Burst& burst, PacketPtr packet, link::Delivery delivery) {
   if (source_filter_ != nullptr && source_filter_->is_denied(arrival->header.source))
     return metrics_.count(Outcome::kSourceDenied);
   trim_to(*packet, arrival->header.total_length);
+  if (arrival->header.is_fragment())
+    return on_fragment(burst, std::move(packet), *arrival, context);
+  on_datagram(burst, std::move(packet), *arrival);
+}
 
-  switch (arrival->header.protocol) {
+//= rfc1122#3.3.2 MUST
+void Ingress::on_fragment(Burst& burst, PacketPtr packet, const ip::Arrival& arrival,
+                          const ip::InputContext& context) {
+  if (!packet::is_exclusive(*packet))
+    packet.reset(rte_pktmbuf_copy(packet.get(), pools_.receive, 0, UINT32_MAX));
+  if (!packet) return metrics_.count(Outcome::kNoMemory);
+  auto [verdict, datagram] = fragments_.add(std::move(packet), arrival.header, burst.now);
+  if (verdict == ip::FragmentTable::Verdict::kRefused) return metrics_.count(Outcome::kIpFragment);
+  if (verdict == ip::FragmentTable::Verdict::kKept) return metrics_.count(Outcome::kIpFragmentKept);
+  metrics_.count(Counter::kDatagramsReassembled);
+  datagram = gather(std::move(datagram), wire::kIpv4MaxHeader + wire::kTcpMaxHeader);
+  if (!datagram) return metrics_.count(Outcome::kNoMemory);
+  if (is_one_of_many_) return hand_back(burst, std::move(datagram));
+  ip::InputContext whole = context;
+  whole.checksum = ip::HardwareChecksum::kGood;  // it was made here
+  whole.packet_length = datagram->pkt_len;
+  const auto all = ip::accept_ipv4(packet::first_segment(*datagram), whole, network_.addresses());
+  if (!all) return metrics_.count(all.error());
+  on_datagram(burst, std::move(datagram), *all);
+}
+
+/// As it would have come: the tuple is there now, which says whose it is.
+void Ingress::hand_back(const Burst& burst, PacketPtr datagram) {
+  constexpr MacAddr kSource{{2, 0, 0, 0, 0, 1}};  // nobody looks at it but the check of a frame
+  const wire::EthernetHeader header{
+      .destination = burst.binding.mac, .source = kSource, .ether_type = wire::ether_type::kIpv4};
+  auto* const front = reinterpret_cast<std::byte*>(
+      rte_pktmbuf_prepend(datagram.get(), static_cast<std::uint16_t>(header.length())));
+  if (front == nullptr || reassembled_.size() == reassembled_.capacity())
+    return metrics_.count(Outcome::kNoMemory);
+  wire::emit_ethernet(header, {front, header.length()});
+  reassembled_.push_back(std::move(datagram));
+  metrics_.count(Outcome::kIpFragmentKept);
+}
+
+std::size_t Ingress::take_reassembled(std::span<rte_mbuf*> out) {
+  std::size_t count = 0;
+  for (; count < out.size() && !reassembled_.empty(); ++count) {
+    out[count] = reassembled_.back().release();
+    reassembled_.pop_back();
+  }
+  return count;
+}
+
+void Ingress::advance(Instant now) {
+  if (const std::uint32_t freed = fragments_.expire(now); freed != 0)
+    metrics_.count(Counter::kFragmentsExpired, freed);
+}
+
+void Ingress::on_datagram(Burst& burst, PacketPtr packet, const ip::Arrival& arrival) {
+  switch (arrival.header.protocol) {
     case wire::ip_protocol::kTcp:
-      rte_pktmbuf_adj(packet.get(), arrival->header.header_length);
-      return on_tcp(burst, std::move(packet), *arrival);
+      rte_pktmbuf_adj(packet.get(), arrival.header.header_length);
+      return on_tcp(burst, std::move(packet), arrival);
     case wire::ip_protocol::kIcmp:
-      rte_pktmbuf_adj(packet.get(), arrival->header.header_length);
-      return on_icmp(burst, std::move(packet), *arrival);
+      rte_pktmbuf_adj(packet.get(), arrival.header.header_length);
+      return on_icmp(burst, std::move(packet), arrival);
     case wire::ip_protocol::kUdp:
-      refuse(burst, *packet, *arrival, wire::icmp_unreachable::kPort);
+      refuse(burst, *packet, arrival, wire::icmp_unreachable::kPort);
       return metrics_.count(Outcome::kUdpUnreachable);
     default:
-      refuse(burst, *packet, *arrival, wire::icmp_unreachable::kProtocol);
+      refuse(burst, *packet, arrival, wire::icmp_unreachable::kProtocol);
       return metrics_.count(Outcome::kIpUnknownProtocol);
   }
 }

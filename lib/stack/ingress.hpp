@@ -7,7 +7,9 @@
 #include <cstdint>
 #include <span>
 #include <utility>
+#include <vector>
 
+#include "ip/fragment_table.hpp"
 #include "ip/icmp.hpp"
 #include "ip/ipv4_input.hpp"
 #include "ip/prefix_filter.hpp"
@@ -51,6 +53,12 @@ class Ingress {
     return std::exchange(source_filter_, filter);
   }
 
+  /// Frees fragments that waited too long.
+  void advance(Instant now);
+  /// Gives datagrams that were put together from fragments, as frames: with many workers, each may
+  /// be another's. Call after process() until it gives none.
+  std::size_t take_reassembled(std::span<rte_mbuf*> out);
+
   void set_icmp_limits(const ip::IcmpResponder::Limits& limits) { icmp_.set_limits(limits); }
 
  private:
@@ -63,6 +71,10 @@ class Ingress {
   void on_frame(Burst& burst, packet::PacketPtr packet);
   telemetry::Outcome on_arp(Burst& burst, const rte_mbuf& packet);
   void on_ipv4(Burst& burst, packet::PacketPtr packet, link::Delivery delivery);
+  void on_fragment(Burst& burst, packet::PacketPtr packet, const ip::Arrival& arrival,
+                   const ip::InputContext& context);
+  void hand_back(const Burst& burst, packet::PacketPtr datagram);
+  void on_datagram(Burst& burst, packet::PacketPtr packet, const ip::Arrival& arrival);
   void on_icmp(Burst& burst, packet::PacketPtr packet, const ip::Arrival& arrival);
   void on_tcp(Burst& burst, packet::PacketPtr packet, const ip::Arrival& arrival);
   void refuse(Burst& burst, const rte_mbuf& packet, const ip::Arrival& arrival, std::uint8_t code);
@@ -75,6 +87,8 @@ class Ingress {
   packet::Pools pools_;
   telemetry::Metrics& metrics_;
   ip::IcmpResponder icmp_;
+  ip::FragmentTable fragments_;
+  std::vector<packet::PacketPtr> reassembled_;
   const ip::PrefixFilter* source_filter_ = nullptr;
   bool is_one_of_many_;
 };

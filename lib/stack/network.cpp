@@ -149,7 +149,7 @@ Result<tcp::PathInfo, tcp::PathError> Network::path_to(const IpAddr& destination
     if (own == nullptr) return fail(tcp::PathError::kNoAddress);
     path.source = own->address;
   }
-  //= rfc9293#3.7.1 MUST-67  no fragment is taken: what a frame holds is all that can be received
+  //= rfc9293#3.7.1 MUST-67  what a frame holds; more could be received, but only in fragments
   path.mtu = 0xffff;
   for (const std::uint16_t port : interfaces_[next_hop.interface].ports)
     path.mtu = std::min(path.mtu, ports_[port].capabilities.mtu);

@@ -131,8 +131,13 @@ void Stack::receive(unsigned port, std::span<rte_mbuf* const> frames, Instant no
   }
 }
 
+std::size_t Stack::take_reassembled(std::span<rte_mbuf*> out) {
+  return impl_->ingress.take_reassembled(out);
+}
+
 void Stack::advance(Instant now) {
   Impl& my = *impl_;
+  my.ingress.advance(now);
   tcp::Context& ctx = my.engine.context();
   // While nothing arrives, only this sees that buffers came back: send() would refuse for ever, and
   // connections would be shed for nothing.

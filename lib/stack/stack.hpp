@@ -131,6 +131,9 @@ class Stack {
 
   /// Takes a burst of frames that came in on `port`. Takes ownership of all of them.
   void receive(unsigned port, std::span<rte_mbuf* const> frames, Instant now);
+  /// With many workers: frames that receive() put together from fragments. Whose they are can be
+  /// said now. Ownership is the caller's; call until it gives none.
+  std::size_t take_reassembled(std::span<rte_mbuf*> out);
   /// Fires timers, then calls the application's handlers for what happened since the last time.
   void advance(Instant now);
   /// Fills `out` with frames to send on `port`; the caller owns them. Gives how many. Frames the

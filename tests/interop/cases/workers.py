@@ -5,7 +5,8 @@ import hashlib
 import json
 import signal
 
-from cases.abuse import expect_outcomes_add_up
+from cases.abuse import expect_outcomes_add_up, our_mac
+from frames import SYN, Wire, ethernet, ipv4, tcp
 from lab import expect, wait_until
 from registry import case
 
@@ -64,6 +65,29 @@ def two_workers(lab):
     expect(port["handed_on"] == stats.counter("FramesHandedOn") > 0, f"no frame was handed on: {port}")
     expect("software steering" in server.err(), f"the log says nothing of steering: {server.err()}")
     expect(server.stop() == 0, "the drain reset connections")
+
+
+@case("segments in fragments, last one first: two workers put them together, and each flow's owner has its segment")
+def fragments(lab):
+    server = lab.server("sluice-echo", "--workers", "2")
+    flows, pieces = 40, 3
+    source = "10.99.0.50"
+    with Wire(server.tap) as wire:
+        mac, source_mac = our_mac(lab, server), wire.mac()
+        for flow in range(flows):
+            segment = tcp(source, server.ip, 20_000 + flow, 7, 1, 0, SYN, payload=bytes(20))
+            for piece in reversed(range(pieces)):
+                more = 0x2000 if piece + 1 < pieces else 0
+                octets = segment[16 * piece:16 * (piece + 1)] if more else segment[16 * piece:]
+                wire.send(ethernet(mac, source_mac, 0x0800, ipv4(source, server.ip, 6, octets, 1 + flow, more | 2 * piece)))
+    wait_until(lambda: server.stats().outcome("SynQueued") == flows, 5, "every SYN to be taken")
+    stats = server.stats()
+    expect(stats.counter("DatagramsReassembled") == flows, f"{stats.counter('DatagramsReassembled')} datagrams")
+    expect_shared(server, "DatagramsReassembled", flows // 8)
+    expect_shared(server, "SynQueued", flows // 8)
+    expect(stats.outcome("IpFragment") == 0, "a fragment was refused")
+    expect_outcomes_add_up(server)
+    expect(server.stop() in (0, 3), "did not end in good order")
 
 
 @case("one queue for three workers: two receive what the first hands to them, and transmit by its queue", needs=["ethtool"])

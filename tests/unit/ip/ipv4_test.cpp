@@ -142,13 +142,6 @@ TEST_CASE("source routes, malformed options and fragments are refused", "[ip][in
   CHECK(fixture.refusal(frame) == Outcome::kIpOptionMalformed);
   frame.ip_options = support::octets({7, 9, 4, 0});
   CHECK(fixture.refusal(frame) == Outcome::kIpOptionMalformed);
-  frame.ip_options.clear();
-  frame.ip.more_fragments = true;
-  frame.ip.dont_fragment = false;
-  CHECK(fixture.refusal(frame) == Outcome::kIpFragment);
-  frame.ip.more_fragments = false;
-  frame.ip.fragment_offset = 8;
-  CHECK(fixture.refusal(frame) == Outcome::kIpFragment);
 }
 
 TEST_CASE("the sum over segments of any lengths is that over the whole", "[ip][output]") {

@@ -1,5 +1,6 @@
 #include "stack/ingress.hpp"
 
+#include <algorithm>
 #include <array>
 #include <functional>
 #include <set>
@@ -147,7 +148,8 @@ std::vector<Case> ip_cases() {
       {Outcome::kIpOptionMalformed, ip_with([](Ipv4Frame& f) {
          f.ip_options = support::octets({7, 1, 0, 0});
        })},
-      {Outcome::kIpFragment, ip_with([](Ipv4Frame& f) { f.ip.more_fragments = true; })},
+      {Outcome::kIpFragmentKept, ip_with([](Ipv4Frame& f) { f.ip.more_fragments = true; }, 6, 24)},
+      {Outcome::kIpFragment, ip_with([](Ipv4Frame& f) { f.ip.fragment_offset = 65528; })},
       {Outcome::kSourceDenied, right,
        [](NetFixture& fixture) {
          static const ip::PrefixFilter kNobody({}, ip::SourceAction::kDeny);
@@ -231,6 +233,68 @@ TEST_CASE("a segment reaches the engine at its TCP header, without the link's pa
   CHECK(Octets(octets.begin() + 20, octets.end()) == frame.payload);
   CHECK(fixture.count(Counter::kRxPackets) == 1);
   CHECK(fixture.count(Counter::kRxBytes) == 14 + 24 + 30 + 9);
+  fixture.require_clean();
+}
+
+TEST_CASE("a segment that came in fragments, in any order, is one to the engine",
+          "[stack][ingress]") {
+  auto frame = segment_frame();
+  frame.ip.dont_fragment = false;
+  frame.payload = support::pattern(1000);
+  const std::vector<Octets> fragments = support::fragments_of(support::build(frame), 344);
+  REQUIRE(fragments.size() == 3);
+  std::array<std::size_t, 3> order{0, 1, 2};
+  do {
+    NetFixture fixture;
+    CHECK(fixture.receive(fragments[order[0]]) == Outcome::kIpFragmentKept);
+    CHECK(fixture.receive(fragments[order[1]]) == Outcome::kIpFragmentKept);
+    CHECK_FALSE(fixture.receive(fragments[order[2]]));
+    REQUIRE(fixture.segments.size() == 1);
+    const tcp::InboundSegment& segment = fixture.segments[0];
+    CHECK(segment.packet->data_len >= wire::kTcpMinHeader);
+    const Octets octets = support::octets_of(*segment.packet);
+    CHECK(Octets(octets.begin() + 20, octets.end()) == frame.payload);
+    CHECK(fixture.count(Counter::kDatagramsReassembled) == 1);
+    fixture.require_clean();
+  } while (std::next_permutation(order.begin(), order.end()));
+}
+
+TEST_CASE("what came in fragments is checked as anything else", "[stack][ingress]") {
+  NetFixture fixture;
+  const auto last_outcome_of = [&](const Octets& whole) {
+    std::optional<Outcome> outcome;
+    for (const Octets& fragment : support::fragments_of(whole, 24))
+      outcome = fixture.receive(fragment);
+    return outcome;
+  };
+  auto wrong = segment_frame();
+  wrong.ip.dont_fragment = false;
+  wrong.tcp_checksum = ChecksumField::kWrong;
+  CHECK(last_outcome_of(support::build(wrong)) == Outcome::kTcpChecksum);
+  auto echo = icmp_frame(wire::icmp_type::kEchoRequest, 0);
+  echo.ip.dont_fragment = false;
+  CHECK(last_outcome_of(support::build(echo)) == Outcome::kIcmpEchoAnswered);
+  fixture.require_clean();
+}
+
+TEST_CASE("of several workers the one that has a datagram's fragments gives it back as a frame",
+          "[stack][ingress]") {
+  NetFixture::Options options;
+  options.config.workers = 2;
+  NetFixture fixture(options), owner(options);
+  auto frame = segment_frame();
+  frame.ip.dont_fragment = false;
+  for (const Octets& fragment : support::fragments_of(support::build(frame), 16))
+    CHECK(fixture.receive(fragment) == Outcome::kIpFragmentKept);
+  CHECK(fixture.segments.empty());
+  std::array<rte_mbuf*, 2> frames;
+  REQUIRE(fixture.ingress.take_reassembled(frames) == 1);
+  CHECK(fixture.ingress.take_reassembled(std::span(frames).last(1)) == 0);
+  CHECK_FALSE(owner.receive(packet::PacketPtr(frames[0])));
+  REQUIRE(owner.segments.size() == 1);
+  const Octets octets = support::octets_of(*owner.segments[0].packet);
+  CHECK(Octets(octets.begin() + 20, octets.end()) == frame.payload);
+  owner.require_clean();
   fixture.require_clean();
 }
 
