@@ -61,6 +61,7 @@ struct LinkOptions {
   Policer policer = {};
   QueueMarking marking = {};
   std::uint16_t mtu = 0;    ///< Of the path: IP packets longer than this perish. 0: the ports'.
+  bool cuts = false;        ///< IPv4 packets longer than `mtu` go on in fragments, DF or not.
   Ipv4Addr router_ip = {};  ///< Answers those with "fragmentation needed" (RFC 1191), one path's
                             ///< delay later. Unspecified: nobody does, the path is a black hole.
 };

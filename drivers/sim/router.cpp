@@ -94,4 +94,34 @@ std::vector<std::byte> fragmentation_needed(std::span<const std::byte> frame, Ip
   return answer;
 }
 
+std::vector<std::vector<std::byte>> fragments_of(std::span<const std::byte> frame,
+                                                 std::uint16_t mtu,
+                                                 std::optional<std::uint16_t> identification) {
+  constexpr std::size_t kUnit = 8;  // offsets count in it (RFC 791 3.1)
+  SLUICE_ASSERT(mtu >= wire::kIpv4MinHeader + kUnit);
+  if (!holds_ipv4(frame)) return {};
+  const auto whole = wire::parse_ipv4(frame.subspan(kIp));
+  if (!whole || whole->is_fragment() || whole->header_length != wire::kIpv4MinHeader) return {};
+  const auto payload = frame.subspan(kIp + wire::kIpv4MinHeader, whole->payload_length());
+  const std::size_t most = (mtu - wire::kIpv4MinHeader) / kUnit * kUnit;
+  std::vector<std::vector<std::byte>> fragments;
+  for (std::size_t at = 0; at < payload.size(); at += most) {
+    const auto part = payload.subspan(at, std::min(most, payload.size() - at));
+    wire::Ipv4Header header = *whole;
+    header.dont_fragment = false;
+    header.identification = identification.value_or(whole->identification);
+    header.fragment_offset = static_cast<std::uint16_t>(at);
+    header.more_fragments = at + part.size() < payload.size();
+    header.total_length = static_cast<std::uint16_t>(wire::kIpv4MinHeader + part.size());
+    std::vector<std::byte>& fragment =
+        fragments.emplace_back(std::max(kIp + header.total_length, wire::kEthernetMinFrame));
+    std::copy_n(frame.begin(), kIp, fragment.begin());
+    const auto octets = std::span(fragment).subspan(kIp, wire::kIpv4MinHeader);
+    wire::emit_ipv4(header, octets);
+    wire::set_ipv4_checksum(octets);
+    std::copy(part.begin(), part.end(), fragment.begin() + kIp + wire::kIpv4MinHeader);
+  }
+  return fragments;
+}
+
 }  // namespace sluice::drivers

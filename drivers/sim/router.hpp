@@ -4,6 +4,7 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <optional>
 #include <span>
 #include <vector>
 
@@ -25,5 +26,12 @@ void mark_congestion(std::span<std::byte> frame);
 /// fragment, or itself an ICMP error (RFC 1122 3.2.2).
 std::vector<std::byte> fragmentation_needed(std::span<const std::byte> frame, Ipv4Addr router,
                                             std::uint16_t mtu);
+
+/// What a router makes of an untagged IPv4 frame that is longer than `mtu`, DF or not, in order.
+/// Empty if it is not one, is a fragment already, or has IP options. Their identification is the
+/// frame's unless one is given: with DF the frame's says nothing (RFC 6864).
+std::vector<std::vector<std::byte>> fragments_of(
+    std::span<const std::byte> frame, std::uint16_t mtu,
+    std::optional<std::uint16_t> identification = std::nullopt);
 
 }  // namespace sluice::drivers

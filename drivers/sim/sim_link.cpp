@@ -136,12 +136,46 @@ Instant SimLink::lose(FrameFate fate, unsigned direction, std::uint32_t slot, In
 
 Instant SimLink::send(unsigned direction, std::uint32_t slot, Instant now) {
   Direction& way = directions_[direction];
-  const LinkOptions& options = way.options;
   const std::size_t size = slots_[slot].size();
   ++in_flight_;
   note(FrameFate::kSent, direction, slots_[slot], now);
-  if (!fits_path(direction, slots_[slot], now))
-    return lose(FrameFate::kTooLong, direction, slot, now);
+  const std::size_t longest =
+      std::min(ports_[0]->capabilities().mtu, ports_[1]->capabilities().mtu);
+  if (size > kEthernetHeader + longest) return lose(FrameFate::kTooLong, direction, slot, now);
+  if (way.options.mtu != 0 && size > kEthernetHeader + std::size_t{way.options.mtu})
+    return exceed(direction, slot, now);
+  return forward(direction, slot, now);
+}
+
+/// What the path does with a frame that is too long for it.
+Instant SimLink::exceed(unsigned direction, std::uint32_t slot, Instant now) {
+  Direction& way = directions_[direction];
+  const LinkOptions& options = way.options;
+  if (options.cuts) {
+    const auto fragments = fragments_of(slots_[slot], options.mtu, ++way.identification);
+    if (fragments.empty()) return lose(FrameFate::kTooLong, direction, slot, now);
+    lose(FrameFate::kFragmented, direction, slot, now);
+    Instant departed = now;
+    for (const Octets& fragment : fragments) {
+      const std::uint32_t part = take_slot();
+      slots_[part] = fragment;
+      ++in_flight_;
+      departed = forward(direction, part, now);
+    }
+    return departed;
+  }
+  if (!options.router_ip.is_unspecified() && !is_cut_) {
+    const Octets answer = fragmentation_needed(slots_[slot], options.router_ip, options.mtu);
+    if (!answer.empty()) inject(direction, answer, now + directions_[1 - direction].options.delay);
+  }
+  return lose(FrameFate::kTooLong, direction, slot, now);
+}
+
+/// A frame, or a fragment, that fits.
+Instant SimLink::forward(unsigned direction, std::uint32_t slot, Instant now) {
+  Direction& way = directions_[direction];
+  const LinkOptions& options = way.options;
+  const std::size_t size = slots_[slot].size();
   if (!is_within_police(way, size, now)) return lose(FrameFate::kPoliced, direction, slot, now);
 
   Instant departed = now;
@@ -159,20 +193,6 @@ Instant SimLink::send(unsigned direction, std::uint32_t slot, Instant now) {
   }
   propagate(direction, slot, departed);
   return departed;
-}
-
-/// False if the frame is too long for a port or for the path; the path's router may say so.
-bool SimLink::fits_path(unsigned direction, const Octets& octets, Instant now) {
-  const LinkOptions& options = directions_[direction].options;
-  const std::size_t longest =
-      std::min(ports_[0]->capabilities().mtu, ports_[1]->capabilities().mtu);
-  if (octets.size() > kEthernetHeader + longest) return false;
-  if (options.mtu == 0 || octets.size() <= kEthernetHeader + options.mtu) return true;
-  if (!options.router_ip.is_unspecified() && !is_cut_) {
-    const Octets answer = fragmentation_needed(octets, options.router_ip, options.mtu);
-    if (!answer.empty()) inject(direction, answer, now + directions_[1 - direction].options.delay);
-  }
-  return false;
 }
 
 /// The generic cell rate algorithm: a bucket of `burst_bytes`, told by when it will be full again.

@@ -43,6 +43,7 @@ enum class FrameFate : std::uint8_t {
   kLost,        ///< By chance.
   kQueueFull,   ///< Beyond queue_bytes.
   kTooLong,     ///< Beyond the MTU of a port, or of the path.
+  kFragmented,  ///< Longer than the path's MTU: its fragments go on, each a frame of its own.
   kPoliced,     ///< Faster than the policer allows.
   kEarlyDrop,   ///< The queue is too long, and the frame could not be marked.
   kMarked,      ///< CE is set; it goes on.
@@ -145,10 +146,11 @@ class SimLink final : public SimActor {
   using Octets = std::vector<std::byte>;
   struct Direction {
     LinkOptions options;
-    Instant free_at;        ///< When the last bit accepted so far has left.
-    Instant last_arrival;   ///< Frames that are not reordered do not overtake.
-    Instant policed_until;  ///< When the policer's bucket is full again.
-    bool is_bad = false;    ///< BurstLoss.
+    Instant free_at;                   ///< When the last bit accepted so far has left.
+    Instant last_arrival;              ///< Frames that are not reordered do not overtake.
+    Instant policed_until;             ///< When the policer's bucket is full again.
+    bool is_bad = false;               ///< BurstLoss.
+    std::uint16_t identification = 0;  ///< Of what was cut last.
   };
   struct PathChange {
     unsigned direction;
@@ -160,7 +162,8 @@ class SimLink final : public SimActor {
   Instant take(unsigned direction, std::uint32_t slot, Instant now);
   Instant send(unsigned direction, std::uint32_t slot, Instant now);
   Instant lose(FrameFate fate, unsigned direction, std::uint32_t slot, Instant now);
-  bool fits_path(unsigned direction, const Octets& octets, Instant now);
+  Instant forward(unsigned direction, std::uint32_t slot, Instant now);
+  Instant exceed(unsigned direction, std::uint32_t slot, Instant now);
   bool is_within_police(Direction& way, std::size_t octets, Instant now);
   bool passes_marking(unsigned direction, Octets& octets, std::uint64_t waiting, Instant now);
   bool is_lost_in_burst(Direction& way);

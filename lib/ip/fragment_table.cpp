@@ -18,7 +18,8 @@ namespace {
 
 constexpr std::uint32_t kWays = 8;
 constexpr std::size_t kMostOctets = 65'535;
-constexpr Duration kBetweenLooks = Duration::from_s(1);
+constexpr Duration kBetweenLooks = Duration::from_ms(100);  // each frees a few hundred at most
+constexpr Duration kTick = Duration::from_ns(1);            // what is as old as its lifetime lives
 
 std::uint64_t cycles_at(Instant now) {
   return static_cast<std::uint64_t>(now.ns());
@@ -54,11 +55,12 @@ bool finish(rte_mbuf& datagram) {
 
 }  // namespace
 
-FragmentTable::FragmentTable()
+FragmentTable::FragmentTable(std::uint32_t most_mbufs)
     : table_(rte_ip_frag_table_create(kMostDatagrams / kWays, kWays, kMostDatagrams,
                                       static_cast<std::uint64_t>(kLifetime.ns()), SOCKET_ID_ANY)),
-      dead_(std::make_unique<rte_ip_frag_death_row>()) {  // setup: before the loops
-  if (table_ == nullptr) throw std::bad_alloc();          // setup: before the loops
+      dead_(std::make_unique<rte_ip_frag_death_row>()),  // setup: before the loops
+      most_mbufs_(most_mbufs) {
+  if (table_ == nullptr) throw std::bad_alloc();  // setup: before the loops
 }
 
 FragmentTable::~FragmentTable() {
@@ -68,11 +70,13 @@ FragmentTable::~FragmentTable() {
 FragmentTable::Taken FragmentTable::add(packet::PacketPtr fragment, const wire::Ipv4Header& header,
                                         Instant now) {
   SLUICE_ASSERT(fragment->pkt_len == header.total_length && packet::is_exclusive(*fragment));
-  if (std::size_t{header.fragment_offset} + header.total_length > kMostOctets)
+  if (std::size_t{header.fragment_offset} + header.total_length > kMostOctets ||
+      mbufs_ + fragment->nb_segs > most_mbufs_)
     return {Verdict::kRefused, {}};
   fragment->l2_len = 0;
   fragment->l3_len = header.header_length & 0x1ff;
   note_ecn(*fragment, header.traffic_class);
+  mbufs_ += fragment->nb_segs;
   rte_mbuf* const given = fragment.release();
   packet::PacketPtr whole(rte_ipv4_frag_reassemble_packet(
       table_, dead_.get(), given, cycles_at(now), rte_pktmbuf_mtod(given, rte_ipv4_hdr*)));
@@ -82,10 +86,10 @@ FragmentTable::Taken FragmentTable::add(packet::PacketPtr fragment, const wire::
   free_dead();
   if (is_refused) return {Verdict::kRefused, {}};
   if (!whole) {
-    last_kept_ = now;
-    next_look_ = std::min(next_look_, now + kLifetime);
+    next_look_ = std::min(next_look_, now + kLifetime + kTick);
     return {Verdict::kKept, {}};
   }
+  mbufs_ -= whole->nb_segs;
   if (!finish(*whole)) return {Verdict::kRefused, {}};
   return {Verdict::kWhole, std::move(whole)};
 }
@@ -93,13 +97,14 @@ FragmentTable::Taken FragmentTable::add(packet::PacketPtr fragment, const wire::
 std::uint32_t FragmentTable::expire(Instant now) {
   if (now < next_look_) return 0;
   rte_ip_frag_table_del_expired_entries(table_, dead_.get(), cycles_at(now));
-  // What was kept last has the longest to live.
-  next_look_ = now > last_kept_ + kLifetime ? Instant::never() : now + kBetweenLooks;
+  next_look_ = mbufs_ == 0 ? Instant::never() : now + kBetweenLooks;
   return free_dead();
 }
 
 std::uint32_t FragmentTable::free_dead() {
-  const std::uint32_t count = dead_->cnt;
+  std::uint32_t count = 0;
+  for (std::uint32_t i = 0; i < dead_->cnt; ++i) count += dead_->row[i]->nb_segs;
+  mbufs_ -= count;
   rte_ip_frag_free_death_row(dead_.get(), 0);
   return count;
 }

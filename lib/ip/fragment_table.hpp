@@ -30,7 +30,7 @@ class FragmentTable {
   enum class Verdict : std::uint8_t {
     kKept,
     kWhole,    ///< It was the last one that was missing.
-    kRefused,  ///< No room, or it would end beyond 65,535 octets. It is freed.
+    kRefused,  ///< No room, or it is of what cannot be a datagram. It is freed.
   };
   struct Taken {
     Verdict verdict;
@@ -38,8 +38,9 @@ class FragmentTable {
         datagram;  ///< kWhole: a chain that begins with the IP header, which is right.
   };
 
-  /// Takes 80 KiB of EAL's heap. Throws std::bad_alloc.
-  FragmentTable();
+  /// `most_mbufs` wait here together, whatever comes: their pool has other users. Takes 80 KiB of
+  /// EAL's heap. Throws std::bad_alloc.
+  explicit FragmentTable(std::uint32_t most_mbufs);
   ~FragmentTable();
   FragmentTable(const FragmentTable&) = delete;
   FragmentTable& operator=(const FragmentTable&) = delete;
@@ -50,14 +51,18 @@ class FragmentTable {
 
   /// Frees what is older than its lifetime: how many mbufs. Costs nothing while nothing waits.
   std::uint32_t expire(Instant now);
+  /// When expire() has something to do: never, while nothing waits.
+  Instant next_deadline() const { return next_look_; }
+  std::uint32_t mbufs() const { return mbufs_; }
 
  private:
   std::uint32_t free_dead();
 
   rte_ip_frag_tbl* table_;
   std::unique_ptr<rte_ip_frag_death_row> dead_;  ///< What the library lets go.
-  Instant next_look_ = Instant::never();         ///< Never: nothing waits.
-  Instant last_kept_;
+  std::uint32_t most_mbufs_;
+  std::uint32_t mbufs_ = 0;  ///< That wait.
+  Instant next_look_ = Instant::never();
 };
 
 }  // namespace sluice::ip

@@ -1,6 +1,7 @@
 #include "stack/ingress.hpp"
 
 #include <rte_mbuf.h>
+#include <rte_mempool.h>
 
 #include <algorithm>
 
@@ -19,6 +20,9 @@ using telemetry::Outcome;
 /// Link, IP and TCP headers at their longest: what the first mbuf must hold of a frame.
 constexpr std::size_t kMaxHeaders =
     wire::kEthernetMaxHeader + wire::kIpv4MaxHeader + wire::kTcpMaxHeader;
+
+/// Of receive's pool, that fragments may hold; and of any.
+constexpr std::uint32_t kPartForFragments = 8, kMostForFragments = 2048;
 
 /// Of a call of process(), each by a frame of its own.
 constexpr std::size_t kMostReassembled = 64;
@@ -99,6 +103,7 @@ Ingress::Ingress(const StackConfig& config, const Deps& deps)
       pools_(deps.pools),
       metrics_(deps.metrics),
       icmp_({.error = config.icmp_error_limit, .echo = config.echo_limit}),
+      fragments_(std::min(deps.pools.receive->size / kPartForFragments, kMostForFragments)),
       is_one_of_many_(config.workers > 1) {
   reassembled_.reserve(kMostReassembled);
 }

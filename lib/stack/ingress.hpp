@@ -55,6 +55,7 @@ class Ingress {
 
   /// Frees fragments that waited too long.
   void advance(Instant now);
+  Instant next_deadline() const { return fragments_.next_deadline(); }
   /// Gives datagrams that were put together from fragments, as frames: with many workers, each may
   /// be another's. Call after process() until it gives none.
   std::size_t take_reassembled(std::span<rte_mbuf*> out);

@@ -186,7 +186,8 @@ void Stack::Impl::hand_reports_to_engine(Instant now) {
 
 Instant Stack::next_deadline() const {
   const Impl& my = *impl_;
-  Instant next = std::min({my.engine.next_deadline(), my.egress.next_deadline(), my.round_due});
+  Instant next = std::min({my.engine.next_deadline(), my.egress.next_deadline(),
+                           my.ingress.next_deadline(), my.round_due});
   Tick when;
   if (my.timer_wheel.next_event(when)) {
     const tcp::Context& ctx = my.engine.context();

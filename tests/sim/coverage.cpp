@@ -32,9 +32,10 @@ constexpr Exception kExceptions[] = {
 
 // Ways of segments that leave no other trace.
 constexpr telemetry::Counter kWays[] = {
-    telemetry::Counter::kSegmentsMerged, telemetry::Counter::kCopyBreak,
-    telemetry::Counter::kTxTsoPackets, telemetry::Counter::kTxGsoPackets,
-    telemetry::Counter::kTxLinearized};
+    telemetry::Counter::kSegmentsMerged,  telemetry::Counter::kCopyBreak,
+    telemetry::Counter::kTxTsoPackets,    telemetry::Counter::kTxGsoPackets,
+    telemetry::Counter::kTxLinearized,    telemetry::Counter::kDatagramsReassembled,
+    telemetry::Counter::kFragmentsExpired};
 
 struct Transition {
   State from;

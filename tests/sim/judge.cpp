@@ -85,14 +85,17 @@ void World::judge_end(const Life& life, const Application& end) {
 
 /// An ACK without octets is a stray to a listener that sent a cookie, if the client's first segment
 /// was lost or overtaken. Timestamps would tell it from one, if they are honest. And a cookie is
-/// out of date when the client takes most of a minute to find out what fits through a black hole.
+/// out of date when the client takes most of a minute to find out what fits through a black hole,
+/// which a path is, too, that makes more fragments than a host takes of one datagram.
 bool World::may_miss_its_cookie(const Life& life) const {
   const bool has_timestamps =
       plan_.hosts[0].stack.tcp.timestamps && plan_.hosts[1].stack.tcp.timestamps;
   const unsigned server_host = 1 - plan_.connections[life.plan].client;
   const bool has_cookies = plan_.hosts[server_host].stack.tcp.syn_cookies != tcp::CookieMode::kOff;
   const bool has_echo = has_timestamps && plan_.mischief.kind != Mischief::kFalseEcho;
-  const bool may_be_late = link_->count(drivers::FrameFate::kTooLong) > 0;
+  const bool may_be_late =
+      link_->count(drivers::FrameFate::kTooLong) + link_->count(drivers::FrameFate::kFragmented) >
+      0;
   return has_cookies && (may_be_late || (!has_echo && (plan_.may_fail_handshake || has_losses())));
 }
 
@@ -166,6 +169,12 @@ bool World::has_losses() const {
     for (const Counter counter : {Counter::kNeighborQueueFull, Counter::kNeighborTableFull,
                                   Counter::kNeighborFailed, Counter::kTxDropped})
       if (host->stack().metrics().of(counter) > 0) return true;
+  if (link_->count(FrameFate::kFragmented) > 0)
+    for (const auto& host : hosts_)  // a second copy of a fragment costs the datagram
+      if (host->stack().metrics().of(telemetry::Outcome::kIpFragment) +
+              host->stack().metrics().of(Counter::kFragmentsExpired) >
+          0)
+        return true;
   return link_->count(FrameFate::kLost) + link_->count(FrameFate::kCorrupted) +
              link_->count(FrameFate::kQueueFull) + link_->count(FrameFate::kRingFull) +
              link_->count(FrameFate::kNoBuffer) >

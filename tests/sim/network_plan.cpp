@@ -61,6 +61,10 @@ void draw_features(Dice& dice, Weather weather, std::uint16_t port_mtu, LinkOpti
   }
 }
 
+void draw_cutting(Dice& dice, LinkOptions& link) {
+  link.cuts = dice.one_in(3) && link.mtu != 0;
+}
+
 MischiefPlan draw_mischief(Dice& dice, Duration heal_at) {
   MischiefPlan plan;
   plan.kind =
@@ -112,7 +116,9 @@ std::string describe(const LinkOptions& link) {
                        link.marking.drops_others ? ", drops the others" : "");
   if (link.mtu != 0)
     out += fmt::format(", path MTU {} ({})", link.mtu,
-                       link.router_ip.is_unspecified() ? "black hole" : "reported");
+                       link.cuts                         ? "cuts"
+                       : link.router_ip.is_unspecified() ? "black hole"
+                                                         : "reported");
   return out;
 }
 

@@ -50,6 +50,8 @@ drivers::LinkOptions draw_link(Dice& dice, Weather weather);
 /// Bursts, policing, marks, reordering jitter and a smaller MTU, each now and then. `port_mtu`
 /// bounds the path's.
 void draw_features(Dice& dice, Weather weather, std::uint16_t port_mtu, drivers::LinkOptions& link);
+/// Some paths that are narrower than their ends cut what is too long for them.
+void draw_cutting(Dice& dice, drivers::LinkOptions& link);
 MischiefPlan draw_mischief(Dice& dice, Duration heal_at);
 
 /// What is left of a path when its faults have gone: delay, rate, queue and marks.

@@ -421,6 +421,10 @@ WorldPlan draw_world(std::uint64_t seed) {
   // Its own generator: what was there before features came keeps its numbers.
   Dice network(mix(seed, 0x9e7));
   draw_network(network, weather, mtu, world);
+  Dice cutting(mix(seed, 0xc07));
+  for (LinkOptions& direction : world.link) draw_cutting(cutting, direction);
+  if (world.path_change)
+    for (LinkOptions& direction : world.path_change->link) draw_cutting(cutting, direction);
   const std::uint64_t connections = dice.between(1, weather == Weather::kClear ? 6 : 4);
   for (unsigned index = 0; index < connections; ++index)
     world.connections.push_back(draw_connection(dice, weather, index));

@@ -3,6 +3,7 @@
 #include <catch2/catch.hpp>
 
 #include "drivers/sim/router.hpp"
+#include "tests/sim/rejoiner.hpp"
 #include "tests/sim/wire_rig.hpp"
 #include "tests/support/require_pools_full.hpp"
 #include "wire/icmp.hpp"
@@ -214,6 +215,41 @@ TEST_CASE("a cut cable loses every frame until it is mended", "[sim][path]") {
   wire.send_many(2, 60);
   wire.run();
   CHECK(wire.arrivals.size() == 2);
+}
+
+TEST_CASE("a path that cuts makes fragments of what is too long", "[sim][path]") {
+  Wire wire({.mtu = 600, .cuts = true});
+  const Octets sent = tcp_frame(Ecn::kEct0, 1000);
+  REQUIRE(wire.send(tcp_frame(Ecn::kEct0, 400)));
+  REQUIRE(wire.send(sent));
+  REQUIRE(wire.send(support::pattern(700)));  // not IPv4
+  wire.run();
+  CHECK(wire.link->count(FrameFate::kFragmented) == 1);
+  CHECK(wire.link->count(FrameFate::kTooLong) == 1);
+  CHECK(wire.link->in_flight() == 0);
+  REQUIRE(wire.arrivals.size() == 3);
+  sim::Rejoiner rejoiner;
+  std::optional<Octets> whole;
+  std::size_t next = 0;
+  for (std::size_t i = 1; i < 3; ++i) {
+    REQUIRE_FALSE(whole);
+    const Octets& fragment = wire.arrivals[i].octets;
+    CHECK(fragment.size() <= 14 + 600);
+    const auto ip = wire::parse_ipv4(std::span(fragment).subspan(14));
+    REQUIRE(ip);
+    CHECK_FALSE(ip->dont_fragment);
+    CHECK(ip->fragment_offset == next);
+    CHECK(ip->more_fragments == (i == 1));
+    CHECK(ip->traffic_class == 0xba);
+    next += ip->payload_length();
+    whole = rejoiner.on_arrived(1, fragment);
+  }
+  REQUIRE(whole);
+  const auto before = support::parse_frame(sent), after = support::parse_frame(*whole);
+  REQUIRE(after);
+  CHECK(after->is_ip_checksum_right);
+  CHECK(after->is_payload_checksum_right);
+  CHECK(after->payload == before->payload);
 }
 
 TEST_CASE("a router says what fits its path, and a black hole says nothing",

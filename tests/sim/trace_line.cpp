@@ -31,8 +31,9 @@ std::string describe_tcp(const wire::TcpHeader& tcp, std::size_t payload) {
 
 std::string_view name_of(drivers::FrameFate fate) {
   static constexpr std::string_view kNames[] = {
-      "sent",   "injected", "lost",       "queue full", "too long", "policed",   "early drop",
-      "marked", "corrupt",  "duplicated", "reordered",  "arrived",  "ring full", "no buffer"};
+      "sent",       "injected",  "lost",       "queue full", "too long",
+      "fragmented", "policed",   "early drop", "marked",     "corrupt",
+      "duplicated", "reordered", "arrived",    "ring full",  "no buffer"};
   static_assert(std::size(kNames) == static_cast<std::size_t>(drivers::FrameFate::kCount));
   return kNames[static_cast<std::size_t>(fate)];
 }

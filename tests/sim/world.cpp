@@ -250,6 +250,8 @@ void World::on_frame(FrameFate fate, unsigned direction, std::span<const std::by
       auditor_.on_forged(1 - direction, frame);
     } else {
       auditor_.on_arrived(1 - direction, frame);
+      if (const auto whole = rejoiner_.on_arrived(1 - direction, frame))
+        auditor_.on_arrived(1 - direction, *whole);
     }
   }
   if (fate == FrameFate::kSent && attackers_) attackers_->on_passing(direction, frame);

@@ -17,6 +17,7 @@
 #include "tests/sim/host.hpp"
 #include "tests/sim/ledger.hpp"
 #include "tests/sim/parameters.hpp"
+#include "tests/sim/rejoiner.hpp"
 #include "tests/sim/stranger.hpp"
 #include "tests/sim/tamper_port.hpp"
 #include "tests/sim/troublemaker.hpp"
@@ -146,6 +147,7 @@ class World final : public drivers::SimActor,
   const Duration liveness_;  ///< By then, from the begin, orderly connections are over.
   Ledger ledger_;
   Auditor auditor_{ledger_};
+  Rejoiner rejoiner_;
   drivers::SimClock clock_;
   std::unique_ptr<Troublemaker> troublemaker_;
   std::unique_ptr<drivers::SimLink> link_;

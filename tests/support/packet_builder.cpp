@@ -118,28 +118,6 @@ Octets build(const ArpFrame& frame) {
   return octets;
 }
 
-std::vector<Octets> fragments_of(std::span<const std::byte> frame, std::size_t payload) {
-  SLUICE_ASSERT(payload > 0 && payload % 8 == 0);
-  const auto ethernet = wire::parse_ethernet(frame);
-  SLUICE_ASSERT(ethernet.has_value());
-  const Octets packet = ip_packet_of(frame);
-  const auto ip = wire::parse_ipv4(packet);
-  SLUICE_ASSERT(ip.has_value() && ip->header_length == wire::kIpv4MinHeader);
-  const std::span<const std::byte> all = std::span(packet).subspan(wire::kIpv4MinHeader);
-  std::vector<Octets> fragments;
-  for (std::size_t at = 0; at < all.size(); at += payload) {
-    Ipv4Frame part;
-    part.ethernet = *ethernet;
-    part.ip = *ip;
-    part.ip.fragment_offset = static_cast<std::uint16_t>(at);
-    part.ip.more_fragments = at + payload < all.size();
-    part.ip.total_length = 0;  // build_ipv4 finds its own
-    fragments.push_back(
-        build_ipv4(part, ip->protocol, all.subspan(at, std::min(payload, all.size() - at))));
-  }
-  return fragments;
-}
-
 Octets ip_packet_of(std::span<const std::byte> frame) {
   const auto ethernet = wire::parse_ethernet(frame);
   SLUICE_ASSERT(ethernet.has_value());

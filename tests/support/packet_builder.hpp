@@ -78,10 +78,6 @@ Octets build(const ArpFrame& frame);  ///< Padded to the least length of a frame
 Octets build_ipv4(const Ipv4Frame& frame, std::uint8_t protocol,
                   std::span<const std::byte> payload);
 
-/// The frames that a router makes of an untagged one without IP options, `payload` octets in each
-/// but the last: a multiple of 8. In order.
-std::vector<Octets> fragments_of(std::span<const std::byte> frame, std::size_t payload);
-
 /// The IP packet of a frame: what an ICMP error quotes the front of.
 Octets ip_packet_of(std::span<const std::byte> frame);
 

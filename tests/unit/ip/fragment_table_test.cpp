@@ -5,6 +5,7 @@
 #include <catch2/catch.hpp>
 #include <vector>
 
+#include "drivers/sim/router.hpp"
 #include "tests/support/mbuf_pool.hpp"
 #include "tests/support/packet_builder.hpp"
 
@@ -17,7 +18,7 @@ using Verdict = FragmentTable::Verdict;
 
 struct Fixture {
   support::TestPools pools;
-  FragmentTable table;
+  FragmentTable table{1000};
   Instant now = Instant::from_ns(1'000'000'000);
 
   FragmentTable::Taken add(const Octets& frame) {
@@ -42,7 +43,7 @@ Octets datagram(std::size_t octets, std::uint16_t identification = 7, unsigned e
 
 TEST_CASE("fragments in any order are the datagram", "[ip][fragments]") {
   const Octets whole = datagram(100);
-  const std::vector<Octets> fragments = support::fragments_of(whole, 40);
+  const std::vector<Octets> fragments = drivers::fragments_of(whole, 60);
   REQUIRE(fragments.size() == 3);
   std::array<std::size_t, 3> order{0, 1, 2};
   do {
@@ -58,7 +59,7 @@ TEST_CASE("fragments in any order are the datagram", "[ip][fragments]") {
 
 TEST_CASE("what is not whole in time is freed", "[ip][fragments]") {
   Fixture fixture;
-  const std::vector<Octets> fragments = support::fragments_of(datagram(100), 40);
+  const std::vector<Octets> fragments = drivers::fragments_of(datagram(100), 60);
   CHECK(fixture.table.expire(fixture.now) == 0);
   CHECK(fixture.add(fragments[0]).verdict == Verdict::kKept);
   CHECK(fixture.add(fragments[2]).verdict == Verdict::kKept);
@@ -75,10 +76,10 @@ TEST_CASE("fragments without end take no more than the table's places", "[ip][fr
   unsigned out = 0;
   support::TestPools pools;
   {
-    FragmentTable table;
+    FragmentTable table(1000);
     unsigned kept = 0, refused = 0;
     for (std::uint16_t id = 0; id < 400; ++id) {
-      const Octets packet = support::ip_packet_of(support::fragments_of(datagram(64, id), 32)[0]);
+      const Octets packet = support::ip_packet_of(drivers::fragments_of(datagram(64, id), 52)[0]);
       const auto header = wire::parse_ipv4(packet, packet.size());
       const auto taken = table.add(support::make_packet(pools.receive(), packet), *header,
                                    Instant::from_ns(1'000'000'000));
@@ -93,16 +94,42 @@ TEST_CASE("fragments without end take no more than the table's places", "[ip][fr
   CHECK(pools.mbufs_out() == 0);
 }
 
+TEST_CASE("fragments hold no more mbufs than they may", "[ip][fragments]") {
+  support::TestPools pools;
+  FragmentTable table(4);
+  const auto add = [&](const Octets& frame) {
+    const Octets packet = support::ip_packet_of(frame);
+    return table
+        .add(support::make_packet(pools.receive(), packet),
+             *wire::parse_ipv4(packet, packet.size()), Instant::from_ns(1'000'000'000))
+        .verdict;
+  };
+  const auto one = drivers::fragments_of(datagram(100, 1), 60);
+  const auto other = drivers::fragments_of(datagram(100, 2), 60);
+  CHECK(add(one[0]) == Verdict::kKept);
+  CHECK(add(one[1]) == Verdict::kKept);
+  CHECK(add(other[0]) == Verdict::kKept);
+  CHECK(add(one[2]) == Verdict::kWhole);  // and freed, at once
+  CHECK(table.mbufs() == 1);
+  CHECK(add(other[2]) == Verdict::kKept);
+  const auto third = drivers::fragments_of(datagram(200, 3), 60);
+  CHECK(add(third[0]) == Verdict::kKept);
+  CHECK(add(third[1]) == Verdict::kKept);
+  CHECK(table.mbufs() == 4);
+  CHECK(add(third[2]) == Verdict::kRefused);
+  CHECK(pools.mbufs_out() == 4);
+}
+
 TEST_CASE("fragments that overlap, or that are too many, make no datagram", "[ip][fragments]") {
   Fixture fixture;
-  const std::vector<Octets> by_40 = support::fragments_of(datagram(120), 40);
-  const std::vector<Octets> by_48 = support::fragments_of(datagram(120), 48);
+  const std::vector<Octets> by_40 = drivers::fragments_of(datagram(120), 60);
+  const std::vector<Octets> by_48 = drivers::fragments_of(datagram(120), 68);
   CHECK(fixture.add(by_40[0]).verdict == Verdict::kKept);
   CHECK(fixture.add(by_48[1]).verdict == Verdict::kKept);  // leaves a gap of 8 octets
   CHECK(fixture.add(by_40[2]).verdict != Verdict::kWhole);
   CHECK(fixture.add(by_40[1]).verdict != Verdict::kWhole);
 
-  const std::vector<Octets> many = support::fragments_of(datagram(9 * 8, 8), 8);
+  const std::vector<Octets> many = drivers::fragments_of(datagram(9 * 8, 8), 28);
   REQUIRE(many.size() == 9);
   for (const Octets& fragment : many) CHECK(fixture.add(fragment).verdict != Verdict::kWhole);
 }
@@ -118,16 +145,16 @@ TEST_CASE("a datagram beyond 65,535 octets is refused before it is whole", "[ip]
 
 TEST_CASE("a congestion mark on any fragment is one on the datagram", "[ip][fragments]") {
   Fixture fixture;
-  std::vector<Octets> fragments = support::fragments_of(datagram(100, 7, 2), 40);
-  fragments[1] = support::fragments_of(datagram(100, 7, 3), 40)[1];
+  std::vector<Octets> fragments = drivers::fragments_of(datagram(100, 7, 2), 60);
+  fragments[1] = drivers::fragments_of(datagram(100, 7, 3), 60)[1];
   fixture.add(fragments[0]);
   fixture.add(fragments[1]);
   const auto marked = fixture.add(fragments[2]);
   REQUIRE(marked.verdict == Verdict::kWhole);
   CHECK(support::octets_of(*marked.datagram) == support::ip_packet_of(datagram(100, 7, 3)));
 
-  fragments = support::fragments_of(datagram(100, 9, 0), 40);
+  fragments = drivers::fragments_of(datagram(100, 9, 0), 60);
   fixture.add(fragments[0]);
-  fixture.add(support::fragments_of(datagram(100, 9, 3), 40)[1]);
+  fixture.add(drivers::fragments_of(datagram(100, 9, 3), 60)[1]);
   CHECK(fixture.add(fragments[2]).verdict == Verdict::kRefused);
 }

@@ -5,6 +5,7 @@
 #include <functional>
 #include <set>
 
+#include "drivers/sim/router.hpp"
 #include "tests/unit/stack/net_fixture.hpp"
 
 namespace {
@@ -241,7 +242,7 @@ TEST_CASE("a segment that came in fragments, in any order, is one to the engine"
   auto frame = segment_frame();
   frame.ip.dont_fragment = false;
   frame.payload = support::pattern(1000);
-  const std::vector<Octets> fragments = support::fragments_of(support::build(frame), 344);
+  const std::vector<Octets> fragments = drivers::fragments_of(support::build(frame), 364);
   REQUIRE(fragments.size() == 3);
   std::array<std::size_t, 3> order{0, 1, 2};
   do {
@@ -263,7 +264,7 @@ TEST_CASE("what came in fragments is checked as anything else", "[stack][ingress
   NetFixture fixture;
   const auto last_outcome_of = [&](const Octets& whole) {
     std::optional<Outcome> outcome;
-    for (const Octets& fragment : support::fragments_of(whole, 24))
+    for (const Octets& fragment : drivers::fragments_of(whole, 44))
       outcome = fixture.receive(fragment);
     return outcome;
   };
@@ -284,7 +285,7 @@ TEST_CASE("of several workers the one that has a datagram's fragments gives it b
   NetFixture fixture(options), owner(options);
   auto frame = segment_frame();
   frame.ip.dont_fragment = false;
-  for (const Octets& fragment : support::fragments_of(support::build(frame), 16))
+  for (const Octets& fragment : drivers::fragments_of(support::build(frame), 36))
     CHECK(fixture.receive(fragment) == Outcome::kIpFragmentKept);
   CHECK(fixture.segments.empty());
   std::array<rte_mbuf*, 2> frames;
