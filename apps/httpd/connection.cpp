@@ -123,10 +123,12 @@ void Connection::take_heads(sluice::Stream stream, sluice::RxData& data) {
         begin += parser.head_octets();
         done = serve(stream, parser.request(), done, begin, begin < data.size());
         break;
-      case RequestParser::Status::kError:
+      case RequestParser::Status::kError: {
         // Where the next request would begin is unknown.
-        done = add_answer(stream, last_answer(parser.error()), done, run.size());
+        Answer last = last_answer(parser.error());
+        done = add_answer(stream, last, done, run.size());
         break;
+      }
       case RequestParser::Status::kMore:
         done = flush(stream, done);
         if (state_ != State::kHead) break;
@@ -165,11 +167,13 @@ void Connection::take_partial(sluice::Stream stream, sluice::RxData& data) {
       done = serve(stream, head.parser.request(), 0, done, done < data.size());
       worker_->give_head(head);
       break;
-    case RequestParser::Status::kError:
+    case RequestParser::Status::kError: {
       partial_ = nullptr;
-      done = add_answer(stream, last_answer(head.parser.error()), 0, run.size());
+      Answer last = last_answer(head.parser.error());
+      done = add_answer(stream, last, 0, run.size());
       worker_->give_head(head);
       break;
+    }
   }
   data.consume(flush(stream, done));
 }
@@ -178,7 +182,7 @@ std::size_t Connection::serve(sluice::Stream stream, const Request& request, std
                               std::size_t end, bool has_more) {
   Answer answer;
   const Route to = route(request, worker_->options().site, answer);
-  if (to == Route::kAnswer) return add_answer(stream, std::move(answer), done, end);
+  if (to == Route::kAnswer) return add_answer(stream, answer, done, end);
   // These are answered alone; the answers before go first.
   done = flush(stream, done);
   if (state_ != State::kHead) return done;
@@ -192,7 +196,7 @@ std::size_t Connection::serve(sluice::Stream stream, const Request& request, std
   return end;
 }
 
-std::size_t Connection::add_answer(sluice::Stream stream, Answer&& answer, std::size_t done,
+std::size_t Connection::add_answer(sluice::Stream stream, Answer& answer, std::size_t done,
                                    std::size_t end) {
   Batch& batch = worker_->batch();
   answer.date = worker_->seconds(stream.worker().now());

@@ -42,7 +42,7 @@ class Connection final : public sluice::StreamHandler {
   std::size_t serve(sluice::Stream stream, const Request& request, std::size_t done,
                     std::size_t end, bool has_more);
   /// Dates `answer`, and sends it or has it wait for those behind it.
-  std::size_t add_answer(sluice::Stream stream, Answer&& answer, std::size_t done, std::size_t end);
+  std::size_t add_answer(sluice::Stream stream, Answer& answer, std::size_t done, std::size_t end);
   /// Sends the batch. What of it finds no room is left: the first such answer as answer_, requests
   /// behind it unread.
   std::size_t flush(sluice::Stream stream, std::size_t done);

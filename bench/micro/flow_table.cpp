@@ -90,18 +90,18 @@ void look_up(benchmark::State& state, Compare compare, bool is_known) {
   const std::uint32_t first = is_known ? 0 : crowd.size();
   Rng rng(1);
   FlowKey keys[kBurst];
-  std::uint64_t hashes[kBurst];
+  FlowTable::Start starts[kBurst];
   std::uint64_t found = 0;
   for (auto step : state) {
     static_cast<void>(step);
     for (FlowKey& key : keys)
       key = key_of(first + static_cast<std::uint32_t>(rng.below(crowd.size())));
     for (std::uint32_t i = 0; i < kBurst; ++i) {
-      hashes[i] = crowd.hash(keys[i]);
-      table.prefetch(hashes[i]);
+      starts[i] = table.start_of(crowd.hash(keys[i]));
+      table.prefetch(starts[i]);
     }
     for (std::uint32_t i = 0; i < kBurst; ++i) {
-      const FlowRef ref = table.find(hashes[i], [&](FlowRef candidate) {
+      const FlowRef ref = table.find(starts[i], [&](FlowRef candidate) {
         return compare == Compare::kNothing || crowd.key_at(candidate) == keys[i];
       });
       if (!ref.is_none()) ++found;
@@ -130,7 +130,7 @@ double timed(const Crowd& crowd, FlowTable& table, const std::vector<std::uint32
   for (std::size_t at = 0; at < chosen.size(); at += kBurst) {
     for (std::size_t i = 0; i < kBurst; ++i) {
       hashes[i] = crowd.hash(key_of(chosen[at + i]));
-      table.prefetch(hashes[i]);
+      table.prefetch(table.start_of(hashes[i]));
     }
     for (std::size_t i = 0; i < kBurst; ++i) change(hashes[i], Crowd::ref_of(chosen[at + i]));
   }

@@ -200,6 +200,8 @@ Eal::Eal(const EalOptions& options) {
     throw DeviceError(fmt::format("DPDK did not start: {}. Its command line was:{}",
                                   complaint.empty() ? rte_strerror(error) : complaint, command));
   }
+  // rte_ip_frag tells of each table that it makes.
+  if (!is_verbose) rte_log_set_level(RTE_LOGTYPE_USER1, RTE_LOG_WARNING);
   runtime_directory_ = rte_eal_get_runtime_dir();
   // dpdk-dumpcap and dpdk-pdump attach through this; it needs the shared files of a primary
   // process.

@@ -5,6 +5,7 @@
 #include <cstdint>
 
 #include "assert.hpp"
+#include "fetch_ahead.hpp"
 #include "time.hpp"
 
 namespace sluice {
@@ -109,7 +110,7 @@ class TimerWheel {
       while (budget > 0 && heads_[slot.level][slot.index] != TimerNode::kUnlinked) {
         const std::uint32_t index = heads_[slot.level][slot.index];
         TimerNode& node = nodes_(index);
-        if (node.next != TimerNode::kUnlinked) __builtin_prefetch(&nodes_(node.next));
+        if (node.next != TimerNode::kUnlinked) fetch_ahead(&nodes_(node.next));
         unlink(node);
         --budget;
         if (tick_before(now_, node.deadline)) {

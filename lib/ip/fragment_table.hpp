@@ -38,7 +38,7 @@ class FragmentTable {
         datagram;  ///< kWhole: a chain that begins with the IP header, which is right.
   };
 
-  /// `most_mbufs` wait here together, whatever comes: their pool has other users. Takes 80 KiB of
+  /// `most_mbufs` wait here together, whatever comes: their pool has other users. Takes 128 KiB of
   /// EAL's heap. Throws std::bad_alloc.
   explicit FragmentTable(std::uint32_t most_mbufs);
   ~FragmentTable();

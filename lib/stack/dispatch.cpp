@@ -4,6 +4,7 @@
 #include <algorithm>
 #include <utility>
 
+#include "base/fetch_ahead.hpp"
 #include "stack/impl.hpp"
 #include "stack/rx_chain.hpp"
 
@@ -17,7 +18,7 @@ void Stack::Impl::dispatch() {
   Context& ctx = engine.context();
   for (std::uint32_t count = ctx.events.size(); count > 0 && !ctx.events.is_empty(); --count) {
     const std::uint32_t index = ctx.events.pop();
-    if (!ctx.events.is_empty()) __builtin_prefetch(&streams[ctx.events.first()]);
+    if (!ctx.events.is_empty()) fetch_ahead(&streams[ctx.events.first()]);
     dispatch_stream(index);
   }
 }

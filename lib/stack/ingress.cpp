@@ -6,6 +6,7 @@
 #include <algorithm>
 
 #include "base/assert.hpp"
+#include "base/fetch_ahead.hpp"
 #include "ip/ipv4_output.hpp"
 #include "link/arp_input.hpp"
 #include "wire/tcp_peek.hpp"
@@ -116,8 +117,8 @@ Ingress::Yield Ingress::process(unsigned port, std::span<rte_mbuf* const> frames
   Burst burst{port, binding, wire::mac_word(binding.mac), now, segments, errors, {}};
   for (const rte_mbuf* const frame : frames) {
     const char* const line = rte_pktmbuf_mtod(frame, const char*);
-    __builtin_prefetch(line);
-    __builtin_prefetch(line + 64);
+    fetch_ahead(line);
+    fetch_ahead(line + 64);
   }
   std::uint64_t bytes = 0;
   for (rte_mbuf* const frame : frames) {

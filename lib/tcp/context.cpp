@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cstring>
 
+#include "base/fetch_ahead.hpp"
 #include "tcp/congestion/controller.hpp"
 #include "tcp/demux/flow_hash.hpp"
 #include "tcp/recovery/rexmit_queue.hpp"
@@ -206,13 +207,13 @@ FlowKey Context::flow_of_time_wait(FlowRef ref) {
 void Context::prefetch_key(FlowRef ref) const {
   switch (ref.kind()) {
     case FlowRef::kConnection:
-      return __builtin_prefetch(&tcbs[ref.index()].key);
+      return fetch_ahead(&tcbs[ref.index()].key);
     case FlowRef::kHalfOpen:
-      return __builtin_prefetch(&half_opens[ref.index()].local);
+      return fetch_ahead(&half_opens[ref.index()].local);
     case FlowRef::kTimeWait4:
-      return __builtin_prefetch(&time_wait4[ref.index()].key);
+      return fetch_ahead(&time_wait4[ref.index()].key);
     case FlowRef::kTimeWait6:
-      return __builtin_prefetch(&time_wait6[ref.index()].local);
+      return fetch_ahead(&time_wait6[ref.index()].local);
   }
 }
 

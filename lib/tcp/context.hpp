@@ -162,7 +162,10 @@ struct Context {
   void prefetch_key(FlowRef ref) const;
   std::uint64_t hash_of(const FlowKey& flow) const { return flow_id(keys.flow_table, flow); }
   FlowRef find_flow(const FlowKey& flow, std::uint64_t hash) {
-    return flows.find(hash, [&](FlowRef ref) { return has_flow(ref, flow); });
+    return find_flow(flow, flows.start_of(hash));
+  }
+  FlowRef find_flow(const FlowKey& flow, FlowTable::Start start) {
+    return flows.find(start, [&](FlowRef ref) { return has_flow(ref, flow); });
   }
   /// Adds to the flow table. Precondition: what is in it is filled in, so that it can grow.
   bool add_flow(std::uint64_t hash, FlowRef ref);

@@ -5,6 +5,7 @@
 #include <cstring>
 #include <initializer_list>
 
+#include "base/fetch_ahead.hpp"
 #include "tcp/handshake/listen.hpp"
 #include "tcp/icmp_error.hpp"
 #include "tcp/input/predicted.hpp"
@@ -112,26 +113,6 @@ void Engine::plan_state(const EngineConfig& config, unsigned worker,
 Engine::Engine(const EngineConfig& config, const EngineDeps& deps, Instant now)
     : ctx_(config, context_deps(deps), now), overload_(ctx_), stage_(kStage) {}
 
-//= rfc9293#3.10.7.4 MUST-58, MUST-59  ACKs are only marked as due; transmit() comes after the burst
-void Engine::receive(std::span<InboundSegment> burst, Instant now) {
-  ctx_.set_now(now);
-  watch_gate();  // a step that is over does not count what comes now
-  ctx_.metrics.count(Counter::kSegmentsReceived, burst.size());
-  while (!burst.empty()) {
-    const auto chunk = burst.first(std::min(burst.size(), kStage));
-    burst = burst.subspan(chunk.size());
-    std::size_t count = 0;
-    for (std::size_t at = 0; at < chunk.size(); at += stage_[count++].run.size())
-      glance_at(chunk.subspan(at), stage_[count]);
-    const std::span<Glance> stage = std::span(stage_).first(count);
-    for (const Glance& glance : stage) fetch(glance);
-    for (Glance& glance : stage) look_up(glance);
-    for (const Glance& glance : stage) fetch_flight(glance);
-    seen_changes_ = ctx_.flows.changes();
-    for (Glance& glance : stage) process(glance);
-  }
-}
-
 /// First stage: how many of `burst` are of one flow, as long as no other comes between; what the
 /// flow table is asked with, and its bucket on the way here.
 void Engine::glance_at(std::span<InboundSegment> burst, Glance& glance) {
@@ -151,41 +132,64 @@ void Engine::glance_at(std::span<InboundSegment> burst, Glance& glance) {
   const wire::TcpPeek tcp = wire::peek_tcp(octets);
   glance.flow = {burst.front().destination, burst.front().source, tcp.destination, tcp.source};
   glance.hash = ctx_.hash_of(glance.flow);
-  ctx_.flows.prefetch(glance.hash);
+  glance.start = ctx_.flows.start_of(glance.hash);
+  ctx_.flows.prefetch(glance.start);
 }
 
+// The next three are each all of a loop: what they read of the tables stays in registers.
+
 /// Second stage: what the table leads to on its way here.
-void Engine::fetch(const Glance& glance) {
+[[gnu::always_inline]] inline void Engine::fetch(const Glance& glance) {
   if (!glance.is_whole) return;
-  const FlowRef ref = ctx_.flows.first_hit(glance.hash);
+  const FlowRef ref = ctx_.flows.first_hit(glance.start);
   if (ref.is_none()) return;
   if (ref.kind() != FlowRef::kConnection) return ctx_.prefetch_key(ref);
   const char* const line = reinterpret_cast<const char*>(&ctx_.tcb(ref.index()));
-  __builtin_prefetch(line);
-  __builtin_prefetch(line + 64);
-  __builtin_prefetch(line + 128);
-  __builtin_prefetch(&ctx_.totals[ref.index()]);
+  fetch_ahead(line);
+  fetch_ahead(line + 64);
+  fetch_ahead(line + 128);
+  fetch_ahead(&ctx_.totals[ref.index()]);
 }
 
 /// Third stage: who is concerned.
-void Engine::look_up(Glance& glance) {
+[[gnu::always_inline]] inline void Engine::look_up(Glance& glance) {
   if (!glance.is_whole) return;
-  glance.hint = ctx_.find_flow(glance.flow, glance.hash);
+  glance.hint = ctx_.find_flow(glance.flow, glance.start);
   if (glance.hint.is_none() || glance.hint.kind() != FlowRef::kConnection) return;
   Tcb& block = ctx_.tcb(glance.hint.index());
   glance.generation = block.generation;
-  if (const SendRecord* const record = ctx_.send_record(block)) __builtin_prefetch(record);
+  if (const SendRecord* const record = ctx_.send_record(block)) fetch_ahead(record);
 }
 
 /// What an ACK frees first is as old as a round trip.
-void Engine::fetch_flight(const Glance& glance) {
+[[gnu::always_inline]] inline void Engine::fetch_flight(const Glance& glance) {
   if (!glance.is_whole || glance.hint.is_none() || glance.hint.kind() != FlowRef::kConnection)
     return;
   const SendRecord* const record = ctx_.send_record(ctx_.tcb(glance.hint.index()));
   if (record == nullptr || record->queue.is_empty()) return;
   const char* const line = reinterpret_cast<const char*>(record->queue.head());
-  __builtin_prefetch(line);
-  __builtin_prefetch(line + 64);
+  fetch_ahead(line);
+  fetch_ahead(line + 64);
+}
+
+//= rfc9293#3.10.7.4 MUST-58, MUST-59  ACKs are only marked as due; transmit() comes after the burst
+void Engine::receive(std::span<InboundSegment> burst, Instant now) {
+  ctx_.set_now(now);
+  watch_gate();  // a step that is over does not count what comes now
+  ctx_.metrics.count(Counter::kSegmentsReceived, burst.size());
+  while (!burst.empty()) {
+    const auto chunk = burst.first(std::min(burst.size(), kStage));
+    burst = burst.subspan(chunk.size());
+    std::size_t count = 0;
+    for (std::size_t at = 0; at < chunk.size(); at += stage_[count++].run.size())
+      glance_at(chunk.subspan(at), stage_[count]);
+    const std::span<Glance> stage = std::span(stage_).first(count);
+    for (const Glance& glance : stage) fetch(glance);
+    for (Glance& glance : stage) look_up(glance);
+    for (const Glance& glance : stage) fetch_flight(glance);
+    seen_changes_ = ctx_.flows.changes();
+    for (Glance& glance : stage) process(glance);
+  }
 }
 
 /// Does what the early look-up found still stand? A whole life of one tuple can lie in one burst.

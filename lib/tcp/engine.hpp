@@ -65,6 +65,7 @@ class Engine {
     std::span<InboundSegment> run;
     FlowKey flow;
     std::uint64_t hash = 0;
+    FlowTable::Start start;  ///< Good until the first is processed.
     FlowRef hint;
     std::uint32_t generation = 0;  ///< Of the TCB that `hint` names.
     bool is_whole = false;         ///< It has a TCP header.

@@ -29,6 +29,7 @@ BANNED = [
      "a counter, an outcome or a recorder event", False),
     (r"\bstd::(?:mutex|shared_mutex|lock_guard|unique_lock|condition_variable)\b|\brte_(?:spin|rw)lock_\w+",
      "a mailbox: a shard has no lock", False),
+    (r"\b__builtin_prefetch\b", "fetch_ahead() (base/fetch_ahead.hpp), whose calls are not dropped", False),
     (r"\bthread_local\b", "a member: two stacks share a thread in the simulator", False),
 ]
 COMPILED = [(re.compile(pattern), instead, setup) for pattern, instead, setup in BANNED]
@@ -87,6 +88,7 @@ BAD = [
     {"lib/tcp/a.cpp": 'std::printf("x");\n'},
     {"lib/packet/a.cpp": 'auto s = fmt::format("{}", 1);\n'},
     {"lib/stack/a.cpp": "std::mutex m;\n"},
+    {"lib/tcp/a.hpp": "__builtin_prefetch(&line);\n"},
 ]
 
 if __name__ == "__main__":

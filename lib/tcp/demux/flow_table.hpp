@@ -13,6 +13,7 @@
 #include <utility>
 
 #include "base/assert.hpp"
+#include "base/fetch_ahead.hpp"
 #include "base/reserved_memory.hpp"
 #include "tcp/demux/bucket_growth.hpp"
 
@@ -85,23 +86,29 @@ class FlowTable {
     use_memory();
   }
 
-  void prefetch(std::uint64_t hash) const { __builtin_prefetch(&buckets_[growth_.home(hash)]); }
+  /// Where a look-up begins. Good until the next insertion.
+  struct Start {
+    std::uint32_t bucket = 0;
+    std::uint16_t tag = 0;
+  };
+  Start start_of(std::uint64_t hash) const { return {growth_.home(hash), tag_of(hash)}; }
+
+  void prefetch(Start start) const { fetch_ahead(&buckets_[start.bucket]); }
 
   /// The entry that find() will look at first, so that what it leads to can be fetched meanwhile;
-  /// none() if there is none in the bucket of `hash`. Nearly always the one that find() gives.
-  FlowRef first_hit(std::uint64_t hash) const {
-    const Bucket& bucket = buckets_[growth_.home(hash)];
-    const unsigned hits = bucket.hits(tag_of(hash));
+  /// none() if there is none in the bucket of the hash. Nearly always the one that find() gives.
+  FlowRef first_hit(Start start) const {
+    const Bucket& bucket = buckets_[start.bucket];
+    const unsigned hits = bucket.hits(start.tag);
     return hits == 0 ? FlowRef{} : bucket.ref(static_cast<unsigned>(std::countr_zero(hits)));
   }
 
-  /// The entry of `hash` for which matches(FlowRef) is true; none() otherwise.
+  /// The entry of the hash for which matches(FlowRef) is true; none() otherwise.
   template <class Matches>
-  FlowRef find(std::uint64_t hash, Matches&& matches) const {
-    const std::uint16_t tag = tag_of(hash);
-    const Bucket* bucket = &buckets_[growth_.home(hash)];
+  FlowRef find(Start start, Matches&& matches) const {
+    const Bucket* bucket = &buckets_[start.bucket];
     for (const Bucket* const last = bucket + kReach;; ++bucket) {
-      for (unsigned hits = bucket->hits(tag); hits != 0; hits &= hits - 1) {
+      for (unsigned hits = bucket->hits(start.tag); hits != 0; hits &= hits - 1) {
         const FlowRef ref = bucket->ref(static_cast<unsigned>(std::countr_zero(hits)));
         if (matches(ref)) return ref;
       }
@@ -334,6 +341,11 @@ class FlowTable {
       const bool is_in = put_in(target, candidate.tag, candidate.ref);
       SLUICE_ASSERT(is_in);
     }
+    // Some insertions from now these are read, and the new bucket is written.
+    if (growth_.bucket_count() == most_buckets_) return;
+    for (std::uint32_t which = 0; which < BucketGrowth::kSources; ++which)
+      fetch_ahead(&buckets_[growth_.source(which)]);
+    fetch_ahead(&buckets_[growth_.bucket_count()]);
   }
 
   /// Adds the entries of a source that may move, as far as their tags tell.

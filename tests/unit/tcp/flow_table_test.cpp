@@ -22,7 +22,7 @@ class Entries {
     ++asked_;
     return hashes_[ref.index()];
   }
-  void prefetch(FlowRef ref) const { __builtin_prefetch(&hashes_[ref.index()]); }
+  void prefetch(FlowRef ref) const { fetch_ahead(&hashes_[ref.index()]); }
   std::uint64_t asked() const { return asked_; }
 
  private:
@@ -35,7 +35,7 @@ FlowRef connection(std::uint32_t index) {
 }
 
 bool holds(const FlowTable& table, std::uint64_t hash, FlowRef wanted) {
-  return table.find(hash, [&](FlowRef ref) { return ref == wanted; }) == wanted;
+  return table.find(table.start_of(hash), [&](FlowRef ref) { return ref == wanted; }) == wanted;
 }
 
 /// Hashes that lie in one place however large the table is: they differ in nothing it looks at.
