@@ -274,11 +274,10 @@ void Ingress::hand_back(const Burst& burst, PacketPtr datagram) {
 }
 
 std::size_t Ingress::take_reassembled(std::span<rte_mbuf*> out) {
-  std::size_t count = 0;
-  for (; count < out.size() && !reassembled_.empty(); ++count) {
-    out[count] = reassembled_.back().release();
-    reassembled_.pop_back();
-  }
+  const std::size_t count = std::min(out.size(), reassembled_.size());
+  for (std::size_t i = 0; i < count; ++i) out[i] = reassembled_[i].release();
+  reassembled_.erase(reassembled_.begin(),
+                     reassembled_.begin() + static_cast<std::ptrdiff_t>(count));
   return count;
 }
 

@@ -57,7 +57,7 @@ class Ingress {
   void advance(Instant now);
   Instant next_deadline() const { return fragments_.next_deadline(); }
   /// Gives datagrams that were put together from fragments, as frames: with many workers, each may
-  /// be another's. Call after process() until it gives none.
+  /// be another's. In order; call after process() until it gives none.
   std::size_t take_reassembled(std::span<rte_mbuf*> out);
 
   void set_icmp_limits(const ip::IcmpResponder::Limits& limits) { icmp_.set_limits(limits); }

@@ -295,6 +295,21 @@ TEST_CASE("of several workers the one that has a datagram's fragments gives it b
   REQUIRE(owner.segments.size() == 1);
   const Octets octets = support::octets_of(*owner.segments[0].packet);
   CHECK(Octets(octets.begin() + 20, octets.end()) == frame.payload);
+
+  for (const std::uint16_t port : {1, 2, 3}) {
+    frame.tcp.source = Port{port};
+    frame.ip.identification = port;
+    for (const Octets& fragment : drivers::fragments_of(support::build(frame), 36))
+      fixture.receive(fragment);
+  }
+  owner.segments.clear();
+  while (const std::size_t count = fixture.ingress.take_reassembled(frames))
+    for (std::size_t i = 0; i < count; ++i) owner.receive(packet::PacketPtr(frames[i]));
+  REQUIRE(owner.segments.size() == 3);
+  for (std::uint16_t i = 0; i < 3; ++i) {
+    const Octets next = support::octets_of(*owner.segments[i].packet);
+    CHECK(wire::load_be16(next.data()) == i + 1);
+  }
   owner.require_clean();
   fixture.require_clean();
 }
