@@ -296,7 +296,7 @@ TEST_CASE("of several workers the one that has a datagram's fragments gives it b
   const Octets octets = support::octets_of(*owner.segments[0].packet);
   CHECK(Octets(octets.begin() + 20, octets.end()) == frame.payload);
 
-  for (const std::uint16_t port : {1, 2, 3}) {
+  for (std::uint16_t port = 1; port <= 3; ++port) {
     frame.tcp.source = Port{port};
     frame.ip.identification = port;
     for (const Octets& fragment : drivers::fragments_of(support::build(frame), 36))
