@@ -5,6 +5,8 @@
 #include <optional>
 
 #include "base/assert.hpp"
+#include "ip/ipv4_output.hpp"
+#include "wire/byte_order.hpp"
 #include "wire/checksum.hpp"
 
 namespace sluice::ip {
@@ -63,21 +65,24 @@ bool is_for_us_alone(const Arrival& arrival) {
 }  // namespace
 
 bool may_answer_with_error(const Arrival& arrival) {
-  // Fragments and sources that are no single host were refused before; what remains are broadcasts
-  // of either layer, and ICMP errors.
+  // Sources that are no single host were refused before, and fragments are put together; what
+  // remains are broadcasts of either layer, and ICMP errors.
   return is_for_us_alone(arrival) && arrival.header.protocol != wire::ip_protocol::kIcmp &&
          !arrival.header.is_fragment();
 }
 
 IcmpResponder::Verdict IcmpResponder::on_message(rte_mbuf& packet, const Arrival& arrival,
-                                                 const AddressTable& addresses, Instant now) {
+                                                 const AddressTable& addresses, std::size_t most,
+                                                 Instant now) {
   const std::span<std::byte> message = packet::first_segment(packet);
   const auto header = wire::parse_icmp(message);
   if (!header) return {Outcome::kIcmpTruncated, Action::kNone, {}};
-  if (wire::checksum(message) != 0) return {Outcome::kIcmpChecksum, Action::kNone, {}};
+  wire::Checksum sum;
+  add_packet(sum, packet, 0);
+  if (sum.finish() != 0) return {Outcome::kIcmpChecksum, Action::kNone, {}};
   if (!is_for_us_alone(arrival)) return {Outcome::kIcmpIgnored, Action::kNone, {}};
   if (header->type == wire::icmp_type::kEchoRequest && header->code == 0)
-    return on_echo_request(packet, *header, now);
+    return on_echo_request(packet, *header, most, now);
 
   const std::optional<ErrorKind> kind = kind_of(*header);
   if (!kind) return {Outcome::kIcmpIgnored, Action::kNone, {}};
@@ -95,12 +100,18 @@ IcmpResponder::Verdict IcmpResponder::on_message(rte_mbuf& packet, const Arrival
 //= rfc1122#3.2.2.6 MUST
 //= rfc1122#3.2.2.6 exception: options of the request are not reflected
 IcmpResponder::Verdict IcmpResponder::on_echo_request(rte_mbuf& packet,
-                                                      const wire::IcmpHeader& header, Instant now) {
+                                                      const wire::IcmpHeader& header,
+                                                      std::size_t most, Instant now) {
   if (!echo_bucket_.take(now)) return {Outcome::kIcmpEchoLimited, Action::kNone, {}};
   SLUICE_ASSERT(packet::is_exclusive(packet));
+  // What came in fragments may be longer than what leaves without.
+  if (packet.pkt_len > most) packet::trim_to(packet, static_cast<std::uint32_t>(most));
   const std::span<std::byte> message = packet::first_segment(packet);
   wire::emit_icmp(wire::IcmpHeader::echo_reply_to(header), message);
-  wire::set_icmp_checksum(message);
+  wire::Checksum sum;
+  add_packet(sum, packet, 0);
+  constexpr std::size_t kChecksum = 2;
+  wire::store_be16(message.data() + kChecksum, sum.finish());
   return {Outcome::kIcmpEchoAnswered, Action::kReply, {}};
 }
 

@@ -58,10 +58,16 @@ class IcmpResponder {
     Action action = Action::kNone;
     ErrorReport report;  ///< With kReport.
   };
-  /// Takes a message: `packet` starts at the ICMP header, padding is off, all of it is in the first
-  /// mbuf. On kReply the mbuf, which nobody else may hold, has become the reply's ICMP message.
+  /// Octets of a message that are looked at, beside its sum: of an error, the longest headers that
+  /// it may quote.
+  static constexpr std::size_t kMostRead =
+      wire::kIcmpHeader + wire::kIpv4MaxHeader + wire::kIcmpQuotedPayload;
+
+  /// Takes a message: `packet` starts at the ICMP header, padding is off, what kMostRead says is in
+  /// the first mbuf. On kReply the mbuf, which nobody else may hold, has become the reply's ICMP
+  /// message, of `most` octets at most.
   Verdict on_message(rte_mbuf& packet, const Arrival& arrival, const AddressTable& addresses,
-                     Instant now);
+                     std::size_t most, Instant now);
 
   /// Builds "destination unreachable" of `code` about `offender` (which starts at its IP header)
   /// in an mbuf of `pool`: an ICMP message, without IP header. Null where a host must be silent,
@@ -70,7 +76,8 @@ class IcmpResponder {
                                 rte_mempool& pool, telemetry::Metrics& metrics, Instant now);
 
  private:
-  Verdict on_echo_request(rte_mbuf& packet, const wire::IcmpHeader& header, Instant now);
+  Verdict on_echo_request(rte_mbuf& packet, const wire::IcmpHeader& header, std::size_t most,
+                          Instant now);
 
   TokenBucket error_bucket_;
   TokenBucket echo_bucket_;

@@ -51,6 +51,29 @@ inline std::span<const std::byte> first_segment(const rte_mbuf& mbuf) {
   return {rte_pktmbuf_mtod(&mbuf, const std::byte*), mbuf.data_len};
 }
 
+/// Cuts the packet to `length` octets, of which there are at least as many: what link layers fill
+/// frames up with goes.
+inline void trim_to(rte_mbuf& packet, std::uint32_t length) {
+  if (packet.nb_segs == 1) {
+    packet.data_len = static_cast<std::uint16_t>(length);
+    packet.pkt_len = length;
+    return;
+  }
+  if (packet.pkt_len == length) return;
+  rte_mbuf* last = &packet;
+  std::uint32_t left = length;
+  std::uint16_t segments = 1;
+  while (left > last->data_len) {
+    left -= last->data_len;
+    last = last->next;
+    ++segments;
+  }
+  last->data_len = static_cast<std::uint16_t>(left);
+  rte_pktmbuf_free(std::exchange(last->next, nullptr));
+  packet.pkt_len = length;
+  packet.nb_segs = segments;
+}
+
 /// True if nobody else holds the mbuf or its data: its octets may be edited.
 inline bool is_exclusive(const rte_mbuf& mbuf) {
   return RTE_MBUF_DIRECT(&mbuf) && rte_mbuf_refcnt_read(&mbuf) == 1;

@@ -60,28 +60,6 @@ bool is_l4_checksum_known_good(const rte_mbuf& packet) {
   return flags == RTE_MBUF_F_RX_L4_CKSUM_GOOD || flags == RTE_MBUF_F_RX_L4_CKSUM_NONE;
 }
 
-/// Cuts the packet to `length` octets: what link layers fill frames up with goes.
-void trim_to(rte_mbuf& packet, std::uint32_t length) {
-  if (packet.nb_segs == 1) {
-    packet.data_len = static_cast<std::uint16_t>(length);
-    packet.pkt_len = length;
-    return;
-  }
-  if (packet.pkt_len == length) return;
-  rte_mbuf* last = &packet;
-  std::uint32_t left = length;
-  std::uint16_t segments = 1;
-  while (left > last->data_len) {
-    left -= last->data_len;
-    last = last->next;
-    ++segments;
-  }
-  last->data_len = static_cast<std::uint16_t>(left);
-  rte_pktmbuf_free(std::exchange(last->next, nullptr));
-  packet.pkt_len = length;
-  packet.nb_segs = segments;
-}
-
 }  // namespace
 
 /// One call of process().
@@ -143,7 +121,7 @@ bool Ingress::take_plain(Burst& burst, rte_mbuf& frame) {
   if (peek.source == Port{} || peek.destination == Port{}) return false;
 
   rte_pktmbuf_adj(&frame, wire::PlainFrame::kTcp);
-  trim_to(frame, plain.total_length - static_cast<std::uint32_t>(wire::kIpv4MinHeader));
+  packet::trim_to(frame, plain.total_length - static_cast<std::uint32_t>(wire::kIpv4MinHeader));
   frame.ol_flags &= RTE_MBUF_F_INDIRECT | RTE_MBUF_F_EXTERNAL;
   tcp::InboundSegment& segment = burst.segments[burst.yield.segments++];
   segment.packet.reset(&frame);
@@ -232,7 +210,7 @@ void Ingress::on_ipv4(Burst& burst, PacketPtr packet, link::Delivery delivery) {
   // In silence, and before anything is looked up for it.
   if (source_filter_ != nullptr && source_filter_->is_denied(arrival->header.source))
     return metrics_.count(Outcome::kSourceDenied);
-  trim_to(*packet, arrival->header.total_length);
+  packet::trim_to(*packet, arrival->header.total_length);
   if (arrival->header.is_fragment())
     return on_fragment(burst, std::move(packet), *arrival, context);
   on_datagram(burst, std::move(packet), *arrival);
@@ -304,11 +282,12 @@ void Ingress::on_datagram(Burst& burst, PacketPtr packet, const ip::Arrival& arr
 }
 
 void Ingress::on_icmp(Burst& burst, PacketPtr packet, const ip::Arrival& arrival) {
-  packet = gather(std::move(packet), arrival.header.payload_length());
+  packet = gather(std::move(packet), ip::IcmpResponder::kMostRead);
   if (packet && !packet::is_exclusive(*packet))
     packet.reset(rte_pktmbuf_copy(packet.get(), pools_.receive, 0, UINT32_MAX));
   if (!packet) return metrics_.count(Outcome::kNoMemory);
-  const auto verdict = icmp_.on_message(*packet, arrival, network_.addresses(), burst.now);
+  const std::size_t most = burst.binding.capabilities.mtu - wire::kIpv4MinHeader;
+  const auto verdict = icmp_.on_message(*packet, arrival, network_.addresses(), most, burst.now);
   switch (verdict.action) {
     case ip::IcmpResponder::Action::kNone:
       break;

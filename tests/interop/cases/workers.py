@@ -88,6 +88,8 @@ def fragments(lab):
     expect_shared(server, "DatagramsReassembled", flows // 8)
     expect_shared(server, "SynQueued", flows // 8)
     expect(stats.outcome("IpFragment") == 0, "a fragment was refused")
+    pinged = lab.run("ping", "-c", "3", "-i", "0.2", "-s", "3000", server.ip).stdout
+    expect(" 3 received" in pinged, f"pings of 3000 octets are not answered: {pinged}")
     expect_outcomes_add_up(server)
     expect(server.stop() in (0, 3), "did not end in good order")
 

@@ -33,6 +33,7 @@ struct IcmpFixture {
   }
   /// The message of `frame` as ICMP gets it; `packet` stays to be looked at.
   packet::PacketPtr packet;
+  std::size_t most = 1480;  ///< Octets of a reply.
   IcmpResponder::Verdict hear(const Octets& frame, ip::AddressKind to = ip::AddressKind::kOurs,
                               bool is_link_broadcast = false) {
     const Octets ip_packet = support::ip_packet_of(frame);
@@ -41,7 +42,7 @@ struct IcmpFixture {
     arrival.is_link_broadcast = is_link_broadcast;
     packet = support::make_packet(pools.receive(),
                                   std::span(ip_packet).subspan(arrival.header.header_length));
-    return responder.on_message(*packet, arrival, addresses, kNow);
+    return responder.on_message(*packet, arrival, addresses, most, kNow);
   }
 };
 
@@ -78,6 +79,15 @@ TEST_CASE("an echo request becomes its reply with the same data", "[ip][icmp][rf
   CHECK(header->type == wire::icmp_type::kEchoReply);
   CHECK(header->rest == 0x12340001);
   CHECK(Octets(reply.begin() + 8, reply.end()) == echo_request().data);
+}
+
+TEST_CASE("a reply is cut to what leaves in one packet", "[ip][icmp][rfc1122]") {
+  IcmpFixture fixture;
+  fixture.most = 20;
+  CHECK(fixture.hear(support::build(echo_request())).action == IcmpResponder::Action::kReply);
+  const Octets reply = support::octets_of(*fixture.packet);
+  CHECK(reply.size() == 20);
+  CHECK(wire::checksum(reply) == 0);
 }
 
 TEST_CASE("echo replies are limited in rate", "[ip][icmp]") {
