@@ -94,8 +94,10 @@ bool WorkerLoop::poll(Port& port, Instant now) {
   telemetry::Metrics::bump(port.counts->received, count);
   if (exchange_ != nullptr)
     count = exchange_->keep_ours(std::span(frames_).first(count), port.device);
-  if (count > 0) stack_.receive(port.number, std::span(frames_).first(count), now);
-  if (exchange_ != nullptr) spread_reassembled(port.device, now);
+  if (count > 0) {
+    stack_.receive(port.number, std::span(frames_).first(count), now);
+    if (exchange_ != nullptr) spread_reassembled(port.device, now);
+  }
   return true;
 }
 

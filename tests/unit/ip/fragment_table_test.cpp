@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <array>
 #include <catch2/catch.hpp>
+#include <optional>
 #include <vector>
 
 #include "drivers/sim/router.hpp"
@@ -18,14 +19,15 @@ using Verdict = FragmentTable::Verdict;
 
 struct Fixture {
   support::TestPools pools;
-  FragmentTable table{1000};
+  std::optional<FragmentTable> table;
   Instant now = Instant::from_ns(1'000'000'000);
 
+  explicit Fixture(std::uint32_t most_mbufs = 1000) : table(most_mbufs) {}
   FragmentTable::Taken add(const Octets& frame) {
     const Octets packet = support::ip_packet_of(frame);
     const auto header = wire::parse_ipv4(packet, packet.size());
     REQUIRE(header);
-    return table.add(support::make_packet(pools.receive(), packet), *header, now);
+    return table->add(support::make_packet(pools.receive(), packet), *header, now);
   }
 };
 
@@ -34,9 +36,7 @@ Octets datagram(std::size_t octets, std::uint16_t identification = 7, unsigned e
   frame.ip.dont_fragment = false;
   frame.ip.identification = identification;
   frame.ip.traffic_class = static_cast<std::uint8_t>(ecn);
-  Octets payload = support::pattern(octets);
-  Octets built = support::build_ipv4(frame, 17, payload);
-  return built;
+  return support::build_ipv4(frame, 17, support::pattern(octets));
 }
 
 }  // namespace
@@ -60,64 +60,50 @@ TEST_CASE("fragments in any order are the datagram", "[ip][fragments]") {
 TEST_CASE("what is not whole in time is freed", "[ip][fragments]") {
   Fixture fixture;
   const std::vector<Octets> fragments = drivers::fragments_of(datagram(100), 60);
-  CHECK(fixture.table.expire(fixture.now) == 0);
+  CHECK(fixture.table->expire(fixture.now) == 0);
   CHECK(fixture.add(fragments[0]).verdict == Verdict::kKept);
   CHECK(fixture.add(fragments[2]).verdict == Verdict::kKept);
   fixture.now = fixture.now + FragmentTable::kLifetime;
-  CHECK(fixture.table.expire(fixture.now) == 0);
+  CHECK(fixture.table->expire(fixture.now) == 0);
   CHECK(fixture.pools.mbufs_out() == 2);
   fixture.now = fixture.now + Duration::from_s(2);
-  CHECK(fixture.table.expire(fixture.now) == 2);
+  CHECK(fixture.table->expire(fixture.now) == 2);
   CHECK(fixture.pools.mbufs_out() == 0);
   CHECK(fixture.add(fragments[1]).verdict == Verdict::kKept);  // of nothing that is known any more
 }
 
 TEST_CASE("fragments without end take no more than the table's places", "[ip][fragments]") {
-  unsigned out = 0;
-  support::TestPools pools;
-  {
-    FragmentTable table(1000);
-    unsigned kept = 0, refused = 0;
-    for (std::uint16_t id = 0; id < 400; ++id) {
-      const Octets packet = support::ip_packet_of(drivers::fragments_of(datagram(64, id), 52)[0]);
-      const auto header = wire::parse_ipv4(packet, packet.size());
-      const auto taken = table.add(support::make_packet(pools.receive(), packet), *header,
-                                   Instant::from_ns(1'000'000'000));
-      ++(taken.verdict == Verdict::kKept ? kept : refused);
-    }
-    CHECK(kept <= FragmentTable::kMostDatagrams);
-    CHECK(kept >= FragmentTable::kMostDatagrams / 2);
-    CHECK(refused > 0);
-    out = pools.mbufs_out();
-    CHECK(out == kept);
+  Fixture fixture;
+  unsigned kept = 0, refused = 0;
+  for (std::uint16_t id = 0; id < 400; ++id) {
+    const auto taken = fixture.add(drivers::fragments_of(datagram(64, id), 52)[0]);
+    ++(taken.verdict == Verdict::kKept ? kept : refused);
   }
-  CHECK(pools.mbufs_out() == 0);
+  CHECK(kept <= FragmentTable::kMostDatagrams);
+  CHECK(kept >= FragmentTable::kMostDatagrams / 2);
+  CHECK(refused > 0);
+  CHECK(fixture.pools.mbufs_out() == kept);
+  fixture.table.reset();
+  CHECK(fixture.pools.mbufs_out() == 0);
 }
 
 TEST_CASE("fragments hold no more mbufs than they may", "[ip][fragments]") {
-  support::TestPools pools;
-  FragmentTable table(4);
-  const auto add = [&](const Octets& frame) {
-    const Octets packet = support::ip_packet_of(frame);
-    return table
-        .add(support::make_packet(pools.receive(), packet),
-             *wire::parse_ipv4(packet, packet.size()), Instant::from_ns(1'000'000'000))
-        .verdict;
-  };
+  Fixture fixture(4);
+  const auto add = [&](const Octets& frame) { return fixture.add(frame).verdict; };
   const auto one = drivers::fragments_of(datagram(100, 1), 60);
   const auto other = drivers::fragments_of(datagram(100, 2), 60);
   CHECK(add(one[0]) == Verdict::kKept);
   CHECK(add(one[1]) == Verdict::kKept);
   CHECK(add(other[0]) == Verdict::kKept);
   CHECK(add(one[2]) == Verdict::kWhole);  // and freed, at once
-  CHECK(table.mbufs() == 1);
+  CHECK(fixture.table->mbufs() == 1);
   CHECK(add(other[2]) == Verdict::kKept);
   const auto third = drivers::fragments_of(datagram(200, 3), 60);
   CHECK(add(third[0]) == Verdict::kKept);
   CHECK(add(third[1]) == Verdict::kKept);
-  CHECK(table.mbufs() == 4);
+  CHECK(fixture.table->mbufs() == 4);
   CHECK(add(third[2]) == Verdict::kRefused);
-  CHECK(pools.mbufs_out() == 4);
+  CHECK(fixture.pools.mbufs_out() == 4);
 }
 
 TEST_CASE("fragments that overlap, or that are too many, make no datagram", "[ip][fragments]") {
