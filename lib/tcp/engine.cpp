@@ -136,10 +136,8 @@ void Engine::glance_at(std::span<InboundSegment> burst, Glance& glance) {
   ctx_.flows.prefetch(glance.start);
 }
 
-// The next three are each all of a loop: what they read of the tables stays in registers.
-
 /// Second stage: what the table leads to on its way here.
-[[gnu::always_inline]] inline void Engine::fetch(const Glance& glance) {
+void Engine::fetch(const Glance& glance) {
   if (!glance.is_whole) return;
   const FlowRef ref = ctx_.flows.first_hit(glance.start);
   if (ref.is_none()) return;
@@ -152,7 +150,7 @@ void Engine::glance_at(std::span<InboundSegment> burst, Glance& glance) {
 }
 
 /// Third stage: who is concerned.
-[[gnu::always_inline]] inline void Engine::look_up(Glance& glance) {
+void Engine::look_up(Glance& glance) {
   if (!glance.is_whole) return;
   glance.hint = ctx_.find_flow(glance.flow, glance.start);
   if (glance.hint.is_none() || glance.hint.kind() != FlowRef::kConnection) return;
@@ -162,7 +160,7 @@ void Engine::glance_at(std::span<InboundSegment> burst, Glance& glance) {
 }
 
 /// What an ACK frees first is as old as a round trip.
-[[gnu::always_inline]] inline void Engine::fetch_flight(const Glance& glance) {
+void Engine::fetch_flight(const Glance& glance) {
   if (!glance.is_whole || glance.hint.is_none() || glance.hint.kind() != FlowRef::kConnection)
     return;
   const SendRecord* const record = ctx_.send_record(ctx_.tcb(glance.hint.index()));
