@@ -1,5 +1,6 @@
 #pragma once
 
+#include <algorithm>
 #include <array>
 #include <bit>
 #include <cstdint>
@@ -21,16 +22,18 @@ inline constexpr Tick kMaxTicksAhead = 0x7fffffff;
 constexpr Tick tick_at(Instant now) {
   return static_cast<Tick>(now.ns() / kTickLength.ns());
 }
-/// Ticks in `d`, rounded up, so that a timer never fires early; at most kMaxTicksAhead.
+/// Ticks in `d`, rounded up; at most kMaxTicksAhead.
 constexpr Tick ticks_in(Duration d) {
   if (d >= kTickLength * kMaxTicksAhead) return kMaxTicksAhead;
   return d <= Duration::zero()
              ? 0
              : static_cast<Tick>((d.ns() + kTickLength.ns() - 1) / kTickLength.ns());
 }
-/// The first tick that begins no earlier than `d` after `now`, which may lie within a tick.
+/// The first tick that begins no earlier than `d` after `now`, which may lie within a tick: what a
+/// timer is armed for, so that it never fires early.
 constexpr Tick tick_after(Instant now, Duration d) {
-  return static_cast<Tick>(((now + d).ns() + kTickLength.ns() - 1) / kTickLength.ns());
+  const Duration into_tick = Duration::from_ns(now.ns() % kTickLength.ns());
+  return tick_at(now) + ticks_in(std::min(d, kTickLength * kMaxTicksAhead) + into_tick);
 }
 constexpr bool tick_before(Tick a, Tick b) {
   return static_cast<std::int32_t>(a - b) < 0;

@@ -271,7 +271,7 @@ void NeighborTable::solicit(std::uint16_t slot, NeighborSink& sink, Instant now)
 void NeighborTable::arm(std::uint16_t slot, Duration delay, Instant now) {
   now_ = std::max(now_, now);
   wheel_.cancel(slot);
-  wheel_.arm(slot, tick_at(now) + ticks_in(delay));
+  wheel_.arm(slot, tick_after(now, delay));
 }
 
 Instant NeighborTable::next_deadline() const {

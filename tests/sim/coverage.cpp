@@ -26,8 +26,6 @@ constexpr Exception kExceptions[] = {
     {"MisdeliveredFull", "only a runtime with several workers hands frames over"},
     {"ArpReplyElsewhere", "only another worker of a runtime can have asked"},
     {"SourceDenied", "an operator's list, not the network, denies sources; see interop's cases"},
-    {"FIN-WAIT-1 -> TIME-WAIT",
-     "the fifth step enters FIN-WAIT-2 before the eighth sees the FIN of the same segment"},
 };
 
 // Ways of segments that leave no other trace.

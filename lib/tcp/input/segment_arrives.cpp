@@ -161,6 +161,10 @@ Verdict check_syn(Context& ctx, std::uint32_t index, const Segment& segment) {
   return Outcome::kSynChallenged;
 }
 
+bool is_fin_acked(const Tcb& block) {
+  return block.has(kFinSent) && block.snd.una == block.snd.nxt;
+}
+
 Verdict check_ack(Context& ctx, std::uint32_t index, Segment& segment) {
   Tcb& block = ctx.tcb(index);
   if (!segment.has(wire::kAck)) return Outcome::kAckMissing;
@@ -185,15 +189,8 @@ Verdict check_ack(Context& ctx, std::uint32_t index, Segment& segment) {
   note_heard(ctx, index, segment);
   take_ack(ctx, index, segment);
 
-  const bool is_fin_acked = block.has(kFinSent) && block.snd.una == block.snd.nxt;
-  if (!is_fin_acked) return {};
+  if (!is_fin_acked(block)) return {};
   switch (block.state) {
-    case State::kFinWait1:
-      ctx.transition(index, State::kFinWait2);
-      //= rfc9293#3.10.7.4  an orphan is not waited for without end
-      if (block.has(kOrphan))
-        ctx.arm(index, kTimerLinger, ctx.tick + ticks_in(ctx.config.fin_wait_2));
-      return {};
     case State::kClosing:
       ctx.enter_time_wait(index, segment.hash);
       return Outcome::kSegmentProcessed;
@@ -205,6 +202,7 @@ Verdict check_ack(Context& ctx, std::uint32_t index, Segment& segment) {
     case State::kSynSent:
     case State::kSynReceived:
     case State::kEstablished:
+    case State::kFinWait1:  // enter_fin_wait_2
     case State::kFinWait2:
     case State::kCloseWait:
     case State::kTimeWait:
@@ -260,7 +258,11 @@ void process_fin(Context& ctx, std::uint32_t index, std::uint64_t hash) {
       break;
     case State::kFinWait1:
       acknowledge_now(ctx, index);
-      ctx.transition(index, State::kClosing);
+      //= rfc9293#3.10.7.4  "if our FIN has been ACKed (perhaps in this segment)"
+      if (is_fin_acked(block))
+        ctx.enter_time_wait(index, hash);
+      else
+        ctx.transition(index, State::kClosing);
       break;
     case State::kFinWait2:
       acknowledge_now(ctx, index);
@@ -278,6 +280,16 @@ void process_fin(Context& ctx, std::uint32_t index, std::uint64_t hash) {
   }
 }
 
+/// The fifth step's way out of FIN-WAIT-1, taken behind the eighth: a segment that acknowledges our
+/// FIN and has the peer's goes straight to TIME-WAIT, as in figure 5.
+void enter_fin_wait_2(Context& ctx, std::uint32_t index) {
+  Tcb& block = ctx.tcb(index);
+  if (block.state != State::kFinWait1 || !is_fin_acked(block)) return;
+  ctx.transition(index, State::kFinWait2);
+  //= rfc9293#3.10.7.4  an orphan is not waited for without end
+  if (block.has(kOrphan)) ctx.arm(index, kTimerLinger, tick_after(ctx.now, ctx.config.fin_wait_2));
+}
+
 }  // namespace
 
 Outcome segment_arrives(Context& ctx, std::uint32_t index, Segment& segment) {
@@ -292,6 +304,7 @@ Outcome segment_arrives(Context& ctx, std::uint32_t index, Segment& segment) {
   bool is_fin_next = false;
   const Outcome outcome = process_text(ctx, index, segment, is_fin_next);  // seventh
   if (is_fin_next) process_fin(ctx, index, segment.hash);                  // eighth
+  enter_fin_wait_2(ctx, index);
   return outcome;
 }
 
@@ -325,7 +338,7 @@ Outcome time_wait_verdict(Context& ctx, FlowRef ref, Entry& entry, const Segment
       segment.seq() + segment.length() == entry.rcv_nxt) {
     //= rfc9293#3.10.7.4  a FIN again: acknowledge, restart the 2 MSL timeout
     entry.version.begin_write();
-    entry.deadline = ctx.tick + ticks_in(ctx.config.time_wait);
+    entry.deadline = tick_after(ctx.now, ctx.config.time_wait);
     entry.flags = static_cast<std::uint16_t>(entry.flags | kTimeWaitRestarted);
     entry.version.end_write();
     send_time_wait_ack(ctx, ref);

@@ -39,8 +39,8 @@ Tick rto_deadline(const Context& ctx, const Tcb& block) {
   constexpr std::uint32_t kShort = 500'000;
   if (block.backoff == 0 && block.rto_us <= kShort && block.unacked_since == ctx.tick &&
       block.user_timeout == 0 && ctx.config.user_timeout >= Duration::from_s(1))
-    return ctx.tick + (block.rto_us + 999) / 1000;
-  const Tick by_rto = ctx.tick + ticks_in(retransmission_timeout(block, ctx.config));
+    return tick_after_us(ctx, block.rto_us);
+  const Tick by_rto = tick_after(ctx.now, retransmission_timeout(block, ctx.config));
   const Tick by_user = block.unacked_since + ticks_in(user_timeout(ctx, block));
   return tick_before(by_user, by_rto) ? by_user : by_rto;
 }
@@ -101,7 +101,7 @@ bool keep_record_for_late_news(Context& ctx, std::uint32_t index) {
   const bool is_undo_open = record->has_undo && record->undo_resendings > 0;
   if (!is_probe_open && !is_undo_open) return false;
   record->timer = LossTimer::kForget;
-  ctx.arm(index, kTimerRetransmit, ctx.tick + ticks_in(retransmission_timeout(block, ctx.config)));
+  ctx.arm(index, kTimerRetransmit, tick_after(ctx.now, retransmission_timeout(block, ctx.config)));
   return true;
 }
 

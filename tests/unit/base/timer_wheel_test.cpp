@@ -250,3 +250,15 @@ TEST_CASE("ticks are rounded up, never negative and bounded", "[base][timer_whee
   REQUIRE(tick_at(Instant::from_ns(1'000'000)) == 1);
   REQUIRE(tick_at(Instant::from_ns((1LL << 32) * 1'000'000 + 3'000'000)) == 3);
 }
+
+TEST_CASE("a deadline is no earlier than asked for, wherever in a tick it is asked for",
+          "[base][timer_wheel]") {
+  const Duration two = Duration::from_ms(2);
+  REQUIRE(tick_after(Instant::from_ns(5'000'000), two) == 7);
+  REQUIRE(tick_after(Instant::from_ns(5'000'001), two) == 8);
+  REQUIRE(tick_after(Instant::from_ns(5'999'999), two) == 8);
+  REQUIRE(tick_after(Instant::from_ns(5'400'000), Duration::from_us(600)) == 6);
+  REQUIRE(tick_after(Instant::from_ns(5'400'000), Duration::from_us(601)) == 7);
+  REQUIRE(tick_after(Instant::from_ns(5'400'000), Duration::zero()) == 6);
+  REQUIRE(tick_after(Instant::from_ns(5'400'000), Duration::infinite()) == 5 + kMaxTicksAhead);
+}

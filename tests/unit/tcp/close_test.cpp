@@ -112,6 +112,62 @@ TEST_CASE("octets flow on the open side of a half-closed connection", "[tcp][clo
   require_nothing_left(rig);
 }
 
+TEST_CASE("a FIN that acknowledges ours leads from FIN-WAIT-1 straight to TIME-WAIT",
+          "[tcp][close]") {
+  TcpRig rig;
+  TcpPeer peer(rig);
+  const ConnHandle connection = establish(rig, peer);
+  const auto times = [&](State from, State to) {
+    return rig.metrics().transitions[static_cast<std::size_t>(from)][static_cast<std::size_t>(to)];
+  };
+  close_to_time_wait(rig, peer, connection);
+  CHECK(times(State::kFinWait1, State::kTimeWait) == 1);
+  CHECK(times(State::kFinWait1, State::kFinWait2) == 0);
+  require_nothing_left(rig);
+}
+
+TEST_CASE("no wait is cut short by the part of a tick that was over when it began",
+          "[tcp][close][timer]") {
+  TcpRig rig;
+  const ListenerHandle listener = listen_on(rig, 80);
+  rig.run_for(Duration::from_us(900));
+  TcpPeer peer(rig, {.sack = false});  // no tail probe comes before the RTO
+  const Duration instant = Duration::from_ns(1);
+  // Nothing is sent until `wait` behind `sent`, and a segment within a tick of that: when.
+  const auto sent_after = [&](Instant sent, Duration wait) {
+    rig.run_until(sent + wait - instant);
+    CHECK(peer.read().empty());
+    rig.run_for(kTickLength);
+    const auto again = peer.read();
+    REQUIRE(again.size() == 1);
+    return again[0].at;
+  };
+  const tcp::EngineConfig& config = rig.ctx().config;
+  SECTION("a SYN-ACK is sent again") {
+    peer.send_syn();
+    REQUIRE(peer.read().size() == 1);
+    const Instant first = sent_after(rig.now(), config.rto_initial);
+    sent_after(first, config.rto_initial * 2);
+  }
+  SECTION("octets are sent again") {
+    peer.connect();
+    const ConnHandle connection = accept_on(rig, listener);
+    static_cast<void>(peer.read());
+    send_octets(rig, connection, pattern(10));
+    REQUIRE(peer.read().size() == 1);
+    sent_after(rig.now(), config.rto_min);
+  }
+  SECTION("2 MSL") {
+    peer.connect();
+    close_to_time_wait(rig, peer, accept_on(rig, listener));
+    rig.run_for(config.time_wait - instant);
+    CHECK(rig.ctx().time_wait4.in_use() == 1);
+    rig.run_for(kTickLength);
+    CHECK(rig.ctx().time_wait4.in_use() == 0);
+  }
+  require_nothing_left(rig);
+}
+
 //= rfc9293#3.6.1 MUST-13 test
 TEST_CASE("two ends that close at once pass CLOSING to TIME-WAIT", "[tcp][close]") {
   TcpRig rig;
