@@ -1,6 +1,5 @@
 #pragma once
 
-#include <algorithm>
 #include <array>
 #include <bit>
 #include <cstdint>
@@ -29,11 +28,13 @@ constexpr Tick ticks_in(Duration d) {
              ? 0
              : static_cast<Tick>((d.ns() + kTickLength.ns() - 1) / kTickLength.ns());
 }
-/// The first tick that begins no earlier than `d` after `now`, which may lie within a tick: what a
-/// timer is armed for, so that it never fires early.
+/// The first tick that begins no earlier than `d` after the moment that lies `into_tick` behind the
+/// beginning of `tick`: what a timer is armed for, so that it never fires early.
+constexpr Tick tick_after(Tick tick, Duration into_tick, Duration d) {
+  return tick + (d.is_infinite() ? kMaxTicksAhead : ticks_in(d + into_tick));
+}
 constexpr Tick tick_after(Instant now, Duration d) {
-  const Duration into_tick = Duration::from_ns(now.ns() % kTickLength.ns());
-  return tick_at(now) + ticks_in(std::min(d, kTickLength * kMaxTicksAhead) + into_tick);
+  return tick_after(tick_at(now), Duration::from_ns(now.ns() % kTickLength.ns()), d);
 }
 constexpr bool tick_before(Tick a, Tick b) {
   return static_cast<std::int32_t>(a - b) < 0;

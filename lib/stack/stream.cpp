@@ -210,7 +210,7 @@ Result<void, Error> Stream::set_timer(Duration delay) {
   return change(stack_, handle_, [&](Context& ctx, Tcb& block) {
     ctx.disarm(block, tcp::kTimerApplication);
     if (delay > kLongest || block.has(tcp::kDetached)) return;
-    ctx.arm(handle_.index, tcp::kTimerApplication, tick_after(ctx.now, delay));
+    ctx.arm(handle_.index, tcp::kTimerApplication, ctx.tick_after(delay));
   });
 }
 

@@ -87,7 +87,7 @@ Result<TimerHandle, Error> Worker::set_timer(Duration delay, TimerHandler& handl
   WorkerTimer& timer = impl.timers[index];
   timer.node = TimerNode{};
   timer.handler = &handler;
-  impl.timer_wheel.arm(index, tick_after(impl.engine.context().now, delay));
+  impl.timer_wheel.arm(index, impl.engine.context().tick_after(delay));
   return TimerHandle{index, timer.generation};
 }
 

@@ -343,7 +343,7 @@ void Context::enter_time_wait(std::uint32_t index, std::uint64_t hash) {
   const auto flags =
       static_cast<std::uint16_t>((block.has(kTimestampsOk) ? kTimeWaitTimestamps : 0) |
                                  (block.has(kTraced) ? kTimeWaitTraced : 0));
-  const Tick deadline = tick_after(now, config.time_wait);
+  const Tick deadline = tick_after(config.time_wait);
   if (flow.is_v4()) {
     while (time_wait4.is_full())
       drop_time_wait(FlowRef(FlowRef::kTimeWait4, time_wait4.oldest()), Counter::kTimeWaitEvicted);

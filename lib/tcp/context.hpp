@@ -135,7 +135,11 @@ struct Context {
     ns_into_tick_ = static_cast<std::uint32_t>(at.ns() % kTickLength.ns());
   }
   std::uint32_t ns_into_tick() const { return ns_into_tick_; }  ///< Since `tick` began.
-  std::uint32_t now_us() const { return us_; }                  ///< Modulo 2^32.
+  /// The first tick that begins no earlier than `d` from now.
+  Tick tick_after(Duration d) const {
+    return sluice::tick_after(tick, Duration::from_ns(ns_into_tick_), d);
+  }
+  std::uint32_t now_us() const { return us_; }  ///< Modulo 2^32.
 
   // --- records ---
   Tcb& tcb(std::uint32_t index) { return tcbs[index]; }

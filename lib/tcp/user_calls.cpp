@@ -271,7 +271,7 @@ Result<void, Error> close(Context& ctx, ConnHandle handle) {
   if (block.has(kWaitsAccept)) ctx.accept_remove(index);
   if (!block.has(kFinQueued)) queue_fin(ctx, index);
   if (block.state == State::kFinWait2)
-    ctx.arm(index, kTimerLinger, tick_after(ctx.now, ctx.config.fin_wait_2));
+    ctx.arm(index, kTimerLinger, ctx.tick_after(ctx.config.fin_wait_2));
   return {};
 }
 

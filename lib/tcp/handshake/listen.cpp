@@ -193,7 +193,7 @@ Outcome queue_syn(Context& ctx, std::uint16_t listener, const Segment& segment, 
   entry.version.end_write();
   record_syn(ctx, entry, segment, Outcome::kSynQueued);
   send_syn_ack(ctx, index);
-  ctx.half_open_wheel.arm(index, tick_after(ctx.now, ctx.config.rto_initial));
+  ctx.half_open_wheel.arm(index, ctx.tick_after(ctx.config.rto_initial));
   return Outcome::kSynQueued;
 }
 

@@ -239,7 +239,7 @@ void acknowledge_soon(Context& ctx, std::uint32_t index) {
   Tcb& block = ctx.touch(index);
   if (block.has(kAckNow) || ctx.is_armed(block, kTimerDelayedAck)) return;
   //= rfc9293#3.8.6.3 SHLD-18, MUST-40
-  ctx.arm_at_end_of_round(block, tick_after(ctx.now, ctx.config.delayed_ack));
+  ctx.arm_at_end_of_round(block, ctx.tick_after(ctx.config.delayed_ack));
 }
 
 bool note_duplicate(Context& ctx, std::uint32_t index, const Segment& segment) {

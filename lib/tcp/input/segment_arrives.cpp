@@ -287,7 +287,7 @@ void enter_fin_wait_2(Context& ctx, std::uint32_t index) {
   if (block.state != State::kFinWait1 || !is_fin_acked(block)) return;
   ctx.transition(index, State::kFinWait2);
   //= rfc9293#3.10.7.4  an orphan is not waited for without end
-  if (block.has(kOrphan)) ctx.arm(index, kTimerLinger, tick_after(ctx.now, ctx.config.fin_wait_2));
+  if (block.has(kOrphan)) ctx.arm(index, kTimerLinger, ctx.tick_after(ctx.config.fin_wait_2));
 }
 
 }  // namespace
@@ -338,7 +338,7 @@ Outcome time_wait_verdict(Context& ctx, FlowRef ref, Entry& entry, const Segment
       segment.seq() + segment.length() == entry.rcv_nxt) {
     //= rfc9293#3.10.7.4  a FIN again: acknowledge, restart the 2 MSL timeout
     entry.version.begin_write();
-    entry.deadline = tick_after(ctx.now, ctx.config.time_wait);
+    entry.deadline = ctx.tick_after(ctx.config.time_wait);
     entry.flags = static_cast<std::uint16_t>(entry.flags | kTimeWaitRestarted);
     entry.version.end_write();
     send_time_wait_ack(ctx, ref);

@@ -24,7 +24,7 @@ std::uint64_t pacing_rate(const Tcb& block, const SendRecord& record) {
 
 bool is_held_by_pacing(Context& ctx, std::uint32_t index, SendRecord& record) {
   if (record.next_send_at_ns <= ctx.now.ns()) return false;
-  record.pacing_at = tick_after(ctx.now, Duration::from_ns(record.next_send_at_ns - ctx.now.ns()));
+  record.pacing_at = ctx.tick_after(Duration::from_ns(record.next_send_at_ns - ctx.now.ns()));
   ctx.arm(index, kTimerPacing, record.pacing_at);
   return true;
 }

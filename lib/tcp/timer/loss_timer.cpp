@@ -9,13 +9,6 @@
 namespace sluice::tcp {
 namespace {
 
-/// The first tick that begins no earlier than `us` from now.
-Tick tick_after_us(const Context& ctx, std::uint32_t us) {
-  constexpr std::uint64_t kTickNs = 1'000'000;
-  return ctx.tick +
-         static_cast<Tick>((std::uint64_t{us} * 1000 + ctx.ns_into_tick() + kTickNs - 1) / kTickNs);
-}
-
 /// The timer goes off at `deadline`, or at the RTO if that comes first. There is one, so that each
 /// takes the place of the others.
 //= rfc8985#8 SHLD-1
@@ -28,7 +21,8 @@ void arm_as(Context& ctx, std::uint32_t index, SendRecord& record, LossTimer tim
 void arm_rto_or_probe(Context& ctx, std::uint32_t index, SendSide& side) {
   if (may_probe_tail(side)) {
     //= rfc8985#7.2 SHLD-1, SHLD-3  no later than the RTO
-    arm_as(ctx, index, side.record, LossTimer::kProbe, tick_after_us(ctx, probe_timeout_us(side)));
+    arm_as(ctx, index, side.record, LossTimer::kProbe,
+           ctx.tick_after(Duration::from_us(probe_timeout_us(side))));
   } else {
     arm_as(ctx, index, side.record, LossTimer::kRto, side.record.rto_at);
   }
@@ -39,8 +33,8 @@ Tick rto_deadline(const Context& ctx, const Tcb& block) {
   constexpr std::uint32_t kShort = 500'000;
   if (block.backoff == 0 && block.rto_us <= kShort && block.unacked_since == ctx.tick &&
       block.user_timeout == 0 && ctx.config.user_timeout >= Duration::from_s(1))
-    return tick_after_us(ctx, block.rto_us);
-  const Tick by_rto = tick_after(ctx.now, retransmission_timeout(block, ctx.config));
+    return ctx.tick + (block.rto_us * 1'000 + ctx.ns_into_tick() + 999'999) / 1'000'000;
+  const Tick by_rto = ctx.tick_after(retransmission_timeout(block, ctx.config));
   const Tick by_user = block.unacked_since + ticks_in(user_timeout(ctx, block));
   return tick_before(by_user, by_rto) ? by_user : by_rto;
 }
@@ -101,7 +95,7 @@ bool keep_record_for_late_news(Context& ctx, std::uint32_t index) {
   const bool is_undo_open = record->has_undo && record->undo_resendings > 0;
   if (!is_probe_open && !is_undo_open) return false;
   record->timer = LossTimer::kForget;
-  ctx.arm(index, kTimerRetransmit, tick_after(ctx.now, retransmission_timeout(block, ctx.config)));
+  ctx.arm(index, kTimerRetransmit, ctx.tick_after(retransmission_timeout(block, ctx.config)));
   return true;
 }
 
@@ -117,7 +111,7 @@ void restart_rto(Context& ctx, std::uint32_t index) {
 
 void arm_reorder_timer(Context& ctx, std::uint32_t index, SendRecord& record,
                        std::uint32_t wait_us) {
-  arm_as(ctx, index, record, LossTimer::kReorder, tick_after_us(ctx, wait_us));
+  arm_as(ctx, index, record, LossTimer::kReorder, ctx.tick_after(Duration::from_us(wait_us)));
 }
 
 Duration user_timeout(const Context& ctx, const Tcb& block) {

@@ -140,7 +140,7 @@ void on_keepalive(Context& ctx, std::uint32_t index) {
   if (flight_size(block) > 0) {
     // Retransmissions probe already, and their limit is the user timeout.
     //= rfc9293#3.8.4 MUST-26
-    ctx.arm(index, kTimerKeepalive, tick_after(ctx.now, ctx.config.keepalive_interval));
+    ctx.arm(index, kTimerKeepalive, ctx.tick_after(ctx.config.keepalive_interval));
     return;
   }
   count_timer(ctx, block, TimerKind::kKeepalive);
@@ -154,7 +154,7 @@ void on_keepalive(Context& ctx, std::uint32_t index) {
   ++block.keepalive_probes;
   block.set(kProbeNow);
   ctx.want_output(index);
-  ctx.arm(index, kTimerKeepalive, tick_after(ctx.now, ctx.config.keepalive_interval));
+  ctx.arm(index, kTimerKeepalive, ctx.tick_after(ctx.config.keepalive_interval));
 }
 
 void on_deadline(Context& ctx, std::uint32_t index) {
@@ -218,7 +218,7 @@ void on_half_open_deadline(Context& ctx, std::uint32_t index) {
   entry.version.end_write();
   ctx.metrics.count(Counter::kSynAckRetransmits);
   send_syn_ack(ctx, index);
-  const Tick next = tick_after(ctx.now, ctx.config.rto_initial * (1 << entry.retransmits));
+  const Tick next = ctx.tick_after(ctx.config.rto_initial * (1 << entry.retransmits));
   ctx.half_open_wheel.arm(index, tick_before(end, next) ? end : next);
 }
 
