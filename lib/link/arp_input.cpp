@@ -43,7 +43,8 @@ bool is_impossible_sender(const ArpPacket& packet, const ArpContext& context) {
 }  // namespace
 
 Outcome on_arp(const ArpPacket& packet, const ArpContext& context, NeighborTable& table,
-               NeighborSink& sink, Instant now, ArpPacket& reply) {
+               NeighborSink& sink, Instant now, std::optional<ArpPacket>& reply) {
+  reply.reset();
   if (is_impossible_sender(packet, context)) return Outcome::kArpSpoofed;
   if (is_ours(context, packet.sender_ip)) return Outcome::kArpConflict;
 
@@ -54,7 +55,7 @@ Outcome on_arp(const ArpPacket& packet, const ArpContext& context, NeighborTable
     //= rfc826#packet-reception
     // Unlike RFC 826, packets for others do not update an entry that we have: they prove no
     // interest in us, and anybody can send them.
-    learnt = table.compare(sender, packet.sender_mac);
+    learnt = table.on_claim(sender, packet.sender_mac, sink, now);
   } else if (packet.operation == ArpOperation::kReply) {
     learnt = table.on_answer(sender, packet.sender_mac, sink, now);
   } else if (is_on_link(context, packet.sender_ip)) {
@@ -63,17 +64,16 @@ Outcome on_arp(const ArpPacket& packet, const ArpContext& context, NeighborTable
     learnt = NeighborTable::Learnt::kUnasked;  // a probe, or of a subnet that we never send to
   }
   if (learnt == NeighborTable::Learnt::kPinned) return Outcome::kArpPinned;
+  // Who asks from another MAC than the known one is answered all the same: it may have two, or have
+  // moved, and to tell who has our address teaches us nothing.
+  if (is_to_us && packet.operation == ArpOperation::kRequest)
+    reply = ArpPacket{ArpOperation::kReply, context.mac, packet.target_ip, packet.sender_mac,
+                      packet.sender_ip};
   if (learnt == NeighborTable::Learnt::kOtherMac) return Outcome::kArpOtherMac;
-  if (packet.operation == ArpOperation::kReply)
-    return learnt == NeighborTable::Learnt::kYes ? Outcome::kArpReplyLearnt
-                                                 : Outcome::kArpReplyUnsolicited;
-  if (!is_to_us) return Outcome::kArpRequestOther;
-  reply.operation = ArpOperation::kReply;
-  reply.sender_mac = context.mac;
-  reply.sender_ip = packet.target_ip;
-  reply.target_mac = packet.sender_mac;
-  reply.target_ip = packet.sender_ip;
-  return Outcome::kArpRequestAnswered;
+  if (reply) return Outcome::kArpRequestAnswered;
+  if (packet.operation == ArpOperation::kRequest) return Outcome::kArpRequestOther;
+  return learnt == NeighborTable::Learnt::kYes ? Outcome::kArpReplyLearnt
+                                               : Outcome::kArpReplyUnsolicited;
 }
 
 void note_alarm(Outcome outcome, const ArpPacket& packet, const ArpContext& context,

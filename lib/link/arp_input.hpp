@@ -3,6 +3,7 @@
 // ARP as a host receives it (RFC 826), distrustful: only answers that were asked for, and requests
 // that we answer, teach anything.
 
+#include <optional>
 #include <span>
 
 #include "base/address.hpp"
@@ -20,11 +21,11 @@ struct ArpContext {
   std::span<const Prefix> addresses;  ///< Ours, with their prefix lengths.
 };
 
-/// Takes one parsed ARP packet; teaches `table` what may be learnt. Gives the packet's outcome; on
-/// kArpRequestAnswered, and only then, `reply` is to be sent to reply.target_mac.
+/// Takes one parsed ARP packet; teaches `table` what may be learnt. Gives the packet's outcome; a
+/// `reply` is to be sent to its target_mac.
 telemetry::Outcome on_arp(const wire::ArpPacket& packet, const ArpContext& context,
                           NeighborTable& table, NeighborSink& sink, Instant now,
-                          wire::ArpPacket& reply);
+                          std::optional<wire::ArpPacket>& reply);
 
 /// Writes down for the operator what on_arp() refused, if it was a claim to somebody's address:
 /// `alarms` has a record for each NeighborAlarm, in the state region.

@@ -151,40 +151,54 @@ void NeighborTable::give_up_waiting(std::uint16_t slot, NeighborSink& sink, Inst
 NeighborTable::Learnt NeighborTable::on_answer(const NeighborKey& key, const MacAddr& mac,
                                                NeighborSink& sink, Instant now) {
   const std::uint16_t slot = lookup(key);
-  const bool is_asked = slot != kNone && (records_[slot].state == NeighborState::kIncomplete ||
-                                          records_[slot].state == NeighborState::kProbe);
+  if (slot == kNone) return Learnt::kUnasked;
   // A poll goes to the MAC that is known: none else has an answer to it.
-  const Learnt claim = compare(key, mac);
-  if (!is_asked || claim != Learnt::kUnasked) return claim;
+  const bool is_polled = records_[slot].state == NeighborState::kProbe && records_[slot].mac == mac;
+  if (!is_polled && !is_asking_all(slot)) return on_claim(key, mac, sink, now);
   confirm(slot, mac, sink, now);
   return Learnt::kYes;
 }
 
 NeighborTable::Learnt NeighborTable::on_request(const NeighborKey& key, const MacAddr& mac,
                                                 NeighborSink& sink, Instant now) {
-  std::uint16_t slot = lookup(key);
-  const Learnt claim = compare(key, mac);
-  if (claim == Learnt::kOtherMac) poll(slot, sink, now);
+  const Learnt claim = on_claim(key, mac, sink, now);
   if (claim != Learnt::kUnasked) return claim;
+  std::uint16_t slot = lookup(key);
   if (slot == kNone) slot = insert(key, Newcomer::kRequester, sink, now);
   if (slot == kNone) return Learnt::kNoRoom;
   if (records_[slot].state != NeighborState::kStatic) confirm(slot, mac, sink, now);
   return Learnt::kYes;
 }
 
-NeighborTable::Learnt NeighborTable::compare(const NeighborKey& key, const MacAddr& mac) const {
+NeighborTable::Learnt NeighborTable::on_claim(const NeighborKey& key, const MacAddr& mac,
+                                              NeighborSink& sink, Instant now) {
   const std::uint16_t slot = lookup(key);
+  const Learnt claim = compare(slot, mac);
+  if (claim == Learnt::kOtherMac) poll(slot, sink, now);
+  return claim;
+}
+
+NeighborTable::Learnt NeighborTable::compare(std::uint16_t slot, const MacAddr& mac) const {
   if (slot == kNone || records_[slot].mac.is_zero() || records_[slot].mac == mac)
     return Learnt::kUnasked;
   return records_[slot].state == NeighborState::kStatic ? Learnt::kPinned : Learnt::kOtherMac;
 }
 
-/// Asks the MAC that is known, but for one that has just answered.
+/// A request of ours to all is outstanding: whoever answers is believed.
+bool NeighborTable::is_asking_all(std::uint16_t slot) const {
+  const NeighborRecord& record = records_[slot];
+  return record.state == NeighborState::kIncomplete ||
+         (record.state == NeighborState::kProbe && record.probes > options_.probes) ||
+         (record.state == NeighborState::kFailed && record.probes > 0);
+}
+
+/// Asks the MAC that is known, but for one that has just answered. A stale one is asked when it is
+/// used next.
 void NeighborTable::poll(std::uint16_t slot, NeighborSink& sink, Instant now) {
   const NeighborRecord& record = records_[slot];
-  const bool is_idle =
-      record.state == NeighborState::kReachable || record.state == NeighborState::kStale;
-  if (!is_idle || Instant::from_ns(record.confirmed_at) + options_.retry > now) return;
+  if (record.state != NeighborState::kReachable ||
+      Instant::from_ns(record.confirmed_at) + options_.retry > now)
+    return;
   set_state(slot, NeighborState::kProbe, now);
   solicit(slot, sink, now);
 }
@@ -197,7 +211,8 @@ void NeighborTable::confirm(std::uint16_t slot, const MacAddr& mac, NeighborSink
   record.version.begin_write();
   record.confirmed_at = now.ns();
   record.version.end_write();
-  if (slots_[slot].list != List::kUsed) enlist(slot, List::kUsed, now);
+  if (slots_[slot].list != List::kAsking && slots_[slot].list != List::kUsed)
+    enlist(slot, List::kUsed, now);
   arm(slot, options_.reachable, now);
   flush_waiting(slot, sink, now);
 }
@@ -233,24 +248,26 @@ void NeighborTable::advance(Instant now, NeighborSink& sink) {
 }
 
 void NeighborTable::on_deadline(std::uint16_t slot, NeighborSink& sink, Instant now) {
-  const bool may_ask = records_[slot].probes < options_.probes;
+  const std::uint8_t probes = records_[slot].probes;
   switch (records_[slot].state) {
     case NeighborState::kIncomplete:
-      if (may_ask) return solicit(slot, sink, now);
-      set_state(slot, NeighborState::kFailed, now);
-      arm(slot, options_.retry, now);
-      return give_up_waiting(slot, sink, now);
+      if (probes < options_.probes) return solicit(slot, sink, now);
+      return fail(slot, sink, now);
     case NeighborState::kProbe:
-      if (may_ask) return solicit(slot, sink, now);
-      // The address may have moved to another MAC: ask everybody.
-      set_mac(slot, MacAddr{});
-      set_state(slot, NeighborState::kIncomplete, now);
-      return solicit(slot, sink, now);
+      // Half of them by unicast, then everybody is asked: the address may have moved.
+      if (probes < 2 * options_.probes) return solicit(slot, sink, now);
+      return fail(slot, sink, now);
     case NeighborState::kReachable:
       set_state(slot, NeighborState::kStale, now);
       return arm(slot, options_.stale, now);
-    case NeighborState::kStale:
     case NeighborState::kFailed:
+      // Who is still wanted is asked for on and on, while what is sent to it fails at once.
+      if (slots_[slot].used_at > slots_[slot].asked_at && slots_[slot].list != List::kDoubtful) {
+        set_state(slot, NeighborState::kFailed, now);
+        return solicit(slot, sink, now);
+      }
+      return erase(slot);
+    case NeighborState::kStale:
       return erase(slot);
     case NeighborState::kStatic:
     case NeighborState::kFree:
@@ -258,14 +275,22 @@ void NeighborTable::on_deadline(std::uint16_t slot, NeighborSink& sink, Instant 
   }
 }
 
+void NeighborTable::fail(std::uint16_t slot, NeighborSink& sink, Instant now) {
+  set_mac(slot, MacAddr{});
+  set_state(slot, NeighborState::kFailed, now);
+  slots_[slot].asked_at = now;
+  arm(slot, options_.retry, now);
+  give_up_waiting(slot, sink, now);
+}
+
 void NeighborTable::solicit(std::uint16_t slot, NeighborSink& sink, Instant now) {
   NeighborRecord& record = records_[slot];
   record.version.begin_write();
   ++record.probes;
   record.version.end_write();
+  slots_[slot].asked_at = now;
   arm(slot, options_.retry, now);
-  const bool is_poll = record.state == NeighborState::kProbe;
-  sink.on_solicit(record, is_poll ? record.mac : MacAddr::broadcast(), now);
+  sink.on_solicit(record, is_asking_all(slot) ? MacAddr::broadcast() : record.mac, now);
 }
 
 void NeighborTable::arm(std::uint16_t slot, Duration delay, Instant now) {
@@ -306,10 +331,11 @@ const NeighborRecord* NeighborTable::find(const NeighborKey& key) const {
 
 std::uint16_t NeighborTable::insert(const NeighborKey& key, Newcomer newcomer, NeighborSink& sink,
                                     Instant now) {
-  const List list = newcomer == Newcomer::kDoubtful ? List::kDoubtful
-                    : newcomer == Newcomer::kWanted ? List::kWanted
-                                                    : List::kUsed;
-  const bool is_one_too_many = list == List::kDoubtful && list_of(list).count >= most_unanswered();
+  const List list = newcomer == Newcomer::kDoubtful    ? List::kDoubtful
+                    : newcomer == Newcomer::kWanted    ? List::kWanted
+                    : newcomer == Newcomer::kRequester ? List::kAsking
+                                                       : List::kUsed;
+  const bool is_one_too_many = list == List::kDoubtful && list_of(list).count >= most_unproved();
   if (free_slot_ == kNone || is_one_too_many) {
     const std::uint16_t leaving = victim(newcomer, now);
     if (leaving == kNone) return kNone;
@@ -339,21 +365,25 @@ std::uint16_t NeighborTable::overdue(List list, Instant now) const {
   return slot != kNone && slots_[slot].listed_at + options_.retry <= now ? slot : kNone;
 }
 
-/// Who makes room: a doubtful entry; one that was wanted, but had its time; the least recently used
-/// one without a packet waiting (at most `pending_total` have, which bounds the walk).
+/// Who makes room: a doubtful entry; one that was wanted, but had its time; the first that only
+/// asked; the least recently used one without a packet waiting (at most `pending_total` have, which
+/// bounds the walk).
 std::uint16_t NeighborTable::victim(Newcomer newcomer, Instant now) const {
   const AgeList& doubtful = list_of(List::kDoubtful);
+  const AgeList& asking = list_of(List::kAsking);
+  if (newcomer == Newcomer::kRequester && asking.count >= most_unproved()) return asking.oldest;
   if (newcomer == Newcomer::kDoubtful) {
     const std::uint16_t late = overdue(List::kDoubtful, now);
-    if (late != kNone || doubtful.count >= most_unanswered()) return late;
+    if (late != kNone || doubtful.count >= most_unproved()) return late;
   } else if (doubtful.oldest != kNone) {
     return doubtful.oldest;
   } else {
     const std::uint16_t late = overdue(List::kWanted, now);
     const bool is_one_too_many =
-        newcomer == Newcomer::kWanted && list_of(List::kWanted).count >= most_unanswered();
+        newcomer == Newcomer::kWanted && list_of(List::kWanted).count >= most_unproved();
     if (late != kNone || is_one_too_many) return late;
   }
+  if (asking.oldest != kNone) return asking.oldest;
   std::uint16_t slot = list_of(List::kUsed).oldest;
   while (slot != kNone && slots_[slot].first_waiting != kNil) slot = slots_[slot].newer;
   const bool is_certain = newcomer == Newcomer::kWanted || newcomer == Newcomer::kStatic;

@@ -75,7 +75,8 @@ struct NeighborChange {
 /// quarter of the table, and answers at most half of the places to wait in; those that connections
 /// asked for have what is free, and of a full table another quarter. Above it a new one takes the
 /// place of the oldest only when that had `retry` for its answer, so that no flood asks faster.
-/// Everybody else takes a doubtful one's place first.
+/// Everybody else takes a doubtful one's place first. Requests may be forged, too: of a full table,
+/// those whom nothing was sent to since they asked keep a quarter at most, and leave for anybody.
 class NeighborTable {
  public:
   struct Options {
@@ -130,16 +131,16 @@ class NeighborTable {
     kOtherMac,  ///< Contradicts an entry whose MAC is known: the MAC stays.
     kNoRoom,    ///< Table full of entries in use: nothing changed.
   };
-  /// An answer: counts only if a request of ours to that MAC, or to all, is outstanding.
+  /// An answer: counts only if a request of ours to that MAC, or to all, is outstanding. One that
+  /// contradicts has the known MAC polled now: if that is silent, everybody is asked.
   Learnt on_answer(const NeighborKey& key, const MacAddr& mac, NeighborSink& sink, Instant now);
   /// A request to us from `key` (RFC 826's merge): refreshes its entry or makes one, for we are
-  /// about to answer. Makes room only at the cost of doubtful entries and such as were unused for
-  /// `reachable`. With another MAC than the known one, that one is polled now: if it is silent,
-  /// everybody is asked.
+  /// about to answer. Makes room only at the cost of doubtful entries, of others that only asked,
+  /// and of such as were unused for `reachable`. Contradiction: as in on_answer().
   Learnt on_request(const NeighborKey& key, const MacAddr& mac, NeighborSink& sink, Instant now);
 
-  /// A claim that teaches nothing: kUnasked, or whom it contradicts.
-  Learnt compare(const NeighborKey& key, const MacAddr& mac) const;
+  /// A claim that teaches nothing: kUnasked, or whom it contradicts, as in on_answer().
+  Learnt on_claim(const NeighborKey& key, const MacAddr& mac, NeighborSink& sink, Instant now);
 
   /// Pins an entry. False if the table is full of static entries and such with packets waiting.
   bool add_static(const NeighborKey& key, const MacAddr& mac, NeighborSink& sink, Instant now);
@@ -191,6 +192,7 @@ class NeighborTable {
     kUsed,      ///< Answered once: by last use.
     kWanted,    ///< A connection asked for it, it has not answered yet: by age.
     kDoubtful,  ///< The same, but nothing besides answers asked.
+    kAsking,    ///< It asked us, and nothing was sent to it yet: by age.
     kNone,
   };
   struct AgeList {
@@ -205,6 +207,7 @@ class NeighborTable {
   struct Slot {
     TimerNode timer;
     Instant used_at;
+    Instant asked_at;                      ///< When its last request left, or it failed.
     Instant listed_at;                     ///< When it was put at its list's front.
     std::uint16_t next_in_bucket = kNone;  ///< Also the free list's link.
     std::uint16_t newer = kNone;           ///< On one of the lists; static entries are on none.
@@ -225,7 +228,8 @@ class NeighborTable {
   void touch(std::uint16_t slot, Instant now) {
     Slot& entry = slots_[slot];
     entry.used_at = now;
-    if (entry.list == List::kUsed && entry.listed_at + kTouchGrain <= now)
+    if (entry.list == List::kAsking ||
+        (entry.list == List::kUsed && entry.listed_at + kTouchGrain <= now))
       enlist(slot, List::kUsed, now);
   }
   std::uint32_t bucket_of(const NeighborKey& key) const;
@@ -235,15 +239,18 @@ class NeighborTable {
   std::uint16_t overdue(List list, Instant now) const;
   AgeList& list_of(List list) { return lists_[static_cast<std::size_t>(list)]; }
   const AgeList& list_of(List list) const { return lists_[static_cast<std::size_t>(list)]; }
-  /// How many entries that never answered may be on either list, and answers may wait.
-  std::uint32_t most_unanswered() const { return (capacity() + 3) / 4; }
+  /// How many entries that proved nothing may be on each list, and answers may wait.
+  std::uint32_t most_unproved() const { return (capacity() + 3) / 4; }
   std::uint32_t most_answers_waiting() const { return (options_.pending_total + 1) / 2; }
+  Learnt compare(std::uint16_t slot, const MacAddr& mac) const;
+  bool is_asking_all(std::uint16_t slot) const;
   void poll(std::uint16_t slot, NeighborSink& sink, Instant now);
   void erase(std::uint16_t slot);
   void enlist(std::uint16_t slot, List list, Instant now);
   void unlist(std::uint16_t slot);
   void set_state(std::uint16_t slot, NeighborState state, Instant now);
   void set_mac(std::uint16_t slot, const MacAddr& mac);
+  void fail(std::uint16_t slot, NeighborSink& sink, Instant now);
   void solicit(std::uint16_t slot, NeighborSink& sink, Instant now);
   void flush_waiting(std::uint16_t slot, NeighborSink& sink, Instant now);
   void confirm(std::uint16_t slot, const MacAddr& mac, NeighborSink& sink, Instant now);
@@ -261,7 +268,7 @@ class NeighborTable {
   std::vector<Waiting> pending_;
   std::uint32_t free_pending_ = kNil;
   std::uint16_t free_slot_ = kNone;
-  std::array<AgeList, 3> lists_;
+  std::array<AgeList, 4> lists_;
   std::uint32_t size_ = 0;
   std::uint32_t waiting_ = 0;
   std::uint32_t answers_waiting_ = 0;

@@ -183,11 +183,10 @@ Outcome Ingress::on_arp(Burst& burst, const rte_mbuf& packet) {
   const PortBinding& port = burst.binding;
   const link::ArpContext context{port.interface, port.mac,
                                  network_.interface(port.interface).prefixes};
-  wire::ArpPacket reply;
+  std::optional<wire::ArpPacket> reply;
   const Outcome outcome =
       link::on_arp(*arp, context, network_.neighbors(), egress_.neighbor_sink(), burst.now, reply);
-  if (outcome == Outcome::kArpRequestAnswered)
-    egress_.send_arp(burst.port, reply.target_mac, reply);
+  if (reply) egress_.send_arp(burst.port, reply->target_mac, *reply);
   // All workers hear what one of them asked for: the others cannot tell whether one did.
   if (outcome == Outcome::kArpReplyUnsolicited && is_one_of_many_)
     return Outcome::kArpReplyElsewhere;

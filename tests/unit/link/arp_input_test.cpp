@@ -1,6 +1,7 @@
 #include "link/arp_input.hpp"
 
 #include <catch2/catch.hpp>
+#include <optional>
 
 #include "tests/unit/link/neighbor_fixture.hpp"
 
@@ -19,7 +20,7 @@ Ipv4Addr host(unsigned number) {
 
 struct ArpFixture : NeighborFixture<4> {
   Prefix addresses[2] = {{host(2), 24}, {Ipv4Addr::from_octets(192, 0, 2, 9), 28}};
-  wire::ArpPacket reply;
+  std::optional<wire::ArpPacket> reply;
 
   Outcome hear(const wire::ArpPacket& packet) {
     return on_arp(packet, {0, kOurMac, addresses}, table, sink, now, reply);
@@ -42,7 +43,8 @@ TEST_CASE("a request for any address of the interface is answered and its sender
 
   CHECK(fixture.hear(request(Ipv4Addr::from_octets(192, 0, 2, 1),
                              fixture.addresses[1].address.v4())) == Outcome::kArpRequestAnswered);
-  CHECK(fixture.reply.sender_ip == fixture.addresses[1].address.v4());
+  REQUIRE(fixture.reply);
+  CHECK(fixture.reply->sender_ip == fixture.addresses[1].address.v4());
   CHECK(fixture.table.size() == 2);
 }
 
@@ -88,8 +90,28 @@ TEST_CASE("a probe for our address is answered without learning its sender",
           "[link][arp][rfc5227]") {
   ArpFixture fixture;
   CHECK(fixture.hear(request(Ipv4Addr{}, host(2))) == Outcome::kArpRequestAnswered);
-  CHECK(fixture.reply.target_ip == Ipv4Addr{});
+  REQUIRE(fixture.reply);
+  CHECK(fixture.reply->target_ip == Ipv4Addr{});
   CHECK(fixture.table.size() == 0);
+}
+
+TEST_CASE("a host that asks from another MAC than the known one is answered, and teaches nothing",
+          "[link][arp]") {
+  ArpFixture fixture;
+  fixture.hear(request(host(1), host(2)));
+  auto other = request(host(1), host(2));
+  other.sender_mac = kMacB;
+  CHECK(fixture.hear(other) == Outcome::kArpOtherMac);
+  CHECK(fixture.reply == wire::ArpPacket{ArpOperation::kReply, kOurMac, host(2), kMacB, host(1)});
+  CHECK(fixture.table.find(fixture.key(1))->mac == kMacA);
+  // To a claim that asks nothing of us there is no answer.
+  other.target_ip = host(1);
+  CHECK(fixture.hear(other) == Outcome::kArpOtherMac);
+  CHECK_FALSE(fixture.reply);
+  other = reply_from(host(1));
+  other.sender_mac = kMacB;
+  CHECK(fixture.hear(other) == Outcome::kArpOtherMac);
+  CHECK_FALSE(fixture.reply);
 }
 
 TEST_CASE("a sender outside our subnets is answered, not learnt", "[link][arp]") {
@@ -129,6 +151,7 @@ TEST_CASE("ARP against a static entry is refused and unanswered", "[link][arp]")
   CHECK(fixture.hear(request(host(1), host(2))) == Outcome::kArpPinned);
   CHECK(fixture.hear(reply_from(host(1))) == Outcome::kArpPinned);
   CHECK(fixture.hear(request(host(1), host(1))) == Outcome::kArpPinned);
+  CHECK_FALSE(fixture.reply);
   CHECK(fixture.table.find(fixture.key(1))->mac == kMacB);
   auto honest = request(host(1), host(2));
   honest.sender_mac = kMacB;

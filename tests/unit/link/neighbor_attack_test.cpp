@@ -2,6 +2,7 @@
 
 #include <catch2/catch.hpp>
 #include <cstring>
+#include <optional>
 
 #include "base/rng.hpp"
 #include "link/arp_input.hpp"
@@ -31,8 +32,26 @@ NeighborTable::Answer send_to(NeighborFixture<Capacity>& fixture, const Neighbor
 template <std::size_t Capacity>
 void make_reachable(NeighborFixture<Capacity>& fixture, unsigned host) {
   fixture.table.on_request(fixture.key(host), kMacA, fixture.sink, fixture.now);
+  REQUIRE(fixture.resolve(host).mac == kMacA);
   REQUIRE(fixture.state_of(host) == NeighborState::kReachable);
 }
+
+struct Office : NeighborFixture<16> {
+  const MacAddr our_mac{{0x02, 0, 0, 0, 0, 0x02}};
+  const Prefix addresses[1] = {{Ipv4Addr::from_octets(10, 0, 0, 2), 24}};
+  std::array<NeighborAlarmRecord, kNeighborAlarms> alarms{};
+
+  Outcome hear(const wire::ArpPacket& packet) {
+    const ArpContext context{0, our_mac, addresses};
+    std::optional<wire::ArpPacket> reply;
+    const Outcome outcome = on_arp(packet, context, table, sink, now, reply);
+    note_alarm(outcome, packet, context, table, alarms, now);
+    return outcome;
+  }
+  const NeighborAlarmRecord& alarm(NeighborAlarm kind) const {
+    return alarms[static_cast<std::size_t>(kind)];
+  }
+};
 
 TEST_CASE("another MAC cannot take over a neighbour's address, in whatever state it is",
           "[link][neighbor]") {
@@ -83,6 +102,63 @@ TEST_CASE("a neighbour that moved and asks us is found in three seconds, for its
           Learnt::kYes);
     CHECK(fixture.resolve(1).mac == kMacB);
   }
+}
+
+TEST_CASE("a gateway's failover is found in three seconds, however the new one makes itself known",
+          "[link][neighbor][arp]") {
+  Office office;
+  make_reachable(office, 1);
+  office.pass(Duration::from_s(2));
+  const Ipv4Addr gateway = office.key(1).address.v4();
+  const Ipv4Addr ours = Ipv4Addr::from_octets(10, 0, 0, 2);
+  const Ipv4Addr other = Ipv4Addr::from_octets(10, 0, 0, 77);
+  const auto [operation, target] = GENERATE_COPY(
+      std::pair{ArpOperation::kRequest, gateway},  // gratuitous, as VRRP and keepalived have it
+      std::pair{ArpOperation::kReply, gateway}, std::pair{ArpOperation::kRequest, other},
+      std::pair{ArpOperation::kReply, other}, std::pair{ArpOperation::kRequest, ours},
+      std::pair{ArpOperation::kReply, ours});
+  const wire::ArpPacket claim{operation, kMacB, gateway, MacAddr::broadcast(), target};
+  const Instant began = office.now;
+  while (office.sink.requests.empty() || office.sink.requests.back().to != MacAddr::broadcast()) {
+    CHECK(office.hear(claim) == Outcome::kArpOtherMac);
+    CHECK(office.resolve(1).mac == kMacA);  // it teaches nothing
+    office.pass(Duration::from_ms(500));
+    REQUIRE(office.now - began < Duration::from_s(4));
+  }
+  CHECK(office.sink.requests.size() == 4);
+  CHECK(office.table.on_answer(office.key(1), kMacB, office.sink, office.now) == Learnt::kYes);
+  CHECK(office.resolve(1).mac == kMacB);
+}
+
+TEST_CASE("requests with forged senders leave room for who is answered", "[link][neighbor]") {
+  NeighborFixture<64> fixture;
+  for (unsigned host = 1; host <= 10; ++host) make_reachable(fixture, host);
+  for (std::uint32_t host = 0; host < 10'000; ++host) {
+    fixture.table.on_request(far_key(host), kMacB, fixture.sink, fixture.now);
+    if (host % 100 != 0) continue;
+    // A client asks for us and is answered; another's SYN came before its request.
+    fixture.table.on_request(fixture.key(100), kMacA, fixture.sink, fixture.now);
+    CHECK(send_to(fixture, fixture.key(100), PacketCause::kAnswer).mac == kMacA);
+    CHECK(send_to(fixture, fixture.key(101), PacketCause::kAnswer).resolution ==
+          Resolution::kQueued);
+    CHECK(fixture.table.on_answer(fixture.key(101), kMacA, fixture.sink, fixture.now) ==
+          Learnt::kYes);
+    fixture.table.remove(fixture.key(101), fixture.sink, fixture.now);
+    fixture.pass(Duration::from_ms(100));
+  }
+  for (unsigned host = 1; host <= 10; ++host)
+    CHECK(fixture.state_of(host) == NeighborState::kReachable);
+}
+
+TEST_CASE("who only asked makes room for a connection, and for an answer", "[link][neighbor]") {
+  NeighborFixture<4> fixture;
+  const PacketCause cause = GENERATE(PacketCause::kAnswer, PacketCause::kConnection);
+  for (unsigned host = 1; host <= 3; ++host) make_reachable(fixture, host);
+  fixture.table.on_request(fixture.key(4), kMacA, fixture.sink, fixture.now);
+  CHECK(send_to(fixture, fixture.key(5), cause).resolution == Resolution::kQueued);
+  CHECK(fixture.state_of(4) == NeighborState::kFree);
+  for (unsigned host = 1; host <= 3; ++host)
+    CHECK(fixture.state_of(host) == NeighborState::kReachable);
 }
 
 TEST_CASE("100,000 answers to forged sources leave neighbours, connections and bounds alone",
@@ -171,23 +247,6 @@ TEST_CASE("a doubtful neighbour that a connection wants, too, is doubtful no mor
   CHECK(fixture.table.find(far_key(2)) == nullptr);
   CHECK(fixture.table.find(far_key(1)) != nullptr);
 }
-
-struct Office : NeighborFixture<16> {
-  const MacAddr our_mac{{0x02, 0, 0, 0, 0, 0x02}};
-  const Prefix addresses[1] = {{Ipv4Addr::from_octets(10, 0, 0, 2), 24}};
-  std::array<NeighborAlarmRecord, kNeighborAlarms> alarms{};
-
-  Outcome hear(const wire::ArpPacket& packet) {
-    const ArpContext context{0, our_mac, addresses};
-    wire::ArpPacket reply;
-    const Outcome outcome = on_arp(packet, context, table, sink, now, reply);
-    note_alarm(outcome, packet, context, table, alarms, now);
-    return outcome;
-  }
-  const NeighborAlarmRecord& alarm(NeighborAlarm kind) const {
-    return alarms[static_cast<std::size_t>(kind)];
-  }
-};
 
 TEST_CASE("what ARP may not claim is written down with both MACs", "[link][arp]") {
   Office office;

@@ -50,11 +50,12 @@ TEST_CASE("an unanswered request is repeated each second, then its packets are h
 
   // Refused at once for a while, then asked for afresh.
   CHECK(fixture.resolve(1).resolution == Resolution::kUnreachable);
-  fixture.pass(Duration::from_ms(1001));
+  fixture.pass(Duration::from_ms(2003));
+  CHECK(fixture.sink.requests.size() == 4);
   CHECK(fixture.state_of(1) == NeighborState::kFree);
   CHECK(fixture.table.next_deadline().is_never());
   CHECK(fixture.resolve(1).resolution == Resolution::kQueued);
-  CHECK(fixture.sink.requests.size() == 4);
+  CHECK(fixture.sink.requests.size() == 5);
 }
 
 TEST_CASE("a full queue of one neighbour gives up its oldest packet", "[link][neighbor][rfc1122]") {
@@ -163,15 +164,27 @@ TEST_CASE("an entry ages: reachable, stale, probed by unicast when used, asked b
   }
   SECTION("used: it has moved to another MAC, which answers the broadcast") {
     fixture.resolve(1);
-    fixture.pass(Duration::from_ms(3001));
-    CHECK(fixture.state_of(1) == NeighborState::kIncomplete);
+    CHECK(fixture.table.on_answer(fixture.key(1), kMacB, fixture.sink, fixture.now) ==
+          Learnt::kOtherMac);
+    fixture.pass(Duration::from_ms(3002));
     REQUIRE(fixture.sink.requests.size() == 5);
     CHECK(fixture.sink.requests[3].to == kMacA);
     CHECK(fixture.sink.requests[4].to == MacAddr::broadcast());
-    CHECK(fixture.resolve(1, 11).resolution == Resolution::kQueued);
-    fixture.table.on_answer(fixture.key(1), kMacB, fixture.sink, fixture.now);
-    REQUIRE(fixture.sink.sent.size() == 2);
-    CHECK(fixture.sink.sent[1] == std::pair{kMacB, 11u});
+    // Our requests, or its answers, may be what is lost: what it is sent goes on.
+    CHECK(fixture.table.use(slot, mac, fixture.now));
+    CHECK(fixture.resolve(1).mac == kMacA);
+    CHECK(fixture.table.on_answer(fixture.key(1), kMacB, fixture.sink, fixture.now) ==
+          Learnt::kYes);
+    CHECK(fixture.resolve(1).mac == kMacB);
+  }
+  SECTION("used: it is gone, and answers neither") {
+    fixture.resolve(1);
+    fixture.pass(Duration::from_ms(6005));
+    CHECK(fixture.sink.requests.size() == 7);
+    CHECK(fixture.state_of(1) == NeighborState::kFailed);
+    CHECK(fixture.table.find(fixture.key(1))->mac == MacAddr{});
+    CHECK_FALSE(fixture.table.use(slot, mac, fixture.now));
+    CHECK(fixture.resolve(1).resolution == Resolution::kUnreachable);
   }
   SECTION("unused: it is forgotten, and slots held elsewhere are void") {
     const std::uint32_t before = fixture.table.generation_of_slots();
@@ -179,6 +192,32 @@ TEST_CASE("an entry ages: reachable, stale, probed by unicast when used, asked b
     CHECK(fixture.table.size() == 0);
     CHECK(fixture.sink.requests.size() == 1);
     CHECK(fixture.table.generation_of_slots() != before);
+  }
+}
+
+TEST_CASE("a neighbour that failed and is still wanted is asked for on and on, and refused at once",
+          "[link][neighbor]") {
+  NeighborFixture fixture;
+  fixture.resolve(1, 11);
+  fixture.pass(Duration::from_ms(3004));
+  REQUIRE(fixture.state_of(1) == NeighborState::kFailed);
+  CHECK(fixture.sink.unreachable == std::vector<std::uint32_t>{11});
+  const std::size_t asked = fixture.sink.requests.size();
+  for (int i = 0; i < 100; ++i) {
+    CHECK(fixture.resolve(1).resolution == Resolution::kUnreachable);
+    fixture.pass(Duration::from_ms(100));
+  }
+  CHECK(fixture.sink.requests.size() >= asked + 9);
+  CHECK(fixture.sink.requests.size() <= asked + 10);
+  CHECK(fixture.sink.requests.back().to == MacAddr::broadcast());
+  SECTION("it comes back") {
+    CHECK(fixture.table.on_answer(fixture.key(1), kMacB, fixture.sink, fixture.now) ==
+          Learnt::kYes);
+    CHECK(fixture.resolve(1).mac == kMacB);
+  }
+  SECTION("nobody wants it any more: it is forgotten") {
+    fixture.pass(Duration::from_ms(2100));
+    CHECK(fixture.table.size() == 0);
   }
 }
 
