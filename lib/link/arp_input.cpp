@@ -1,5 +1,7 @@
 #include "link/arp_input.hpp"
 
+#include <algorithm>
+
 namespace sluice::link {
 namespace {
 
@@ -34,7 +36,8 @@ bool is_impossible_sender(const ArpPacket& packet, const ArpContext& context) {
   const Ipv4Addr ip = packet.sender_ip;
   const bool is_probe = packet.operation == ArpOperation::kRequest && ip.is_unspecified();
   if (packet.sender_mac.is_multicast() || packet.sender_mac.is_zero()) return true;
-  if (packet.sender_mac == context.mac) return true;
+  if (std::find(context.macs.begin(), context.macs.end(), packet.sender_mac) != context.macs.end())
+    return true;
   if (is_probe) return false;
   return ip.value >> 24 == 0 || ip.is_loopback() || ip.value >> 28 >= 0xe ||
          is_subnet_broadcast(context, ip);

@@ -18,6 +18,7 @@ namespace sluice::link {
 struct ArpContext {
   std::uint8_t interface = 0;
   MacAddr mac;                        ///< Ours.
+  std::span<const MacAddr> macs;      ///< Of all ports of the interface: a link may join them.
   std::span<const Prefix> addresses;  ///< Ours, with their prefix lengths.
 };
 

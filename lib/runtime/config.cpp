@@ -282,6 +282,7 @@ stack::StackConfig stack_config(const Config& config) {
   if (config.gateway) interface.routes.push_back({Prefix{Ipv4Addr{}, 0}, *config.gateway, {}});
   stack.interfaces = {std::move(interface)};
   stack.workers = config.workers;
+  stack.announces = config.announce;
   for (std::uint32_t* total :
        {&stack.tcp.max_connections, &stack.tcp.max_half_open, &stack.tcp.max_accept_queue,
         &stack.tcp.max_time_wait, &stack.tcp.max_in_flight, &stack.tcp.max_orphans,

@@ -58,6 +58,8 @@ struct Config {
   bool telemetry = false;
   std::string eal_args;
 
+  bool announce = true;  // [interface]
+
   Profile profile = Profile::kWan;  // [tcp]
 
   // [gate]

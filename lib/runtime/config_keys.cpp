@@ -127,6 +127,10 @@ void add_interface_keys(std::vector<Key>& table) {
               return sluice::to_string(n.address) + "=" + sluice::to_string(n.mac);
             },
             "entries such as 10.0.0.1=02:00:00:00:00:01")},
+       {"interface.announce", "", kRestart,
+        "Tell the link that our addresses are ours, at the start and when one is added (gratuitous "
+        "ARP).",
+        flag(AT_MUTABLE(announce))},
        {"interface.ttl", "hops", kReload, "TTL of packets sent.", count(AT(stack.ttl), 1, 255)},
        {"interface.max_routes", "routes", kRestart, "Size of the route table.",
         count(AT(stack.max_routes), 1, 65536)},

@@ -403,10 +403,24 @@ bool Egress::has_frames() const {
 
 void Egress::advance(Instant now) {
   network_.neighbors().advance(now, *this);
+  announcer_.advance(now, network_.addresses().addresses().size(),
+                     [this](std::size_t i) { announce(i); });
 }
 
 Instant Egress::next_deadline() const {
-  return network_.neighbors().next_deadline();
+  return std::min(network_.neighbors().next_deadline(), announcer_.next_deadline());
+}
+
+/// A request for our own address: neighbours that have an entry for it take our MAC (RFC 826).
+void Egress::announce(std::size_t address) {
+  const ip::AddressRecord& own = network_.addresses().addresses()[address];
+  const std::vector<std::uint16_t>& ports = network_.interface(own.interface).ports;
+  if (!own.address.is_v4() || ports.empty()) return;
+  wire::ArpPacket packet;
+  packet.operation = wire::ArpOperation::kRequest;
+  packet.sender_mac = network_.port(ports.front()).mac;
+  packet.sender_ip = packet.target_ip = own.address.v4();
+  send_arp(ports.front(), MacAddr::broadcast(), packet);
 }
 
 void Egress::on_solicit(const link::NeighborRecord& neighbor, const MacAddr& to, Instant) {

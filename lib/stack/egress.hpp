@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "base/rng.hpp"
+#include "link/announcer.hpp"
 #include "link/neighbor_table.hpp"
 #include "packet/pools.hpp"
 #include "stack/network.hpp"
@@ -69,9 +70,12 @@ class Egress final : private link::NeighborSink {
     return network_.change(change, undo, *this, now);
   }
   void revert(const ChangeUndo& undo, Instant now) { network_.revert(undo, *this, now); }
+  /// Tells the link that our addresses are ours; see link::Announcer.
+  void announce(Instant now) { announcer_.begin(now); }
   void set_ttl(std::uint8_t ttl) { ttl_ = ttl; }
 
-  /// Sends due ARP requests, ages neighbours, gives up on silent ones (which makes reports).
+  /// Sends due ARP requests and announcements, ages neighbours, gives up on silent ones (which
+  /// makes reports).
   void advance(Instant now);
   Instant next_deadline() const;
 
@@ -116,6 +120,7 @@ class Egress final : private link::NeighborSink {
   void report(const IpAddr& source, const IpAddr& destination, std::span<const std::byte> segment,
               tcp::IcmpErrorKind kind, std::uint16_t mtu);
 
+  void announce(std::size_t address);
   void on_solicit(const link::NeighborRecord& neighbor, const MacAddr& to, Instant now) override;
   void on_resolved(const link::NeighborRecord& neighbor, link::WaitingPacket waiting,
                    Instant now) override;
@@ -131,6 +136,7 @@ class Egress final : private link::NeighborSink {
   /// By route: the way to its gateway, which all its packets go.
   std::vector<tcp::PathHint> gateways_;
   std::vector<tcp::IcmpError> reports_;
+  link::Announcer announcer_;
 };
 
 }  // namespace sluice::stack

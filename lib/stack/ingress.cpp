@@ -181,8 +181,8 @@ Outcome Ingress::on_arp(Burst& burst, const rte_mbuf& packet) {
   const auto arp = wire::parse_arp(packet::first_segment(packet));
   if (!arp) return Outcome::kArpMalformed;
   const PortBinding& port = burst.binding;
-  const link::ArpContext context{port.interface, port.mac,
-                                 network_.interface(port.interface).prefixes};
+  const Interface& interface = network_.interface(port.interface);
+  const link::ArpContext context{port.interface, port.mac, interface.macs, interface.prefixes};
   std::optional<wire::ArpPacket> reply;
   const Outcome outcome =
       link::on_arp(*arp, context, network_.neighbors(), egress_.neighbor_sink(), burst.now, reply);

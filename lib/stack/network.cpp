@@ -110,7 +110,10 @@ unsigned Network::attach(const packet::PortCapabilities& capabilities, const Mac
   const auto number = static_cast<std::uint16_t>(ports_.size());
   ++port_generation_;
   ports_.push_back({capabilities, mac, static_cast<std::uint8_t>(interface_index)});
-  interfaces_[interface_index].ports.push_back(number);
+  Interface& interface = interfaces_[interface_index];
+  interface.ports.push_back(number);
+  if (std::find(interface.macs.begin(), interface.macs.end(), mac) == interface.macs.end())
+    interface.macs.push_back(mac);
   return number;
 }
 

@@ -29,6 +29,7 @@ struct PortBinding {
 /// An interface's ports and IPv4 addresses; the rest lies in the tables.
 struct Interface {
   std::vector<std::uint16_t> ports;
+  std::vector<MacAddr> macs;     ///< Theirs, each once.
   std::vector<Prefix> prefixes;  ///< Our addresses with their prefix lengths.
 };
 

@@ -52,6 +52,8 @@ Stack::Impl::Impl(Stack& stack, const StackConfig& stack_config, const StackDeps
       errors(kBurst),
       outbound(kBurst) {
   network.set_home(deps.home);
+  config.announces = config.announces && deps.worker == 0;
+  if (config.announces) egress.announce(now);
 }
 
 Stack::Impl::~Impl() {
@@ -76,6 +78,8 @@ const ip::PrefixFilter* Stack::set_prefix_filter(const ip::PrefixFilter* filter)
 Result<void, ChangeError> Stack::change(const NetworkChange& change, ChangeUndo& undo,
                                         Instant now) {
   const auto result = impl_->egress.change(change, undo, now);
+  if (result && change.kind == NetworkChange::Kind::kAddAddress && impl_->config.announces)
+    impl_->egress.announce(now);
   impl_->hand_reports_to_engine(now);
   return result;
 }

@@ -69,6 +69,7 @@ struct StackConfig {
   TokenBucket::Limits icmp_error_limit = {100, 50};
   TokenBucket::Limits echo_limit = {10000, 1000};
   std::uint8_t ttl = 64;
+  bool announces = false;  ///< Gratuitous ARP for each address, by the stack of worker 0.
 
   /// Below this many free receive mbufs payload is dropped unacknowledged.
   std::uint32_t receive_low_watermark_pkts = 256;

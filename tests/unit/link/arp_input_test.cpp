@@ -20,10 +20,11 @@ Ipv4Addr host(unsigned number) {
 
 struct ArpFixture : NeighborFixture<4> {
   Prefix addresses[2] = {{host(2), 24}, {Ipv4Addr::from_octets(192, 0, 2, 9), 28}};
+  MacAddr macs[2] = {kOurMac, MacAddr{{0x02, 0, 0, 0, 0, 0x03}}};
   std::optional<wire::ArpPacket> reply;
 
   Outcome hear(const wire::ArpPacket& packet) {
-    return on_arp(packet, {0, kOurMac, addresses}, table, sink, now, reply);
+    return on_arp(packet, {0, macs[0], macs, addresses}, table, sink, now, reply);
   }
 };
 
@@ -127,6 +128,15 @@ TEST_CASE("another host that claims our address is a conflict", "[link][arp][rfc
   CHECK(fixture.hear(request(host(2), host(9))) == Outcome::kArpConflict);
   CHECK(fixture.hear(reply_from(fixture.addresses[1].address.v4())) == Outcome::kArpConflict);
   CHECK(fixture.table.size() == 0);
+}
+
+TEST_CASE("what another port of ours asks is no conflict", "[link][arp]") {
+  ArpFixture fixture;
+  auto own = request(host(2), host(1));
+  own.sender_mac = fixture.macs[1];
+  CHECK(fixture.hear(own) == Outcome::kArpSpoofed);
+  own.sender_mac = kMacA;
+  CHECK(fixture.hear(own) == Outcome::kArpConflict);
 }
 
 TEST_CASE("senders that cannot be are refused", "[link][arp]") {

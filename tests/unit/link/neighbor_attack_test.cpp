@@ -42,7 +42,7 @@ struct Office : NeighborFixture<16> {
   std::array<NeighborAlarmRecord, kNeighborAlarms> alarms{};
 
   Outcome hear(const wire::ArpPacket& packet) {
-    const ArpContext context{0, our_mac, addresses};
+    const ArpContext context{0, our_mac, {&our_mac, 1}, addresses};
     std::optional<wire::ArpPacket> reply;
     const Outcome outcome = on_arp(packet, context, table, sink, now, reply);
     note_alarm(outcome, packet, context, table, alarms, now);

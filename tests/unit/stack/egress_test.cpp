@@ -39,6 +39,42 @@ TEST_CASE("the first segment to a neighbour goes out once ARP has its answer", "
   fixture.require_clean();
 }
 
+TEST_CASE("every address is announced three times, two seconds apart, a batch at a time",
+          "[stack][egress][rfc5227]") {
+  NetFixture::Options options;
+  const std::size_t many = link::Announcer::kBatch + 5;
+  options.config.interfaces[0].addresses.clear();
+  for (unsigned i = 0; i < many; ++i)
+    options.config.interfaces[0].addresses.push_back(
+        {Ipv4Addr::from_octets(10, 0, 0, static_cast<std::uint8_t>(10 + i)), 24});
+  NetFixture fixture(options);
+  CHECK(fixture.egress.next_deadline().is_never());
+  const Instant began = fixture.now;
+  fixture.egress.announce(fixture.now);
+  std::vector<Instant> heard[256];
+  while (!fixture.egress.next_deadline().is_never()) {
+    fixture.now = std::max(fixture.now, fixture.egress.next_deadline());
+    fixture.egress.advance(fixture.now);
+    const auto sent = fixture.sent();
+    CHECK(sent.size() <= link::Announcer::kBatch);
+    for (const auto& frame : sent) {
+      REQUIRE(frame.arp);
+      CHECK(frame.ethernet.destination == MacAddr::broadcast());
+      CHECK(frame.arp->operation == wire::ArpOperation::kRequest);
+      CHECK(frame.arp->sender_ip == frame.arp->target_ip);
+      CHECK(frame.arp->sender_mac == fixture.ends.destination_mac);
+      heard[frame.arp->sender_ip.value & 0xff].push_back(fixture.now);
+    }
+  }
+  for (unsigned i = 0; i < many; ++i) {
+    const std::vector<Instant>& times = heard[10 + i];
+    REQUIRE(times.size() == 3);
+    CHECK(times[0] - began <= Duration::from_ms(10));
+    for (unsigned n = 1; n < 3; ++n) CHECK(times[n] - times[n - 1] == Duration::from_s(2));
+  }
+  fixture.require_clean();
+}
+
 //= rfc9293#3.9.2 MUST-49 test
 //= rfc9293#3.9.1.9 SHLD-22 test
 TEST_CASE("an IPv4 header has the config's TTL, the segment's class, DF and no identification",
