@@ -39,6 +39,14 @@ def lcall(which, what): return bytes([12 | S, what << 1 | which])
 def connect(c): return bytes([13 | S, c])
 def res(c): return bytes([14, c])
 def arp(): return bytes([15 | S])
+def packet(protocol, where=0, length=0, fresh=0, options=b'', body=None):
+    # a whole packet, or a fragment: 8-octet offset, 0x20 for more to come
+    kind = PROTOCOLS.index(protocol) | (0x10 | len(options) // 4 << 5 if options else 0)
+    tail = b'' if body is None else bytes([len(body)]) + body
+    return bytes([7 | 0x10 | S, kind, where, length, 4, fresh]) + options + tail
+PROTOCOLS = ['tcp', 'icmp', 'udp', 'other']
+MORE = 0x20
+def claim(kind, sender, target=0): return bytes([7 | 0x20 | S, kind, target << 4 | sender])
 def delta(n): return n + 8             # near(): small
 OPT = 16 | 4 | 8                        # timestamps, SACK, window scale
 def shake(fresh=0, kind=OPT):
@@ -107,6 +115,15 @@ seeds = {
  'checksum-wrong': conf() + C + shake() + data(cut=[0xc0, 30, 1]) + data(cut=[0x80, 30, 1]) + data(cut=[5]),
  'stray': conf() + C + seg(ACK, fresh=12) + seg(SYN, fresh=12, kind=OPT) + seg(RST, fresh=12),
  'raw': conf() + C + bytes([7 | S, 20]) + bytes(range(20)),
+ 'ping': conf() + C + packet('icmp') + packet('icmp', fresh=3) + arp(),
+ 'ping-in-fragments': conf() + C + packet('icmp', MORE, 10) + packet('icmp', 10 | MORE, 10) + packet('icmp', 20, 31),
+ 'segment-in-fragments': conf() + C + shake() + packet('tcp', 20, 31) + packet('tcp', MORE, 10) + packet('tcp', 10 | MORE, 10) + ack(),
+ 'fragments-overlap': conf() + C + packet('tcp', MORE, 10) + packet('tcp', 5 | MORE, 10) + packet('tcp', 20, 31) + time(11),
+ 'fragments-left': conf() + C + packet('icmp', MORE, 1) * 9 + packet('icmp', 31, 31) + time(12),
+ 'datagrams': conf() + C + packet('udp', body=bytes([4, 0, 0, 9, 0, 9, 0, 0, 65])) + packet('udp', body=b'abc') + packet('other', body=b'?'),
+ 'ip-options': conf() + C + packet('icmp', options=bytes([7, 7, 4, 0, 0, 0, 0, 0])) + packet('icmp', options=bytes([131, 3, 4, 0])) + packet('icmp', options=bytes([68, 0, 0, 0])),
+ 'arp-asked': conf() + C + b''.join(claim(2, host) for host in range(6, 16)) + seg(SYN, fresh=0, kind=OPT),
+ 'arp-claims': conf() + C + shake() + time(8) + claim(3, 5) + claim(2 | 8 | 16, 1, 1) + claim(2 | 16, 2) + connect(3) + claim(1, 5) + time(8) + claim(3 | 8, 5, 5) + time(8) + time(8),
  'nagle': conf() + script(0) + shake() + call(0, 0, 10) + call(0, 0, 10) + call(0, 9, 1) + ack() + call(0, 0, 10),
  'timers': conf() + script(15) + shake() + call(0, 12, 50) + data() + time(5) + time(6),
  'sack-recovery': FLOOD + shake() + big() + sack(run(1)) + sack(run(1, 2)) + sack(run(1, 3)) + ack(to=4) + sack(run(2)) + ack(),

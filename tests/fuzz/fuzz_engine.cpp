@@ -293,6 +293,69 @@ void raw_arrives(World& world, Input& input) {
   deliver(world, frame, 0);
 }
 
+/// A piece of `whole`, where and as long as the input says.
+Octets piece_of(const Octets& whole, std::size_t offset, std::uint8_t length) {
+  const std::size_t left = std::min(offset, whole.size());
+  const std::size_t right = std::min(left + std::size_t{length} * 8, whole.size());
+  return {whole.begin() + static_cast<std::ptrdiff_t>(left),
+          whole.begin() + static_cast<std::ptrdiff_t>(right)};
+}
+
+/// An IPv4 packet with a right header checksum: whole or a fragment, with options or none, of a
+/// segment, a ping, a datagram or anything.
+void packet_arrives(World& world, Input& input) {
+  world.taint();
+  const std::uint8_t kind = input.u8(), where = input.u8(), length = input.u8();
+  const Target target = choose_target(world, input);
+  support::Ipv4Frame ip(ends_of(target.flow));
+  constexpr std::array<std::uint8_t, 4> kProtocols = {
+      wire::ip_protocol::kTcp, wire::ip_protocol::kIcmp, wire::ip_protocol::kUdp, 99};
+  const std::uint8_t protocol = kProtocols[kind & 3];
+  ip.ip.dont_fragment = false;
+  ip.ip.identification = kind >> 2 & 3;
+  ip.ip.fragment_offset = static_cast<std::uint16_t>((where & 0x1f) * 8);
+  ip.ip.more_fragments = (where & 0x20) != 0;
+  ip.ip.ttl = (where & 0x40) != 0 ? 0 : 64;
+  if ((kind & 0x10) != 0)
+    for (const std::uint8_t octet : input.take((kind >> 5) * 4u))
+      ip.ip_options.push_back(static_cast<std::byte>(octet));
+  ip.ip_options.resize(ip.ip_options.size() / 4 * 4);
+  Octets whole;
+  if (protocol == wire::ip_protocol::kTcp) {
+    whole = tcp_octets(target, target.rcv_nxt, target.nxt, wire::kAck, 65535, {}, 200);
+    set_checksum(whole, target.flow);
+  } else if (protocol == wire::ip_protocol::kIcmp) {
+    whole = support::octets({8, 0, 0, 0, 0, 1, 0, 1});
+    whole.resize(240, std::byte{0x5a});
+    wire::set_icmp_checksum(whole);
+  } else {
+    for (const std::uint8_t octet : input.take(input.u8()))
+      whole.push_back(static_cast<std::byte>(octet));
+  }
+  const bool is_cut = ip.ip.is_fragment() || (where & 0x80) != 0;
+  const Octets payload = is_cut ? piece_of(whole, ip.ip.fragment_offset, length) : whole;
+  deliver(world, support::build_ipv4(ip, protocol, payload), is_cut ? 0 : length & 0x3f);
+}
+
+/// Any host of the link says or asks anything.
+void claim_arrives(World& world, Input& input) {
+  const std::uint8_t kind = input.u8(), who = input.u8();
+  const auto host = [](unsigned number) {
+    return Ipv4Addr::from_octets(10, 0, 0, static_cast<std::uint8_t>(number));
+  };
+  const MacAddr other{{0x02, 0, 0, 0, 0, static_cast<std::uint8_t>(0x10 + (kind >> 5))}};
+  support::ArpFrame frame;
+  frame.arp.operation = (kind & 1) != 0 ? wire::ArpOperation::kReply : wire::ArpOperation::kRequest;
+  frame.arp.sender_mac = (kind & 2) != 0 ? other : fuzz::kPeerMac;
+  frame.arp.sender_ip = host(who & 15);
+  frame.arp.target_mac = (kind & 4) != 0 ? fuzz::kOurMac : MacAddr{};
+  frame.arp.target_ip = (kind & 8) != 0 ? host(who >> 4) : fuzz::kOurAddress;
+  frame.ethernet = {.destination = (kind & 16) != 0 ? MacAddr::broadcast() : fuzz::kOurMac,
+                    .source = frame.arp.sender_mac,
+                    .ether_type = wire::ether_type::kArp};
+  deliver(world, support::build(frame), 0);
+}
+
 /// Somebody answers for the host that has no neighbour entry.
 void arp_arrives(World& world) {
   support::ArpFrame frame;
@@ -425,7 +488,12 @@ void step(World& world, Input& input) {
       icmp_arrives(world, input);
       break;
     case 7:
-      raw_arrives(world, input);
+      if ((operation & 0x10) != 0)
+        packet_arrives(world, input);
+      else if ((operation & 0x20) != 0)
+        claim_arrives(world, input);
+      else
+        raw_arrives(world, input);
       break;
     case 8:
       time_passes(world, input.u8());

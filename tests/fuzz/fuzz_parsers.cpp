@@ -6,6 +6,7 @@
 #include <array>
 #include <cstddef>
 #include <cstdint>
+#include <cstring>
 #include <span>
 
 #include "base/assert.hpp"
@@ -15,7 +16,10 @@
 #include "wire/ethernet.hpp"
 #include "wire/icmp.hpp"
 #include "wire/ipv4.hpp"
+#include "wire/plain_frame.hpp"
 #include "wire/tcp.hpp"
+#include "wire/tcp_peek.hpp"
+#include "wire/tcp_usual.hpp"
 
 namespace {
 
@@ -46,10 +50,30 @@ void check_checksum(Octets octets) {
   SLUICE_ASSERT(wire::checksum(block.view()) == static_cast<std::uint16_t>(~sum));
 }
 
+/// The short ways read what the long one does, or nothing.
+void fuzz_usual(Octets octets, const wire::TcpHeader* header) {
+  const ExactBlock block(octets);
+  if (octets.size() >= wire::kTcpMinHeader) {
+    const ExactBlock front(octets.first(wire::kTcpMinHeader));
+    const wire::TcpPeek peek = wire::peek_tcp(front.view());
+    SLUICE_ASSERT(header == nullptr ||
+                  (peek.source == header->source && peek.destination == header->destination &&
+                   peek.seq == header->seq && peek.header_length == header->header_length));
+  }
+  wire::UsualTcp usual;
+  if (!wire::parse_usual(block.view(), usual)) return;
+  SLUICE_ASSERT(header != nullptr && header->header_length == wire::UsualTcp::kHeader);
+  SLUICE_ASSERT(usual.seq == header->seq && usual.ack == header->ack);
+  SLUICE_ASSERT(usual.window == header->window && header->options.has_timestamps);
+  SLUICE_ASSERT(usual.ts_val == header->options.ts_val && usual.ts_ecr == header->options.ts_ecr);
+  SLUICE_ASSERT((header->flags & ~wire::kPsh) == wire::kAck);
+}
+
 void fuzz_tcp(Octets octets) {
   const ExactBlock block(octets);
   wire::TcpHeader header;
   const auto result = wire::parse_tcp(block.view(), header);
+  fuzz_usual(octets, result.ok ? &header : nullptr);
   if (!result.ok) return;
   SLUICE_ASSERT(header.header_length >= wire::kTcpMinHeader);
   SLUICE_ASSERT(header.header_length <= octets.size());
@@ -121,7 +145,31 @@ void fuzz_arp(Octets octets) {
   SLUICE_ASSERT(std::equal(out.begin(), out.end(), octets.begin()));
 }
 
+/// A plain frame is one to the long way, too, with the same facts; the first MAC is ours.
+void fuzz_plain(Octets octets) {
+  const ExactBlock block(octets);
+  MacAddr ours;
+  if (octets.size() < ours.octets.size()) return;
+  std::memcpy(ours.octets.data(), octets.data(), ours.octets.size());
+  wire::PlainFrame plain;
+  if (!wire::parse_plain(block.view(), octets.size(), wire::mac_word(ours), plain)) return;
+  const auto ethernet = wire::parse_ethernet(block.view());
+  SLUICE_ASSERT(ethernet && ethernet->ether_type == wire::ether_type::kIpv4);
+  SLUICE_ASSERT(ethernet->length() == wire::PlainFrame::kIp && ethernet->source != ours);
+  SLUICE_ASSERT(!ethernet->source.is_multicast() && !ethernet->source.is_zero());
+  const auto ip = wire::parse_ipv4(block.view().subspan(wire::PlainFrame::kIp));
+  SLUICE_ASSERT(ip && ip->header_length == wire::kIpv4MinHeader && !ip->is_fragment());
+  SLUICE_ASSERT(ip->protocol == wire::ip_protocol::kTcp);
+  SLUICE_ASSERT(ip->source == plain.source && ip->destination == plain.destination);
+  SLUICE_ASSERT(ip->total_length == plain.total_length);
+  SLUICE_ASSERT(ip->traffic_class == plain.traffic_class);
+  const wire::TcpPeek peek = wire::peek_tcp(block.view().subspan(wire::PlainFrame::kTcp));
+  SLUICE_ASSERT(peek.header_length >= wire::kTcpMinHeader &&
+                peek.header_length <= ip->payload_length());
+}
+
 void fuzz_ethernet(Octets octets) {
+  fuzz_plain(octets);
   const ExactBlock block(octets);
   const auto header = wire::parse_ethernet(block.view());
   if (!header) return;

@@ -42,7 +42,7 @@ def replay(lab, number, seed):
     out = lab.folder / f"out{number}.pcap"
     done = lab.run(lab.program("sluice-echo"), "--device", f"net_pcap0,rx_pcap={CAPTURE},tx_pcap={out}", "--address", f"{OUR_IP}/24",
                    "--mac", OURS, "--instance", f"{lab.namespace}.{number}", "--replay-seed", seed, "--exit-when-idle", "500ms",
-                   "--drain-timeout", "0s", "--set", "interface.announce=no", timeout=30)
+                   "--drain-timeout", "0s", "--set", "interface.announce=false", timeout=30)
     return read_pcap(out), done
 
 
