@@ -4,6 +4,7 @@ import pathlib
 import re
 import signal
 import socket
+import time
 
 from frames import Wire, arp, ethernet
 from lab import Failed, expect
@@ -75,3 +76,30 @@ def outcomes_add_up(lab):
     stats = server.stats()
     expect(stats.outcomes() == stats.counter("RxPackets") > 0,
            f"{stats.counter('RxPackets')} frames received, {stats.outcomes()} outcomes")
+
+
+@case("a neighbour that takes another MAC, and says so by gratuitous ARP alone, is sent to there within seconds")
+def mac_moves(lab):
+    server = lab.server("sluice-echo")
+    ours = re.search(r"lladdr (\S+)", lab.run("ip", "neighbour", "show", server.ip).stdout)[1]
+    with socket.create_connection((server.ip, 7), timeout=10) as stream:
+        stream.sendall(b"Hutu")
+        expect(stream.recv(4, socket.MSG_WAITALL) == b"Hutu", "no echo")
+        lab.sysctl(f"ipv4/conf/{server.tap}/arp_notify", 1)
+        time.sleep(1.2)  # one that has just been heard is not asked
+        lab.run("ip", "link", "set", server.tap, "address", "02:00:00:00:0a:01")
+        # Not even a request to us tells of it.
+        lab.run("ip", "neighbour", "replace", server.ip, "lladdr", ours, "nud", "permanent", "dev", server.tap)
+        stream.sendall(b"moved")
+        expect(stream.recv(5, socket.MSG_WAITALL) == b"moved", "no echo at the new MAC")
+    expect("02:00:00:00:0a:01" in server.ctl("neigh"), "the table does not have the new MAC")
+
+
+@case("our addresses are announced: when a server starts, and when one is added")
+def announced(lab):
+    server = lab.server("sluice-echo")
+    with Wire(server.tap) as wire:
+        server.ctl("addr", "add", "10.99.0.7/24")
+        heard = {frame[28:32] for frame in wire.receive(3) if frame[12:14] == b"\x08\x06" and frame[28:32] == frame[38:42]}
+    wanted = {socket.inet_aton(server.ip), socket.inet_aton("10.99.0.7")}
+    expect(heard == wanted, f"announced: {heard}, wanted {wanted}")
