@@ -98,19 +98,27 @@ bool is_usual_ack(const Tcb& block, const Segment& segment) {
          (block.flags & (kTraced | kPersisting | kSendBlocked | kRetransmitNow | kProbeNow)) == 0;
 }
 
+/// What lies beyond the edge of a shut window was refused: now that the window is open it goes again
+/// at once, for the timer that would send it may have backed off for minutes.
+void resend_refused(Context& ctx, std::uint32_t index) {
+  Tcb& block = ctx.tcb(index);
+  block.backoff = 0;
+  if (SendRecord* const record = ctx.send_record(block)) {
+    SendSide side = ctx.send_side(block, *record);
+    return resend_refused(side);
+  }
+  block.set(kRetransmitNow);  // a FIN that had no record to be had
+  restart_rto(ctx, index);
+}
+
 void leave_persist_if_open(Context& ctx, std::uint32_t index) {
   Tcb& block = ctx.tcb(index);
-  if (!block.has(kPersisting)) return;
   if (!block.has(kOrphan)) block.unacked_since = ctx.tick;  // it answers: it lives
   if (block.snd.wnd == 0) return;
   block.clear(kPersisting | kProbeNow);
   block.backoff = 0;
   ctx.disarm(block, kTimerRetransmit);
-  if (flight_size(block) == 0) return;
-  SendRecord* const record = ctx.send_record(block);  // the probe's octet was not taken
-  if (record == nullptr) return block.set(kRetransmitNow);
-  SendSide side = ctx.send_side(block, *record);
-  resend_probes(side);
+  if (flight_size(block) > 0) resend_refused(ctx, index);  // the probe's octet was not taken
 }
 
 }  // namespace
@@ -153,7 +161,12 @@ void take_ack(Context& ctx, std::uint32_t index, const Segment& segment) {
   }
   // Alive, if unwilling. A connection that nobody owns any more does not wait for it without end.
   if (block.snd.wnd == 0 && !block.has(kOrphan)) block.unacked_since = ctx.tick;
-  leave_persist_if_open(ctx, index);
+  if (block.has(kPersisting)) {
+    leave_persist_if_open(ctx, index);
+  } else if (window_before == 0 && block.snd.wnd > 0 && block.backoff > 0 &&
+             flight_size(block) > 0) {
+    resend_refused(ctx, index);
+  }
   if (block.send_record != kNoIndex || (block.has(kFinQueued) && !block.has(kFinSent)))
     ctx.want_output(index);
 }

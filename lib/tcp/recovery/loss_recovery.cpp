@@ -400,7 +400,7 @@ void resend_larger_than(SendSide& side, std::uint32_t segment_size) {
   repair_without_blame(side);
 }
 
-void resend_probes(SendSide& side) {
+void resend_refused(SendSide& side) {
   RexmitQueue queue(side);
   queue.for_each([&](std::uint32_t index) { queue.mark_lost(queue[index]); });
   repair_without_blame(side);

@@ -45,7 +45,7 @@ void reduce_on_timeout(Tcb& block);
 /// Segments larger than the path now takes are to be sent again, and nobody is congested (RFC
 /// 1191).
 void resend_larger_than(SendSide& side, std::uint32_t segment_size);
-/// A shut window opened: the octets of window probes were not taken.
-void resend_probes(SendSide& side);
+/// A shut window opened: what lay beyond its edge, a window probe's octet at least, was refused.
+void resend_refused(SendSide& side);
 
 }  // namespace sluice::tcp
