@@ -255,12 +255,20 @@ bool send_probe(Context& ctx, std::uint32_t index, Burst& burst) {
       }
     } else if (unsent_bytes(ctx, block) > 0) {
       // Within a window too small for silly-window avoidance: all of it; else one octet beyond.
+      const bool is_allowed = block.snd.wnd > 0;
       const std::uint32_t payload = std::min({std::max<std::uint32_t>(block.snd.wnd, 1),
                                               unsent_bytes(ctx, block), segment_limit(ctx, block)});
-      const Planned plan{
-          .seq = block.snd.nxt, .payload = payload, .flags = wire::kPsh, .is_window_probe = true};
+      const Planned plan{.seq = block.snd.nxt,
+                         .payload = payload,
+                         .flags = wire::kPsh,
+                         .is_window_probe = !is_allowed};
       if (!emit(ctx, index, plan, burst)) return false;
       note_first_sending(ctx, index, plan);
+      if (is_allowed) {
+        // Octets as any others: what crosses them does not say that they were refused.
+        block.backoff = 0;
+        note_sent_for_loss_timer(ctx, index);
+      }
     }
     ctx.metrics.count(Counter::kWindowProbes);
   } else {
