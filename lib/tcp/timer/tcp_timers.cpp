@@ -87,6 +87,7 @@ void suspect_black_hole(Context& ctx, std::uint32_t index, SendSide& side) {
   if (!ctx.config.black_hole_detection || block.backoff < kTimeouts || block.snd_mss <= kLeastMss)
     return;
   if (RexmitQueue(side).first().length < block.snd_mss) return;  // small ones are lost as well
+  if (block.snd.wnd < block.snd_mss) return;  // it may be the peer that has no room for them
   block.snd_mss = block.snd_mss > kBaseMss ? kBaseMss : kLeastMss;
   ctx.metrics.count(Counter::kMtuBlackHoles);
   resend_larger_than(side, block.snd_mss);
