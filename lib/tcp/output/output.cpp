@@ -337,6 +337,10 @@ bool send_again(Context& ctx, std::uint32_t index, Burst& burst) {
   }
   SendSide side = ctx.send_side(block, *record);
   if (record->is_probe_due && !send_tail_probe(ctx, index, side, burst)) return false;
+  //= rfc5682#2.1  step 2: without new octets that may go, retransmission goes on
+  if (record->is_frto_sending_new && block.snd.nxt == record->recover &&
+      next_payload(ctx, block, unsent_bytes(ctx, block)) == 0)
+    record->has_frto = record->is_frto_sending_new = false;
   if (record->to_resend == 0 || record->is_frto_sending_new) return true;
   RexmitQueue queue(side);
   bool is_head_sent = false;
