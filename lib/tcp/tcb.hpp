@@ -239,7 +239,7 @@ struct HalfOpen {
   std::uint32_t ts_recent;  ///< TSval of the SYN.
   std::uint32_t ts_offset;  ///< TSval = 1 ms clock + this.
   Tick created_at;
-  std::uint32_t sent_at_us;  ///< Time of the first SYN-ACK, microseconds modulo 2^32.
+  std::uint32_t sent_at_us;  ///< Time of a SYN's answer, microseconds modulo 2^32.
   TimerNode timer;           ///< Next SYN-ACK, or the end.
 };
 static_assert(std::is_trivially_copyable_v<HalfOpen> && sizeof(HalfOpen) <= 96);
@@ -252,6 +252,7 @@ enum HalfOpenFlag : std::uint8_t {
   kHalfOpenEcn = 1u << 4,
   kHalfOpenCookie = 1u << 5,  ///< No entry of the table: what a cookie brought back.
   kHalfOpenAnswered = 1u << 6,
+  kHalfOpenAskedAgain = 1u << 7,  ///< Its SYN came more than once, and was answered each time.
 };
 
 /// A connection in TIME-WAIT: a ring ordered by time of entry.

@@ -36,9 +36,14 @@ void record_received(Context& ctx, const HalfOpen& entry, const Segment& segment
                      outcome, false);
 }
 
+/// A SYN or SYN-ACK was lost, or so one end believed.
+bool had_loss(const HalfOpen& entry) {
+  return entry.retransmits > 0 || (entry.flags & kHalfOpenAskedAgain) != 0;
+}
+
 /// The first RTT, from SYN-ACK to ACK, if it can be told.
 void take_handshake_rtt(Context& ctx, Tcb& block, const HalfOpen& entry, const Segment& segment) {
-  const bool is_timed = entry.retransmits == 0 && !(entry.flags & kHalfOpenCookie);
+  const bool is_timed = !had_loss(entry) && !(entry.flags & kHalfOpenCookie);
   //= rfc7323#3.2 MUST-3  the echo counts in an ACK only  rfc6298#3 MUST-2
   if (is_timed) {
     const std::uint32_t rtt_us = std::max(ctx.now_us() - entry.sent_at_us, 1u);
@@ -84,7 +89,7 @@ std::uint32_t make_connection(Context& ctx, const HalfOpen& entry, FlowRef previ
     if (static_cast<std::int32_t>(ahead) > 0) block.ts_offset += ahead;
   }
   take_handshake_rtt(ctx, block, entry, segment);
-  start_sending(ctx, block, entry.retransmits > 0);
+  start_sending(ctx, block, had_loss(entry));
   block.listener = entry.listener;
   if (ctx.recorder.is_enabled())
     ctx.record_flow(segment.flow, segment.hash, index, entry.iss, entry.irs);
@@ -293,6 +298,16 @@ bool is_cookie(Context& ctx, std::uint16_t listener, const Segment& segment) {
 
 // --- SYN-RECEIVED ---
 
+/// The client's SYN once more: what it says now counts. Behind a middlebox that drops what it does
+/// not know, clients leave out ECN (RFC 3168 6.1.1.1) or options.
+void read_again(Context& ctx, HalfOpen& entry, const Segment& segment) {
+  const std::uint8_t kept = entry.flags & (kHalfOpenAckPending | kHalfOpenAnswered);
+  entry.version.begin_write();
+  fill_entry(ctx, entry, entry.listener, segment);
+  entry.flags = static_cast<std::uint8_t>(entry.flags | kept | kHalfOpenAskedAgain);
+  entry.version.end_write();
+}
+
 Outcome half_open_verdict(Context& ctx, std::uint32_t index, Segment& segment,
                           std::uint32_t& connection) {
   HalfOpen& entry = ctx.half_opens[index];
@@ -301,6 +316,7 @@ Outcome half_open_verdict(Context& ctx, std::uint32_t index, Segment& segment,
       segment.seq() == entry.irs) {
     // Or one forged SYN, sent again and again, would flood its prefix through us.
     if (!ctx.syn_ack_limit.take(segment.flow.remote, ctx.tick)) return Outcome::kSynPrefixLimited;
+    read_again(ctx, entry, segment);
     send_syn_ack(ctx, index);
     return Outcome::kSynDuplicate;
   }
