@@ -48,6 +48,7 @@ struct Segment {
   std::uint64_t hash = 0;
   std::uint32_t payload = 0;  ///< Octets of payload.
   std::uint8_t ecn = 0;       ///< The two ECN bits of the IP header.
+  bool is_syn_taken = false;  ///< See take_syn().
   FlowRef hint;               ///< What the flow table knows of it.
 
   bool has(std::uint8_t flags) const { return header.has(flags); }
@@ -56,6 +57,17 @@ struct Segment {
   /// SEG.LEN: payload, SYN and FIN.
   std::uint32_t length() const {
     return payload + (has(wire::kSyn) ? 1u : 0u) + (has(wire::kFin) ? 1u : 0u);
+  }
+  /// The SYN has been dealt with: the steps to come see what follows it.
+  void take_syn() {
+    header.flags = static_cast<std::uint8_t>(header.flags & ~wire::kSyn);
+    header.seq += 1;
+    is_syn_taken = true;
+  }
+  /// SEG.WND in octets, of a segment whose SYN, if it had one, was taken.
+  //= rfc7323#2.2 MUST-3  rfc7323#2.3 MUST-5  a SYN's is never scaled
+  std::uint32_t window(unsigned scale) const {
+    return static_cast<std::uint32_t>(header.window) << (is_syn_taken ? 0 : scale);
   }
 };
 

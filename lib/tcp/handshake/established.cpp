@@ -85,11 +85,7 @@ void become_established(Context& ctx, std::uint32_t index, const Segment& segmen
   block.backoff = 0;
   ctx.disarm(block, kTimerRetransmit);
   block.clear(kRetransmitNow);
-  //= rfc7323#2.2 MUST-3
-  const bool is_scaled = !segment.has(wire::kSyn);  // RFC 7323 2.2: the window of a SYN never is
-  set_send_window(block, segment,
-                  static_cast<std::uint32_t>(segment.header.window)
-                      << (is_scaled ? block.snd_wscale() : 0));
+  set_send_window(block, segment, segment.window(block.snd_wscale()));
   start_sending(ctx, block, had_loss);
   ctx.drop_idle_send_record(block);
   ctx.transition(index, State::kEstablished);

@@ -134,13 +134,10 @@ Outcome syn_sent_arrives(Context& ctx, std::uint32_t index, Segment& segment, bo
     ctx.want_output(index);
     return Outcome::kSegmentProcessed;
   }
+  segment.take_syn();
   become_established(ctx, index, segment);
   block.set(kAckNow);
   ctx.want_output(index);
-  segment.header.flags = static_cast<std::uint8_t>(segment.header.flags & ~wire::kSyn);
-  segment.header.seq += 1;
-  // A SYN's window is not scaled (RFC 7323 2.2); the steps to come will scale it.
-  segment.header.window = static_cast<std::uint16_t>(segment.header.window >> block.snd_wscale());
   has_more = segment.length() > 0;
   return Outcome::kSegmentProcessed;
 }

@@ -146,8 +146,7 @@ void take_ack(Context& ctx, std::uint32_t index, const Segment& segment) {
   const std::uint32_t window_before = block.snd.wnd;
   const bool has_advanced = wire::seq_gt(segment.ack(), block.snd.una);
   if (wire::seq_geq(segment.ack(), block.snd.una))
-    update_send_window(block, segment.seq(), segment.ack(),  //= rfc7323#2.3 MUST-5
-                       static_cast<std::uint32_t>(segment.header.window) << block.snd_wscale());
+    update_send_window(block, segment.seq(), segment.ack(), segment.window(block.snd_wscale()));
   SendRecord* const record = ctx.send_record(block);
   if (record != nullptr && has_advanced && is_usual_ack(block, segment) &&
       is_plain_flight(block, *record)) {

@@ -42,10 +42,7 @@ void strip_simultaneous_syn(const Tcb& block, Segment& segment) {
   if (block.state != State::kSynReceived || !segment.has(wire::kSyn) || !segment.has(wire::kAck))
     return;
   if (segment.seq() + 1 != block.rcv.nxt || segment.ack() != block.snd.nxt) return;
-  segment.header.flags = static_cast<std::uint8_t>(segment.header.flags & ~wire::kSyn);
-  segment.header.seq += 1;
-  // A SYN's window is not scaled (RFC 7323 2.2); the steps to come will scale it.
-  segment.header.window = static_cast<std::uint16_t>(segment.header.window >> block.snd_wscale());
+  segment.take_syn();
 }
 
 Verdict check_timestamps(Context& ctx, std::uint32_t index, const Segment& segment) {
