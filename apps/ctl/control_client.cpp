@@ -35,8 +35,8 @@ constexpr time_t kPatienceSeconds = 10;
     case EAGAIN:
     case EINPROGRESS:
       refuse(instance,
-             fmt::format("does not answer within {} s: is its process stopped, or without "
-                         "CPU? See 'sluicectl instances'",
+             fmt::format("does not answer within {} s, and will not do it later: is its process "
+                         "stopped, or without CPU? See 'Last round' of 'sluicectl instances'",
                          kPatienceSeconds));
     default:
       refuse(instance, fmt::format("cannot be asked by {}: {}", path, std::strerror(error)));
@@ -84,6 +84,7 @@ class Connection {
     while (text.empty() || text.back() != '\n') {
       const ssize_t count = ::recv(fd_, octets, sizeof octets, 0);
       if (count < 0 && errno == EINTR) continue;
+      if (count < 0 && errno == EAGAIN) give_up(text);
       if (count < 0 && errno != ECONNRESET) refuse(instance_, path_, errno);
       if (count <= 0) break;
       text.append(octets, static_cast<std::size_t>(count));
@@ -92,6 +93,19 @@ class Connection {
   }
 
  private:
+  /// Says no more than is known: from here on the server cannot begin, and a blank that came tells
+  /// that it had (lib/runtime/control_socket.hpp).
+  [[noreturn]] void give_up(const std::string& heard) const {
+    ::shutdown(fd_, SHUT_RD);
+    char octet = 0;
+    if (heard.empty() && ::recv(fd_, &octet, 1, MSG_DONTWAIT) <= 0)
+      refuse(instance_, path_, EAGAIN);
+    refuse(instance_,
+           fmt::format("began and does not say within {} s that it is done: look what holds before "
+                       "you ask again. See 'Last round' of 'sluicectl instances', too",
+                       kPatienceSeconds));
+  }
+
   const Instance& instance_;
   std::string path_;
   int fd_ = -1;

@@ -6,6 +6,7 @@
 #include <algorithm>
 #include <fstream>
 #include <nlohmann/json.hpp>
+#include <optional>
 #include <ostream>
 #include <stdexcept>
 
@@ -27,6 +28,20 @@ Instance open_one(const std::string& name) {
   telemetry::RegionView view = telemetry::RegionView::open(name);
   const bool is_alive = view.is_owner_alive();
   return {name, std::move(view), is_alive, monotonic_now()};
+}
+
+/// Since the last round of the worker whose last one is longest ago: tells one that hangs. Nullopt:
+/// its time is not ours, because the owner is dead, or not begun.
+std::optional<Duration> last_round_age(const Instance& instance) {
+  if (!instance.is_alive) return std::nullopt;
+  std::optional<Duration> oldest;
+  for (std::uint32_t worker = 0; worker < instance.view.workers(); ++worker) {
+    const std::int64_t last = instance.info(worker).last_round;
+    if (last == 0) return std::nullopt;
+    const Duration age = instance.now - Instant::from_ns(last);
+    oldest = std::max({oldest.value_or(Duration::zero()), age});
+  }
+  return oldest;
 }
 
 void warn_if_dead(const Instance& instance, Streams streams) {
@@ -68,7 +83,7 @@ std::vector<Instance> open_instances(const std::string& name, Streams streams) {
     try {
       instances.push_back(open_one(each));
     } catch (const std::runtime_error& error) {
-      streams.err << fmt::format("sluicectl: instance '{}' is left out: {}\n", each, error.what());
+      streams.err << fmt::format("sluicectl: left out: {}\n", error.what());
       continue;
     }
     warn_if_dead(instances.back(), streams);
@@ -78,10 +93,16 @@ std::vector<Instance> open_instances(const std::string& name, Streams streams) {
 }
 
 int run_instances(Arguments arguments, Streams streams) {
-  auto options = make_options("instances", "Processes whose state can be read, dead ones too.", "");
+  auto options =
+      make_options("instances",
+                   "Processes whose state can be read, dead ones too. Last round: how long "
+                   "ago the slowest worker\nlast looked for work; more than 100 ms: it "
+                   "hangs, or its process is stopped.",
+                   "");
   const auto parsed = parse(options, "instances", arguments, streams);
   if (!parsed) return 0;
-  nlohmann::ordered_json list = nlohmann::ordered_json::array();
+  using Json = nlohmann::ordered_json;
+  Json list = Json::array();
   Table table({{"Instance", Align::kLeft},
                {"Program", Align::kLeft},
                {"Pid", Align::kRight},
@@ -90,6 +111,7 @@ int run_instances(Arguments arguments, Streams streams) {
                {"Connections", Align::kRight},
                {"Half-open", Align::kRight},
                {"Time-wait", Align::kRight},
+               {"Last round", Align::kRight},
                {"Started", Align::kLeft}});
   for (const Instance& instance : open_instances(chosen_instance(*parsed), streams)) {
     const telemetry::RegionHeader& header = instance.view.header();
@@ -101,10 +123,11 @@ int run_instances(Arguments arguments, Streams streams) {
       time_wait += info.time_wait_in_use;
     }
     const std::string started = wall_text(header.started_wall);
+    const std::optional<Duration> age = last_round_age(instance);
     table.add({instance.name, std::string(instance.view.program()), fmt::format("{}", header.pid),
                instance.is_alive ? "alive" : "dead", fmt::format("{}", instance.view.workers()),
                fmt::format("{}", connections), fmt::format("{}", half_open),
-               fmt::format("{}", time_wait), started});
+               fmt::format("{}", time_wait), age ? remaining_text(*age) : "-", started});
     list.push_back({{"instance", instance.name},
                     {"program", instance.view.program()},
                     {"pid", header.pid},
@@ -113,6 +136,7 @@ int run_instances(Arguments arguments, Streams streams) {
                     {"connections", connections},
                     {"half_open", half_open},
                     {"time_wait", time_wait},
+                    {"last_round_ms_ago", age ? Json(age->ms()) : Json()},
                     {"started", started},
                     {"region_bytes", header.size}});
   }

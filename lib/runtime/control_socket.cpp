@@ -75,6 +75,15 @@ class ControlSocket::Client {
   }
   std::string_view line() const { return line_; }
 
+  /// Says that its command is begun now. False: it is not there to hear of it, nor will be.
+  bool tell_begun() const {
+    ssize_t count = 0;
+    do {
+      count = ::send(fd_, " ", 1, MSG_NOSIGNAL);
+    } while (count < 0 && errno == EINTR);
+    return count == 1;
+  }
+
   void reply(std::string text) {
     line_ = {};
     reply_ = std::move(text);
@@ -168,6 +177,7 @@ void ControlSocket::serve(Instant now, Duration wait) {
           client->reply(error_line("no whole line came in time: end a request with a newline"));
           break;
         case Client::Progress::kLine:
+          if (!client->tell_begun()) return true;
           client->reply(answer(client->line()));
           break;
         case Client::Progress::kTooLong:

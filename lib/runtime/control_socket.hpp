@@ -5,6 +5,11 @@
 //
 //   {"command": "gate.deny", "prefixes": ["203.0.113.0/24"]}   ->   {"rules": 1, ...}
 //                                                              or   {"error": "..."}
+//
+// Before a command is begun, its client is sent a blank, which JSON skips. Where that cannot be
+// delivered, because the client has closed, or has shut its receiving side, nothing is done. So a
+// client that gives up shuts its receiving side, and then knows: without a blank in what had come
+// until then, the command will never be done.
 
 #include <sys/types.h>
 

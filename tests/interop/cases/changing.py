@@ -37,6 +37,24 @@ def refused(lab, server, *words):
     return done.stderr
 
 
+@case("what a stopped server was told and did not answer it does not do when it goes on; instances shows that it hangs")
+def told_while_stopped(lab):
+    server = lab.server("sluice-echo")
+    server.signal(signal.SIGSTOP)
+    asked = [lab.start(words[0], lab.program("sluicectl"), *words, "--instance", server.instance)
+             for words in (("gate", "deny", "198.51.100.0/24"), ("addr", "add", "10.99.0.7/24"))]
+    for process in asked:
+        expect(process.wait(20) == 1 and "will not do it later" in process.err(), f"{process.name} got: {process.err()}")
+    age = json.loads(server.ctl("instances", "--json"))[0]["last_round_ms_ago"]
+    expect(age > 5000, f"a server stopped for 10 s had its last round {age} ms ago")
+    server.signal(signal.SIGCONT)
+    expect("in the list" in server.ctl("gate", "deny", "192.0.2.0/24"), "it does not go on")
+    expect(json.loads(server.ctl("gate", "prefixes", "--json"))[0]["deny"] == ["192.0.2.0/24"], "the deny was done late")
+    expect("10.99.0.7" not in server.ctl("addr"), "the address was added late")
+    age = json.loads(server.ctl("instances", "--json"))[0]["last_round_ms_ago"]
+    expect(age < 5000, f"a server that runs had its last round {age} ms ago")
+
+
 @case("an address is served as soon as it is added, its connections stand still while it is gone and go on when it is back")
 def address_while_running(lab):
     server = lab.server("sluice-echo", "--workers", "2")

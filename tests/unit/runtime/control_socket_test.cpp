@@ -67,6 +67,8 @@ class Peer {
     }
   }
   bool is_over() const { return is_over_; }
+  void shut_receiving() { ::shutdown(fd_, SHUT_RD); }
+  void shut_sending() { ::shutdown(fd_, SHUT_WR); }
   void hang_up() {
     if (fd_ >= 0) ::close(fd_);
     fd_ = -1;
@@ -80,7 +82,17 @@ class Peer {
 };
 
 struct Server {
-  explicit Server(ControlSocket::Limits limits = {}) : socket(path, commands(), limits) {}
+  explicit Server(ControlSocket::Limits limits = {}) : socket(path, all(), limits) {}
+  std::vector<ControlCommand> all() {
+    std::vector<ControlCommand> all = commands();
+    all.push_back({"count", [this](const Json&) -> Json {
+                     on_call();
+                     return {{"calls", ++calls}};
+                   }});
+    return all;
+  }
+  int calls = 0;
+  std::function<void()> on_call = [] {};
   std::string path = "/tmp/sluice-unit-control." + std::to_string(::getpid());
   Instant now = Instant::from_ns(1'000'000'000);
   ControlSocket socket;
@@ -94,7 +106,7 @@ struct Server {
     const std::string heard = peer.hear();
     CHECK(peer.is_over());
     CHECK((!heard.empty() && heard.find('\n') == heard.size() - 1));
-    return heard;
+    return heard.substr(heard.starts_with(' ') ? 1 : 0);
   }
 };
 
@@ -121,7 +133,7 @@ TEST_CASE("what is no request is told so, in one line of JSON", "[runtime][contr
   CHECK_THAT(server.ask("{\"terms\": [1]}\n"), Contains("names its \\\"command\\\""));
   CHECK_THAT(server.ask("{\"command\": 7}\n"), Contains("names its \\\"command\\\""));
   CHECK(server.ask("{\"command\": \"summe\"}\n") ==
-        "{\"error\":\"no command 'summe' here; there are: sum, fill\"}\n");
+        "{\"error\":\"no command 'summe' here; there are: sum, fill, count\"}\n");
 }
 
 TEST_CASE("a command's complaint is its reply", "[runtime][control]") {
@@ -138,13 +150,13 @@ TEST_CASE("a line may come in pieces, and beside others", "[runtime][control]") 
   server.serve();
   quick.say("{\"command\": \"sum\", \"terms\": [1, 1]}\n");
   server.serve();
-  CHECK(quick.hear() == "{\"sum\":2}\n");
+  CHECK(quick.hear() == " {\"sum\":2}\n");
   CHECK(quick.is_over());
   CHECK(slow.hear().empty());
   CHECK_FALSE(slow.is_over());
   slow.say(" \"terms\": [20]}\n");
   server.serve();
-  CHECK(slow.hear() == "{\"sum\":20}\n");
+  CHECK(slow.hear() == " {\"sum\":20}\n");
 }
 
 TEST_CASE("half a line and silence is told so when its time is over", "[runtime][control]") {
@@ -161,6 +173,36 @@ TEST_CASE("half a line and silence is told so when its time is over", "[runtime]
   CHECK_THAT(hung.hear(), Contains("no whole line came in time"));
   CHECK(hung.is_over());
   CHECK(server.socket.client_count() == 0);
+}
+
+TEST_CASE("what nobody waits for any more is not done", "[runtime][control]") {
+  Server server;
+  const std::string request = "{\"command\": \"count\"}\n";
+  Peer gone(server.path), deaf(server.path);
+  gone.say(request);
+  deaf.say(request);
+  gone.hang_up();
+  deaf.shut_receiving();
+  server.serve();
+  server.serve();
+  CHECK(server.socket.client_count() == 0);
+  CHECK(deaf.hear().empty());
+  // Who has only said all that it has to say does wait.
+  Peer mute(server.path);
+  mute.say(request);
+  mute.shut_sending();
+  server.serve();
+  CHECK(mute.hear() == " {\"calls\":1}\n");
+}
+
+TEST_CASE("a client hears that its command is begun before what became of it",
+          "[runtime][control]") {
+  Server server;
+  Peer peer(server.path);
+  server.on_call = [&] { CHECK(peer.hear() == " "); };
+  peer.say("{\"command\": \"count\"}\n");
+  server.serve();
+  CHECK(peer.hear() == " {\"calls\":1}\n");
 }
 
 TEST_CASE("half a line and hanging up is nothing at all", "[runtime][control]") {
@@ -196,7 +238,7 @@ TEST_CASE("clients beyond the limit wait until a place is free", "[runtime][cont
   first.hang_up();
   server.serve();
   server.serve();
-  CHECK(third.hear() == "{\"sum\":3}\n");
+  CHECK(third.hear() == " {\"sum\":3}\n");
 }
 
 TEST_CASE("a reply is sent as its reader takes it, and given up when its time is over",
@@ -210,7 +252,7 @@ TEST_CASE("a reply is sent as its reader takes it, and given up when its time is
     server.serve();
     reader.hear();
   }
-  CHECK(reader.hear().size() == 3'000'000 + std::string("{\"text\":\"\"}\n").size());
+  CHECK(reader.hear().size() == 3'000'000 + std::string(" {\"text\":\"\"}\n").size());
   CHECK(server.socket.client_count() == 1);
   server.now = server.now + Duration::from_s(5);
   server.serve();
