@@ -89,30 +89,43 @@ cxxopts::Options make_options(const ProgramInfo& program, const Config& defaults
   return options;
 }
 
+/// A configuration on its way from file and flags.
+struct Settings {
+  Config& config;
+  FileKeys file;
+};
+
 void apply_flag(const std::string& shown, const Key& key, const std::vector<std::string>& values,
-                Config& config) {
+                Settings& settings) {
   // Flags replace what the file says: a list starts anew with the first of them.
-  if (const auto* list = std::get_if<ListField>(&key.field)) list->clear(config);
+  if (const auto* list = std::get_if<ListField>(&key.field)) list->clear(settings.config);
+  if (const auto said = settings.file.lines.find(key.name); said != settings.file.lines.end())
+    settings.file.lines.erase(said);
   for (const std::string& value : values)
-    if (const auto problem = set_from_text(key, config, value))
-      throw SetupError(fmt::format("{} {}: {}", shown, value, *problem), 2);
+    if (const auto problem = set_from_text(key, settings.config, value))
+      throw SetupError(fmt::format("{} {}: {}", shown, value.empty() ? "\"\"" : value, *problem),
+                       2);
 }
 
-void apply_assignments(const std::vector<std::string>& assignments, Config& config) {
+void apply_assignments(const std::vector<std::string>& assignments, Settings& settings) {
   // Several of one list key add up, as several flags do.
   std::map<std::string, std::vector<std::string>> values;
   for (const std::string& assignment : assignments) {
     const std::size_t equals = assignment.find('=');
     const std::string name = assignment.substr(0, equals);
-    if (equals == std::string::npos || find_key(name) == nullptr)
+    if (find_key(name) == nullptr)
       throw SetupError(fmt::format("--set {}: no such key; expected SECTION.KEY=VALUE, see "
                                    "--help-config",
                                    assignment),
                        2);
+    if (equals == std::string::npos)
+      throw SetupError(fmt::format("--set {0}: \"=VALUE\" is missing; expected {0}=VALUE, {1}",
+                                   name, range_of(*find_key(name))),
+                       2);
     values[name].push_back(assignment.substr(equals + 1));
   }
   for (const auto& [name, texts] : values)
-    apply_flag("--set " + name, *find_key(name), texts, config);
+    apply_flag("--set " + name, *find_key(name), texts, settings);
 }
 
 std::string default_ports_note(const ProgramInfo& program) {
@@ -134,7 +147,8 @@ std::string help_text(const cxxopts::Options& options, const ProgramInfo& progra
 
 CommandLine parse_command_line(int argc, const char* const* argv, const ProgramInfo& program) {
   CommandLine line;
-  apply_assignments(program.config_defaults, line.config);
+  Settings settings{line.config, {}};
+  apply_assignments(program.config_defaults, settings);
   cxxopts::Options options = make_options(program, line.config);
   try {
     const cxxopts::ParseResult flags = options.parse(argc, argv);
@@ -152,14 +166,16 @@ CommandLine parse_command_line(int argc, const char* const* argv, const ProgramI
     }
     if (!flags.unmatched().empty())
       throw SetupError(fmt::format("'{}': no such argument, see --help", flags.unmatched()[0]), 2);
-    if (flags.count("config") != 0) line.file = flags["config"].as<std::string>();
-    if (!line.file.empty()) load_file(line.file, line.config);
+    if (flags.count("config") != 0) {
+      line.file = flags["config"].as<std::string>();
+      settings.file = load_file(line.file, line.config);
+    }
     for (const Alias& alias : kAliases)
       if (flags.count(alias.flag) != 0)
         apply_flag(fmt::format("--{}", alias.flag), *find_key(alias.key),
-                   flags[alias.flag].as<std::vector<std::string>>(), line.config);
+                   flags[alias.flag].as<std::vector<std::string>>(), settings);
     if (flags.count("set") != 0)
-      apply_assignments(flags["set"].as<std::vector<std::string>>(), line.config);
+      apply_assignments(flags["set"].as<std::vector<std::string>>(), settings);
     for (const ProgramOption& option : program.options)
       line.options[option.name] = flags.count(option.name) != 0
                                       ? flags[option.name].as<std::string>()
@@ -167,7 +183,7 @@ CommandLine parse_command_line(int argc, const char* const* argv, const ProgramI
   } catch (const cxxopts::exceptions::exception& error) {
     throw SetupError(fmt::format("{}, see --help", error.what()), 2);
   }
-  if (const auto problem = contradiction(line.config)) throw SetupError(*problem, 2);
+  refuse_contradiction(line.config, settings.file);
   if (line.config.listen.empty()) line.config.listen = program.default_ports;
   return line;
 }

@@ -76,6 +76,13 @@ std::optional<IpAddr> address_given_twice(const Config& config) {
   return twice == own.end() ? std::nullopt : std::optional(*twice);
 }
 
+std::optional<Port> port_given_twice(const Config& config) {
+  std::vector<Port> ports = config.listen;
+  std::sort(ports.begin(), ports.end());
+  const auto twice = std::adjacent_find(ports.begin(), ports.end());
+  return twice == ports.end() ? std::nullopt : std::optional(*twice);
+}
+
 /// What contradicts in [gate] deny and allow.
 std::optional<std::string> contradiction_of_sources(const Config& config) {
   if (config.denied_sources.size() + config.allowed_sources.size() > SourceFilter::kMaxRules)
@@ -213,10 +220,12 @@ std::optional<std::string> contradiction(const Config& config) {
   if (const auto twice = address_given_twice(config))
     return fmt::format("interface.addresses: {} is given twice", sluice::to_string(*twice));
   if (!config.cpus.empty() && config.cpus.size() != config.workers)
-    return fmt::format("runtime.cpus: {} given for {} workers; give one each, or none",
+    return fmt::format("runtime.cpus: {} given for {} of runtime.workers; give one each, or none",
                        config.cpus.size(), config.workers);
+  if (const auto twice = port_given_twice(config))
+    return fmt::format("runtime.listen: {} is given twice", twice->value);
   if (config.replay_seed != 0 && config.workers != 1)
-    return "runtime.replay_seed: a replay has one worker";
+    return "runtime.replay_seed: a replay has one worker, see runtime.workers";
   if (config.stack.receive_low_watermark_pkts >= config.receive_pkts)
     return "pools.receive_low_watermark_pkts: must lie below pools.receive_pkts";
   if (config.gateway) {

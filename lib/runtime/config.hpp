@@ -4,6 +4,7 @@
 
 #include <cstdint>
 #include <functional>
+#include <map>
 #include <optional>
 #include <span>
 #include <string>
@@ -146,11 +147,21 @@ std::optional<std::string> set_from_text(const Key& key, Config& config, const s
 std::string render(const Key& key, const Config& config);
 /// "1 to 65535", "true or false", ...: what the key takes.
 std::string range_of(const Key& key);
-/// What contradicts between keys, as "key: text"; nullopt if nothing.
+/// What contradicts between keys, as "key: text", the text naming the other keys, each in full;
+/// nullopt if nothing.
 std::optional<std::string> contradiction(const Config& config);
 
-/// Reads `path` over `config`. Throws SetupError "FILE:LINE: ..." with exit code 2.
-void load_file(const std::string& path, Config& config);
+/// Which keys a file holds, and where.
+struct FileKeys {
+  std::string path;
+  std::map<std::string, std::uint32_t, std::less<>> lines;
+};
+/// Reads `path` over `config`. Keys are judged alone: what contradicts between them, a flag may
+/// mend yet. Throws SetupError "FILE:LINE: ..." with exit code 2.
+FileKeys load_file(const std::string& path, Config& config);
+/// Throws SetupError with exit code 2 if keys contradict each other, with FILE:LINE of the first
+/// key it names that comes from `file`.
+void refuse_contradiction(const Config& config, const FileKeys& file);
 /// config/sluice.toml: every key with its default, annotated.
 std::string annotated_defaults();
 

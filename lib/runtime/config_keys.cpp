@@ -4,6 +4,7 @@
 
 #include "runtime/config_fields.hpp"
 #include "runtime/config_values.hpp"
+#include "telemetry/region.hpp"
 
 namespace sluice::runtime {
 namespace {
@@ -14,7 +15,8 @@ void add_runtime_keys(std::vector<Key>& table) {
       table.end(),
       {{"runtime.instance", "name", kRestart,
         "Names the state region that sluicectl reads (--instance), and DPDK's file prefix.",
-        text(AT(instance), is_instance_name, "1 to 32 of A-Z a-z 0-9 . _ -, no leading dot")},
+        text(AT(instance), telemetry::is_valid_instance_name,
+             "1 to 48 of A-Z a-z 0-9 . _ -, the first neither . nor -")},
        {"runtime.workers", "threads", kRestart,
         "Shards, each with its own tables and pools, and a queue pair of each device that has so "
         "many. Flows find their worker by the device's RSS or in software (sluicectl ports). "
@@ -93,7 +95,7 @@ void add_device_keys(std::vector<Key>& table) {
         flag(AT_MUTABLE(telemetry))},
        {"dpdk.eal_args", "arguments", kRestart,
         "Appended to EAL's; with --log-level DPDK's messages are shown.",
-        text(AT(eal_args), is_any_text, "EAL arguments")},
+        text(AT(eal_args), is_eal_text, "EAL arguments, -h and --help not among them")},
        {"pools.receive_pkts", "mbufs per worker", kRestart,
         "Buffers for received frames and copies of payload.", count(AT(receive_pkts), 1024, kMany)},
        {"pools.control_pkts", "mbufs per worker", kRestart,
@@ -211,8 +213,8 @@ void add_tcp_size_keys(std::vector<Key>& table) {
         count(AT(stack.tcp.max_accept_queue), 1, kMany)},
        {"tcp.max_time_wait", "entries, total", kRestart, "IPv4; IPv6 has a quarter of it.",
         count(AT(stack.tcp.max_time_wait), 16, kMany)},
-       {"tcp.max_listeners", "listeners", kRestart, "",
-        count(AT(stack.tcp.max_listeners), 1, 4096)},
+       {"tcp.max_listeners", "listeners", kRestart, "Ports that are listened on.",
+        count(AT(stack.tcp.max_listeners), 1, 64)},
        {"tcp.max_in_flight", "connections, total", kRestart,
         "With data queued or in flight, for each direction.",
         count(AT(stack.tcp.max_in_flight), 16, kMany)},

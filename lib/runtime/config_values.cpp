@@ -4,8 +4,8 @@
 #include <sodium/utils.h>
 
 #include <algorithm>
-#include <cctype>
 
+#include "drivers/dpdk/eal.hpp"
 #include "tcp/congestion/controller.hpp"
 
 namespace sluice::runtime {
@@ -102,14 +102,15 @@ std::optional<stack::StaticNeighbor> parse_neighbor(std::string_view text) {
   return stack::StaticNeighbor{*address, *mac};
 }
 
-bool is_instance_name(std::string_view name) {
-  return !name.empty() && name.size() <= 32 && name.front() != '.' &&
-         std::all_of(name.begin(), name.end(), [](unsigned char c) {
-           return std::isalnum(c) != 0 || c == '-' || c == '_' || c == '.';
-         });
-}
 bool is_any_text(std::string_view) {
   return true;
+}
+bool is_eal_text(std::string_view text) {
+  // EAL itself would print what it knows and end the program, with success.
+  const std::vector<std::string> words = drivers::split_words(text);
+  return std::none_of(words.begin(), words.end(), [](const std::string& word) {
+    return word == "-h" || (word.size() > 3 && std::string_view("--help").starts_with(word));
+  });
 }
 
 std::optional<std::string> parse_device(std::string_view text) {

@@ -23,8 +23,9 @@ std::optional<std::vector<Prefix>> parse_interface_prefixes(std::string_view tex
 std::optional<stack::RouteConfig> parse_route(std::string_view text);
 std::string print_route(const stack::RouteConfig& route);
 std::optional<stack::StaticNeighbor> parse_neighbor(std::string_view text);
-bool is_instance_name(std::string_view name);
 bool is_any_text(std::string_view);
+/// [dpdk] eal_args: does not ask EAL for its help.
+bool is_eal_text(std::string_view text);
 std::optional<std::string> parse_device(std::string_view text);
 std::optional<MacAddr> parse_unicast_mac(const std::string& text);
 std::optional<IpAddr> parse_gateway(const std::string& text);

@@ -53,14 +53,15 @@ std::vector<unsigned> worker_cpus(const Config& config) {
   ::sched_getaffinity(0, sizeof allowed, &allowed);
   for (const unsigned cpu : cpus)
     if (cpu >= CPU_SETSIZE || !CPU_ISSET(cpu, &allowed))
-      throw SetupError(fmt::format("runtime.cpus: CPU {} is not ours to use", cpu), 1);
+      throw SetupError(
+          fmt::format("runtime.cpus: CPU {} is not ours to use: see 'taskset -p $$'", cpu), 2);
   if (!cpus.empty() || config.workers == 1) return cpus;
   for (unsigned cpu = 0; cpu < CPU_SETSIZE && cpus.size() < config.workers; ++cpu)
     if (CPU_ISSET(cpu, &allowed)) cpus.push_back(cpu);
   if (cpus.size() < config.workers)
     throw SetupError(fmt::format("--workers {}: only {} CPUs are ours to use; use fewer workers",
                                  config.workers, cpus.size()),
-                     1);
+                     2);
   return cpus;
 }
 

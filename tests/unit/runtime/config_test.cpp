@@ -37,7 +37,7 @@ std::string error_of(const std::string& text) {
   const TemporaryFile file(text);
   Config config;
   try {
-    load_file(file.path(), config);
+    refuse_contradiction(config, load_file(file.path(), config));
   } catch (const SetupError& error) {
     REQUIRE(error.exit_code() == 2);
     const std::string line = error.what();
@@ -115,13 +115,86 @@ TEST_CASE("a mistake in the file is told with its line", "[runtime][config]") {
             .starts_with(":3: tcp.time_wait: expected 1ms to "));
   CHECK(error_of("[tcp]\ntime_wait = 2\n").starts_with(":2: tcp.time_wait: expected "));
   CHECK(error_of("[tcp]\ntime_wait = \"9h\"\n").starts_with(":2: tcp.time_wait: expected "));
-  CHECK(error_of("[tcp]\nsack = 1\n") == ":2: tcp.sack: expected true or false");
-  CHECK(error_of("[runtime]\nworkers = 0\n") == ":2: runtime.workers: expected 1 to 64");
-  CHECK(error_of("[runtime]\nworkers = 1.5\n") == ":2: runtime.workers: expected 1 to 64");
+  CHECK(error_of("[tcp]\nsack = 1\n") == ":2: tcp.sack: expected true or false, not 1");
+  CHECK(error_of("[runtime]\nworkers = 0\n") == ":2: runtime.workers: expected 1 to 64, not 0");
+  CHECK(error_of("[runtime]\nworkers = 1.5\n") == ":2: runtime.workers: expected 1 to 64, not 1.5");
+  CHECK(error_of("[runtime]\nworkers = \"2\"\n") ==
+        ":2: runtime.workers: expected 1 to 64, not \"2\"");
+  CHECK(error_of("[tcp]\ntime_wait = \"5 min\"\n") ==
+        ":2: tcp.time_wait: expected 1ms to 8m (us, ms, s, m, h), not \"5 min\"");
   CHECK(error_of("[runtime]\nlisten = [80, 70000]\n").starts_with(":2: runtime.listen: "));
   CHECK(error_of("[interface]\naddresses = [\"10.0.0.256/24\"]\n").starts_with(":2: interface."));
+  CHECK(error_of("[runtime]\nlisten = 7\n") ==
+        ":2: runtime.listen: expected a list of ports from 1 to 65535, not 7");
   CHECK(error_of("[tcp]\nsack = yes\n").starts_with(":2: "));
   CHECK(error_of("[tcp\n").starts_with(":1: "));
+}
+
+TEST_CASE("a mistake in a list is told with its item's line", "[runtime][config]") {
+  CHECK(error_of("[runtime]\nlisten = [7,\n 8,\n 99999]\n") ==
+        ":4: runtime.listen: expected ports from 1 to 65535, not 99999");
+  CHECK(error_of("[runtime]\nlisten = [7, [8]]\n") ==
+        ":2: runtime.listen: expected ports from 1 to 65535, not a list");
+  // Numbers are numbers in a list, too, and texts are texts.
+  CHECK(error_of("[runtime]\nlisten = [\"7\"]\n") ==
+        ":2: runtime.listen: expected ports from 1 to 65535, not \"7\"");
+  CHECK(error_of("[device]\ndevices = [7]\n").ends_with(", not 7"));
+}
+
+TEST_CASE("what a file contradicts is judged behind the flags", "[runtime][config]") {
+  const TemporaryFile file(
+      "[interface]\ngateway = \"10.5.0.1\"\n[runtime]\nworkers = 1\n\ncpus = [0, 1]\n");
+  const char* const path = file.path().c_str();
+  CHECK(flag_error({"--config", path, "--address", "10.5.0.2/24", "--workers", "2"}).empty());
+  // What is left of the file is told with its line, what a flag replaced is not.
+  CHECK(flag_error({"--config", path, "--address", "10.5.0.2/24"}) ==
+        file.path() + ":6: runtime.cpus: 2 given for 1 of runtime.workers; give one each, or none");
+  CHECK(flag_error({"--config", path, "--address", "10.5.0.2/24", "--set", "runtime.cpus=0",
+                    "--workers", "2"}) ==
+        "runtime.cpus: 1 given for 2 of runtime.workers; give one each, or none");
+  CHECK(flag_error({"--config", path, "--workers", "2"}).starts_with(file.path() + ":2: "));
+  const TemporaryFile none("[interface]\naddresses = []\n");
+  CHECK(flag_error({"--config", none.path().c_str()}).starts_with(none.path() + ":2: "));
+  CHECK(flag_error({"--config", none.path().c_str(), "--address", "10.5.0.2/24"}).empty());
+}
+
+TEST_CASE("a contradiction is told with the line of the key that the file has",
+          "[runtime][config]") {
+  CHECK(error_of("[tcp]\n\nrto_min = \"5s\"\n") ==
+        ":3: tcp.rto_initial: must lie between tcp.rto_min and tcp.rto_max");
+  CHECK(error_of("[runtime]\nlisten = [7, 7]\n") == ":2: runtime.listen: 7 is given twice");
+  CHECK(flag_error({"--listen", "7", "--listen", "7"}) == "runtime.listen: 7 is given twice");
+}
+
+TEST_CASE("a configuration that cannot be read is told, with the reason", "[runtime][config]") {
+  CHECK_THAT(flag_error({"--config", "/tmp"}), Catch::StartsWith("/tmp: Is a directory: "));
+  CHECK_THAT(flag_error({"--config", ""}), Catch::StartsWith("--config \"\": No such file"));
+  CHECK_THAT(flag_error({"--config", "/nonexistent/sluice.toml"}),
+             Catch::StartsWith("/nonexistent/sluice.toml: No such file or directory: "));
+}
+
+TEST_CASE("a flag without its value or with a value that ends EAL is told", "[runtime][config]") {
+  CHECK(flag_error({"--set", "tcp.rto_min"}) ==
+        "--set tcp.rto_min: \"=VALUE\" is missing; expected tcp.rto_min=VALUE, 1ms to 60s (us, ms, "
+        "s, m, h)");
+  CHECK(flag_error({"--listen", ""}).starts_with("--listen \"\": expected "));
+  for (const char* const asks : {"-h", "--help", "-n 2 --hel"})
+    CHECK_THAT(flag_error({"--eal", asks}), Catch::Contains("-h and --help"));
+  CHECK(flag_error({"--eal", "--huge-dir /mnt -n 2"}).empty());
+}
+
+TEST_CASE("every size of a table that the keys admit is one that the engine takes",
+          "[runtime][config]") {
+  CHECK(flag_error({"--set", "tcp.max_listeners=64"}).empty());
+  CHECK(flag_error({"--set", "tcp.max_listeners=65"}) ==
+        "--set tcp.max_listeners 65: expected 1 to 64");
+}
+
+TEST_CASE("an instance's name is what the state region takes", "[runtime][config]") {
+  for (const char* const wrong : {"-x", ".x", "a b", "a/b", ""})
+    CHECK_THAT(flag_error({"--instance", wrong}), Catch::Contains("expected 1 to 48 of"));
+  CHECK(flag_error({"--instance", std::string(48, 'a').c_str()}).empty());
+  CHECK_FALSE(flag_error({"--instance", std::string(49, 'a').c_str()}).empty());
 }
 
 TEST_CASE("a range of addresses gives each of it, in order", "[runtime][config]") {
@@ -277,10 +350,10 @@ TEST_CASE("the gate's lists become its rules, and a prefix is refused with its l
   CHECK(render(*find_key("gate.allow"), config) == "[\"203.0.113.7/32\"]");
 
   CHECK(error_of("[gate]\ndeny = [\"10.0.0.0/8\",\n \"10.0.0.1/8\"]\n")
-            .starts_with(":2: gate.deny: expected prefixes such as 203.0.113.0/24"));
+            .starts_with(":3: gate.deny: expected prefixes such as 203.0.113.0/24"));
   CHECK(error_of("[gate]\nallow = \"10.0.0.0/8\"\n").starts_with(":2: gate.allow: expected "));
   CHECK(error_of("[gate]\nother_sources = \"drop\"\n") ==
-        ":2: gate.other_sources: expected allow or deny");
+        ":2: gate.other_sources: expected allow or deny, not \"drop\"");
   CHECK(error_of("[gate]\nallow = [\"10.0.0.1\"]\ndeny = [\"10.0.0.1/32\"]\n") ==
         ":2: gate.allow: 10.0.0.1/32 stands in gate.deny, too");
   std::string many = "[gate]\n\ndeny = [";
