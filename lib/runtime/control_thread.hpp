@@ -59,7 +59,6 @@ class ControlThread {
   OverloadLog overload_log_;
   PortLog port_log_;
   Reloader reloader_;
-  ReloadSignal reload_signal_;
   std::optional<ControlSocket> socket_;
   std::vector<GrowingMemory*> memory_;
   std::atomic<bool> is_ending_ = false;

@@ -128,6 +128,9 @@ struct Runtime::Impl {
   static bool is_worker_thread() { return rte_lcore_id() != LCORE_ID_ANY; }
 
   runtime::Reloader::Deps reload_deps();
+  /// Throws SetupError with exit code 0 once the program was told to stop: what was made goes as
+  /// after a drain. Called between the steps of the start, each of which takes its time.
+  void end_if_stopped() const;
   void make_shards(const runtime::WorkerEntropy& entropy);
   void announce() const;
   void serve(Shard& shard);
@@ -137,6 +140,10 @@ struct Runtime::Impl {
   std::vector<std::string> arguments;  ///< What `line` was read from.
   ProgramInfo program;
   runtime::Clock clock;
+  // Before the region: a signal that ended the process now would leave its file behind.
+  runtime::StopLevel stop{0};
+  runtime::SignalStop signals{stop};
+  runtime::ReloadSignal reload_signal;
   std::unique_ptr<OwnedRegion> region;
   std::unique_ptr<drivers::Eal> eal;
   std::vector<std::unique_ptr<drivers::WorkerPools>> pools;
@@ -151,7 +158,6 @@ struct Runtime::Impl {
   std::vector<Shard> shards;
   std::vector<std::function<void(Worker)>> starters;
   std::vector<std::string> services;
-  runtime::StopLevel stop{0};
   std::atomic<bool> is_running = false;
 };
 
@@ -162,15 +168,20 @@ Runtime::Impl::Impl(CommandLine parsed, std::vector<std::string> words, ProgramI
       clock(line.config.replay_seed == 0 ? runtime::Clock::Kind::kMonotonic
                                          : runtime::Clock::Kind::kVirtual) {
   const Config& config = line.config;
-  // The region comes first: it says in one line that the instance runs already.
+  // Before anything is made, it says that there are not so many CPUs.
+  const drivers::EalOptions options = eal_options(config, program.name);
+  // The region comes before EAL: it says in one line that the instance runs already.
   region = std::make_unique<OwnedRegion>(config, program.name);
-  eal = std::make_unique<drivers::Eal>(eal_options(config, program.name));
+  end_if_stopped();
+  eal = std::make_unique<drivers::Eal>(options);
+  end_if_stopped();
   for (unsigned worker = 0; worker < config.workers; ++worker)
     pools.push_back(std::make_unique<drivers::WorkerPools>(
         pool_options(config, worker, static_cast<int>(rte_lcore_to_socket_id(worker)))));
   std::vector<packet::Pools> borrowed;
   borrowed.reserve(pools.size());
   for (const auto& worker_pools : pools) borrowed.push_back(worker_pools->get());
+  end_if_stopped();
   const runtime::WorkerEntropy entropy = runtime::make_entropy(config.replay_seed);
   ports = std::make_unique<runtime::Ports>(
       runtime::Ports::Deps{.config = config,
@@ -179,7 +190,13 @@ Runtime::Impl::Impl(CommandLine parsed, std::vector<std::string> words, ProgramI
                            .steering_key = entropy.steering,
                            .rss_key = runtime::rss_key(entropy),
                            .wall_anchor_ns = clock.wall_anchor_ns()});
+  end_if_stopped();
   make_shards(entropy);
+}
+
+void Runtime::Impl::end_if_stopped() const {
+  if (stop.load(std::memory_order_acquire) != 0)
+    throw SetupError("stopped while starting: nothing was served", 0);
 }
 
 void Runtime::Impl::make_shards(const runtime::WorkerEntropy& made) {
@@ -405,7 +422,6 @@ void Runtime::on_worker_start(std::function<void(Worker)> start) {
 
 int Runtime::run() {
   impl_->announce();
-  const runtime::SignalStop signals(impl_->stop);
   impl_->is_running.store(true, std::memory_order_release);
   // EAL made one pinned thread a worker; worker 0 is this thread.
   const auto start = [](void* shard) {

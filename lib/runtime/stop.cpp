@@ -1,6 +1,6 @@
 #include "runtime/stop.hpp"
 
-#include "base/assert.hpp"
+#include "sluice/runtime.hpp"
 
 namespace sluice::runtime {
 namespace {
@@ -17,9 +17,12 @@ void on_signal(int) {
 
 SignalStop::SignalStop(StopLevel& level) {
   StopLevel* expected = nullptr;
-  SLUICE_ASSERT(signalled.compare_exchange_strong(expected, &level));
+  if (!signalled.compare_exchange_strong(expected, &level))
+    throw SetupError("a process has one Runtime at a time: let the first go before the next", 1);
   struct sigaction action {};
   action.sa_handler = on_signal;
+  // What starts is not to fail half-way through a call. A sleep ends in any case.
+  action.sa_flags = SA_RESTART;
   sigemptyset(&action.sa_mask);
   ::sigaction(SIGINT, &action, &old_interrupt_);
   ::sigaction(SIGTERM, &action, &old_terminate_);

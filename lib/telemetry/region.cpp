@@ -11,6 +11,7 @@
 #include <cerrno>
 #include <cstdio>
 #include <cstring>
+#include <filesystem>
 #include <fstream>
 #include <limits>
 #include <new>
@@ -139,6 +140,19 @@ File claim_name(const std::string& path, std::string_view instance) {
   }
 }
 
+/// Removes what starters of the instance left that were killed before theirs took its name. Who has
+/// claimed the name is the only one that starts.
+void clear_temporaries(const std::string& directory, std::string_view instance) {
+  const std::string prefix = fmt::format(".sluice.{}.", instance);
+  std::error_code error;
+  for (const auto& entry : std::filesystem::directory_iterator(directory, error)) {
+    const std::string name = entry.path().filename();
+    if (name.size() > prefix.size() && name.starts_with(prefix) &&
+        name.find_first_not_of("0123456789", prefix.size()) == std::string::npos)
+      ::unlink(entry.path().c_str());
+  }
+}
+
 /// Removes a dead instance's file from a directory other than the one that was chosen.
 void clear_elsewhere(const std::string& path, std::string_view instance) {
   const File file(::open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NOFOLLOW));
@@ -238,6 +252,7 @@ StateRegion StateRegion::create(std::string_view instance, std::string_view prog
   // The new file is complete before it takes the name, so that no reader ever sees half a region,
   // and the old one is never truncated under a reader that has it mapped.
   File name = claim_name(path, instance);
+  clear_temporaries(directory.path, instance);
   const std::string temporary =
       fmt::format("{}/.sluice.{}.{}", directory.path, instance, ::getpid());
   int error = 0;

@@ -127,7 +127,7 @@ class RegionView {
   /// Maps an instance's region. Throws std::runtime_error with one clear line (none such, another
   /// version, no right to read).
   static RegionView open(std::string_view instance);
-  static std::vector<std::string> instances();  ///< Names that can be opened, sorted.
+  static std::vector<std::string> instances();  ///< Names, sorted; open() may refuse some.
   /// Looks at a mapping of this process, which must outlive the view: tests and the simulator.
   static RegionView over(StateRegion& region);
 

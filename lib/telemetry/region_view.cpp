@@ -1,6 +1,7 @@
 #include <dirent.h>
 #include <fcntl.h>
 #include <fmt/format.h>
+#include <pwd.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -48,6 +49,25 @@ std::vector<SectionEntry> checked_sections(const std::byte* base, std::uint64_t 
   return sections;
 }
 
+/// For who may not open `path`: who may, as "mode 0640, root".
+std::string rights_of(const std::string& path) {
+  struct stat facts {};
+  if (::lstat(path.c_str(), &facts) != 0) return path;
+  passwd entry{};
+  passwd* owner = nullptr;
+  char text[4096];
+  ::getpwuid_r(facts.st_uid, &entry, text, sizeof text, &owner);
+  return fmt::format("mode {:04o}, {}", facts.st_mode & 07777u,
+                     owner != nullptr ? owner->pw_name : std::to_string(facts.st_uid));
+}
+
+/// Something stands at `path` that could be a region. Needs no right to read it.
+bool may_be_region(const std::string& path) {
+  struct stat facts {};
+  return ::lstat(path.c_str(), &facts) == 0 && S_ISREG(facts.st_mode) &&
+         facts.st_size >= static_cast<off_t>(sizeof(RegionHeader));
+}
+
 std::string known_instances() {
   std::string names;
   for (const std::string& name : RegionView::instances())
@@ -65,7 +85,14 @@ RegionView RegionView::open(std::string_view instance) {
   for (const RegionDirectory& directory : region_directories()) {
     path = region_path(directory, instance);
     view.fd_ = ::open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
-    if (view.fd_ >= 0 || errno != ENOENT) break;
+    const int error = errno;
+    if (view.fd_ >= 0) break;
+    // A directory that cannot be looked into is as one that has none.
+    if (error == EACCES && may_be_region(path))
+      throw std::runtime_error(
+          fmt::format("instance '{}': no right to read ({}): use sudo", instance, rights_of(path)));
+    errno = error == EACCES ? ENOENT : error;
+    if (errno != ENOENT) break;
   }
   if (view.fd_ < 0 && errno == ENOENT)
     throw std::runtime_error(fmt::format("no instance '{}': {}", instance, known_instances()));
@@ -108,15 +135,8 @@ std::vector<std::string> RegionView::instances() {
     if (stream == nullptr) continue;
     while (const dirent* entry = ::readdir(stream.get())) {
       const std::string_view instance = instance_of_file(entry->d_name);
-      if (instance.empty()) continue;
-      const int fd =
-          ::open(region_path(directory, instance).c_str(), O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
-      if (fd < 0) continue;
-      struct stat facts {};
-      const bool can_be_read = ::fstat(fd, &facts) == 0 && S_ISREG(facts.st_mode) &&
-                               facts.st_size >= static_cast<off_t>(sizeof(RegionHeader));
-      ::close(fd);
-      if (can_be_read) names.emplace(instance);
+      if (!instance.empty() && may_be_region(region_path(directory, instance)))
+        names.emplace(instance);
     }
   }
   return {names.begin(), names.end()};

@@ -222,9 +222,11 @@ class Lab:
         os.close(self._home)
         for namespace in (*self.namespaces, self.namespace):
             subprocess.run(["ip", "netns", "del", namespace], check=False, stderr=subprocess.DEVNULL)
-        for name in ("sluice", "sluice-control"):
+        for name in ("sluice", ".sluice", "sluice-control"):
             for path in pathlib.Path("/dev/shm").glob(f"{name}.{self.namespace}.*"):
                 path.unlink(missing_ok=True)
+        for folder in pathlib.Path("/var/run/dpdk").glob(f"sluice-{self.namespace}.*"):  # Of servers that were killed.
+            shutil.rmtree(folder, ignore_errors=True)
         if not self._keep_files:
             shutil.rmtree(self.folder, ignore_errors=True)
 

@@ -18,8 +18,8 @@
 
 namespace sluice {
 
-/// Set-up failed; what() is one line that says what is wrong and what to do. exit_code() is 2 for a
-/// mistake in flags or configuration, 1 for a machine that cannot do what was asked.
+/// Set-up failed; what() is one line that says what is wrong and what to do. exit_code(): 2 mistake
+/// in flags or configuration, 1 a machine that cannot do what was asked, 0 stopped by a signal.
 class SetupError : public std::exception {
  public:
   SetupError(std::string line, int exit_code);

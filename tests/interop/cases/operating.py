@@ -3,6 +3,8 @@
 import os
 import pathlib
 import shutil
+import signal
+import time
 
 from lab import expect
 from registry import case
@@ -23,6 +25,8 @@ WRONG_FILES = [
     ("[tcp]\nnodelay = \"perhaps\"\n", 2, "nodelay"),
     ("[tcp\n", 1, ""),
     ("[tcp]\nsack = true\nsack = false\n", 3, ""),
+    ("[tcp]\n\nrto_min = \"5s\"\n", 3, "rto_initial"),
+    ("[runtime]\nlisten = [7,\n7,\n99999]\n", 4, "99999"),
 ]
 
 WRONG_FLAGS = [
@@ -32,8 +36,17 @@ WRONG_FLAGS = [
     ["--address", "10.0.0.2"],
     ["--set", "tcp.no_such_key=1"],
     ["--set", "tcp.time_wait=soon"],
+    ["--set", "tcp.rto_min"],
+    ["--set", "tcp.max_listeners=65"],
+    ["--set", "runtime.cpus=1023"],
     ["--config", "/no/such/file.toml"],
+    ["--config", "/tmp"],
+    ["--config", ""],
     ["--instance", "a/b"],
+    ["--instance", "-x"],
+    ["--workers", "64"],
+    ["--listen", "7", "--listen", "7"],
+    ["--eal", "-h"],
     ["surplus"],
 ]
 
@@ -60,7 +73,7 @@ def config_errors(lab):
 def flag_errors(lab):
     for program in PROGRAMS:
         for flags in WRONG_FLAGS:
-            done = lab.try_run(lab.program(program), *flags)
+            done = lab.try_run(lab.program(program), *flags, timeout=10)
             expect(done.returncode == 2, f"{program} {flags}: exit status {done.returncode}, wanted 2: {done.stderr.strip()}")
             one_line(done.stderr, f"{program} {flags}")
 
@@ -83,11 +96,46 @@ def busy_tap(lab):
     expect("tap5" in one_line(done.stderr, "busy tap"), f"the tap is not named: {done.stderr.strip()}")
 
 
-@case("a port that is listened on already: one line, exit 1 or 2")
-def busy_port(lab):
-    done = lab.try_run(*lab.command("sluice-echo", 0, ["--listen", "7", "--listen", "7"]))
-    expect(done.returncode in (1, 2), f"exit status {done.returncode}: {done.stderr.strip()}")
-    expect("7" in one_line(done.stderr, "busy port"), f"the port is not named: {done.stderr.strip()}")
+@case("what DPDK refuses: one line on standard error that says what, nothing on standard output, exit 1")
+def refused_by_dpdk(lab):
+    wrong = [(["--eal", "--nonsense"], "unrecognized option '--nonsense'"), (["--eal", "--lcores 9@9"], "lcores")]
+    if "HugePages_Free:        0" in pathlib.Path("/proc/meminfo").read_text(encoding="ascii"):
+        wrong.append((["--set", "dpdk.huge_pages=on"], "scripts/nic.sh setup --pages"))
+    for flags, named in wrong:
+        done = lab.try_run(*lab.command("sluice-echo", 0, flags))
+        expect(done.returncode == 1, f"{flags}: exit status {done.returncode}, wanted 1: {done.stderr.strip()}")
+        expect(named in one_line(done.stderr, flags), f"{flags} got: {done.stderr.strip()}")
+        expect(not done.stdout, f"{flags}: {len(done.stdout.splitlines())} lines on standard output")
+
+
+@case("SIGTERM at any time of a start ends it in good order, and nothing is left behind")
+def stopped_while_starting(lab):
+    said = []
+    for number, delay_ms in enumerate(range(10, 400, 30)):
+        process = lab.start(f"echo.{number}", *lab.command("sluice-echo", number))
+        time.sleep(delay_ms / 1000)
+        process.signal(signal.SIGTERM)
+        status = process.wait(15)
+        # Until it handles signals it has made nothing that could stay.
+        expect(status in (0, -signal.SIGTERM), f"after {delay_ms} ms: exit status {status}: {process.err().strip()}")
+        left = [path.name for path in pathlib.Path("/dev/shm").iterdir() if lab.namespace in path.name]
+        expect(not left, f"after {delay_ms} ms: left behind: {left}")
+        said.append(process.err())
+    expect(any("stopped while starting" in text or "drained" in text for text in said), f"no start was met: {said}")
+
+
+@case("who may not read a server's state is told so, not that nothing runs", needs=["setpriv"])
+def no_right_to_read(lab):
+    server = lab.server("sluice-echo")
+    folder = lab.folder / "nobody"
+    folder.mkdir()
+    os.chmod(lab.folder, 0o755)
+    program = pathlib.Path(shutil.copy(lab.program("sluicectl"), folder))
+    for words in (["conns"], ["instances"], ["reload"], ["conns", "--instance", server.instance]):
+        done = lab.try_run("setpriv", "--reuid", "65534", "--regid", "65534", "--clear-groups", program, *words)
+        expect(done.returncode == 1, f"{words}: exit status {done.returncode}, wanted 1: {done.stdout} {done.stderr}")
+        line = f"instance '{server.instance}': no right to read (mode 0640, root): use sudo"
+        expect(line in done.stderr, f"{words} got: {done.stderr}")
 
 
 @case("without the right to make a tap: one line that says so, exit 1", needs=["setpriv"])

@@ -1,6 +1,7 @@
 #include "telemetry/region.hpp"
 
 #include <fcntl.h>
+#include <grp.h>
 #include <signal.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
@@ -183,6 +184,59 @@ TEST_CASE("want of room is one line that says how much was wanted, and nothing i
   CHECK_THROWS_WITH(StateRegion::create(instance.name, "unit-test", plan),
                     Contains("MiB wanted") && Contains("free") && !Contains("\n"));
   CHECK(::access(shm_path(instance.name).c_str(), F_OK) != 0);
+}
+
+TEST_CASE("what a starter left that was killed goes with the instance's next start",
+          "[telemetry][region]") {
+  const TestInstance instance("killed");
+  const std::string directory = region_directories().back().path;
+  const auto leave = [&](const std::string& tail) {
+    const std::string path = directory + "/.sluice." + tail;
+    std::ofstream(path) << "half a region";
+    return path;
+  };
+  const std::string ours = leave(instance.name + ".12345");
+  const std::string theirs = leave(instance.name + ".2.12345");
+  StateRegion region = StateRegion::create(instance.name, "unit-test", kPlan);
+  CHECK(::access(ours.c_str(), F_OK) != 0);
+  CHECK(::access(theirs.c_str(), F_OK) == 0);
+  ::unlink(theirs.c_str());
+  region.remove_file();
+}
+
+TEST_CASE("a region that this user may not read is listed, and told of with the mend",
+          "[telemetry][region]") {
+  if (::geteuid() != 0) {
+    WARN("skipped: needs root, to be somebody else");
+    return;
+  }
+  const TestInstance instance("secret");
+  StateRegion region = StateRegion::create(instance.name, "unit-test", kPlan);
+  int ends[2];
+  REQUIRE(::pipe(ends) == 0);
+  const pid_t child = ::fork();
+  if (child == 0) {
+    std::string said;
+    if (::setgroups(0, nullptr) == 0 && ::setgid(65534) == 0 && ::setuid(65534) == 0) {
+      const std::vector<std::string> names = RegionView::instances();
+      if (std::find(names.begin(), names.end(), instance.name) != names.end()) said = "listed; ";
+      try {
+        RegionView::open(instance.name);
+      } catch (const std::runtime_error& error) {
+        said += error.what();
+      }
+    }
+    ::_exit(::write(ends[1], said.data(), said.size()) < 0 ? 1 : 0);
+  }
+  ::close(ends[1]);
+  char said[1024];
+  const ssize_t length = ::read(ends[0], said, sizeof said);
+  ::close(ends[0]);
+  REQUIRE(::waitpid(child, nullptr, 0) == child);
+  REQUIRE(length >= 0);
+  CHECK(std::string(said, static_cast<std::size_t>(length)) ==
+        "listed; instance '" + instance.name + "': no right to read (mode 0640, root): use sudo");
+  region.remove_file();
 }
 
 TEST_CASE("an instance's name cannot leave its directory", "[telemetry][region]") {
