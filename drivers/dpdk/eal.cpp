@@ -1,10 +1,12 @@
 #include "drivers/dpdk/eal.hpp"
 
+#include <fcntl.h>
 #include <fmt/format.h>
 #include <rte_eal.h>
 #include <rte_errno.h>
 #include <rte_log.h>
 #include <rte_pdump.h>
+#include <sys/mman.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -27,6 +29,54 @@ bool is_hex(std::string_view text, std::size_t least, std::size_t most) {
 
 // Set once, when EAL starts: the operator asked for DPDK's own messages.
 bool is_verbose = false;
+
+/// Keeps back what is written to stdout and stderr past DPDK's log while it lives: EAL prints its
+/// whole usage, and getopt and its FATAL lines go to stderr directly.
+class OutputCapture {
+ public:
+  OutputCapture() {
+    if (is_verbose) return;
+    std::fflush(stdout);
+    file_ = ::memfd_create("eal-output", MFD_CLOEXEC);
+    if (file_ < 0) return;
+    for (int fd = 0; fd < 2; ++fd) {
+      kept_[fd] = ::fcntl(fd + 1, F_DUPFD_CLOEXEC, 3);
+      // Appending: both write to one file.
+      if (kept_[fd] >= 0) ::dup2(file_, fd + 1);
+    }
+    ::fcntl(file_, F_SETFL, O_APPEND);
+  }
+  ~OutputCapture() {
+    std::fflush(stdout);
+    for (int fd = 0; fd < 2; ++fd) {
+      if (kept_[fd] < 0) continue;
+      ::dup2(kept_[fd], fd + 1);
+      ::close(kept_[fd]);
+    }
+    if (file_ >= 0) ::close(file_);
+  }
+  OutputCapture(const OutputCapture&) = delete;
+  OutputCapture& operator=(const OutputCapture&) = delete;
+
+  /// What getopt says to a word that EAL does not know; empty if it says nothing.
+  std::string getopt_complaint(std::string_view program) const {
+    std::fflush(stdout);
+    char text[4096];
+    const ssize_t length = file_ < 0 ? 0 : ::pread(file_, text, sizeof text, 0);
+    const std::string_view said(text, length < 0 ? 0 : static_cast<std::size_t>(length));
+    const std::string start = fmt::format("{}: ", program);
+    for (std::size_t at = 0; at < said.size();) {
+      const std::string_view line = said.substr(at, said.find('\n', at) - at);
+      if (line.starts_with(start)) return std::string(line.substr(start.size()));
+      at += line.size() + 1;
+    }
+    return {};
+  }
+
+ private:
+  int file_ = -1;
+  int kept_[2] = {-1, -1};
+};
 
 std::string lcore_list(const EalOptions& options) {
   std::string list;
@@ -187,18 +237,34 @@ Eal::Eal(const EalOptions& options) {
   for (std::string& argument : arguments) argv.push_back(argument.data());
   is_verbose = options.extra.find("--log-level") != std::string::npos;
   std::string complaint;
-  int status = 0;
+  int status = 0, error = 0;
   {
     LogCapture log;
+    const OutputCapture output;
+    // Its news would stand before its first complaint.
+    const int level = rte_log_get_level(RTE_LOGTYPE_EAL);
+    if (!is_verbose) rte_log_set_level(RTE_LOGTYPE_EAL, RTE_LOG_WARNING);
     status = rte_eal_init(static_cast<int>(argv.size()), argv.data());
-    complaint = log.first_complaint();
+    error = rte_errno;
+    if (!is_verbose) rte_log_set_level(RTE_LOGTYPE_EAL, static_cast<unsigned>(level));
+    complaint = output.getopt_complaint(options.program);
+    if (!complaint.empty()) complaint += ": see dpdk.eal_args (--eal)";
+    if (complaint.empty()) complaint = log.first_complaint();
   }
   if (status < 0) {
-    const int error = rte_errno;
+    // EAL makes this directory first of all.
+    ::rmdir(rte_eal_get_runtime_dir());
+    if (options.huge_pages == HugePages::kOn && !drivers::huge_pages_usable(options.memory_mb))
+      throw DeviceError(fmt::format(
+          "dpdk.huge_pages=on: no {} MiB of free huge pages, or no hugetlbfs that can be written: "
+          "scripts/nic.sh setup --pages {}, or huge_pages=auto",
+          options.memory_mb, (options.memory_mb + 1) / 2));
     std::string command;
     for (const std::string& argument : arguments) command += ' ' + argument;
-    throw DeviceError(fmt::format("DPDK did not start: {}. Its command line was:{}",
-                                  complaint.empty() ? rte_strerror(error) : complaint, command));
+    if (complaint.empty()) complaint = rte_strerror(error);
+    while (complaint.ends_with('.')) complaint.pop_back();
+    throw DeviceError(
+        fmt::format("DPDK did not start: {}. Its command line was:{}", complaint, command));
   }
   // rte_ip_frag tells of each table that it makes.
   if (!is_verbose) rte_log_set_level(RTE_LOGTYPE_USER1, RTE_LOG_WARNING);
