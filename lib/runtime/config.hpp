@@ -42,7 +42,7 @@ struct Config {
   IdleMode idle = IdleMode::kAuto;
   std::uint32_t idle_spin_rounds = 500;
   std::uint32_t idle_yield_rounds = 50;
-  Duration idle_max_sleep = Duration::from_us(200);
+  Duration idle_max_sleep = Duration::from_ms(1);
 
   // [device]
   std::vector<std::string> devices = {"net_tap0,iface=sluice0"};

@@ -56,7 +56,9 @@ void add_runtime_keys(std::vector<Key>& table) {
         "Rounds with a yield before it sleeps, at first 10us, then twice as long each round.",
         count(AT(idle_yield_rounds), 0, 1'000'000'000)},
        {"runtime.idle_max_sleep", "time", kReload,
-        "Longest such sleep, which is what a frame may wait. Never past the next deadline.",
+        "Longest such sleep, which is what a frame may wait; until 100ms have passed without work "
+        "at "
+        "most 200us. Never past the next deadline.",
         duration(AT_MUTABLE(idle_max_sleep), us(10), ms(100))}});
 }
 

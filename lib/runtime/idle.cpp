@@ -9,6 +9,7 @@ namespace sluice::runtime {
 
 IdlePolicy::Action IdlePolicy::on_idle(Instant now, Instant deadline, Instant& sleep_until) {
   const std::uint32_t round = idle_rounds_;
+  if (round == 0) idle_since_ = now;
   if (limits_.max_sleep == Duration::zero() || round < limits_.spin_rounds) {
     if (limits_.max_sleep != Duration::zero()) ++idle_rounds_;
     return Action::kSpin;
@@ -23,7 +24,9 @@ IdlePolicy::Action IdlePolicy::on_idle(Instant now, Instant deadline, Instant& s
     ++idle_rounds_;
   }
   sleep_until = std::min(now + sleep_, deadline);
-  sleep_ = std::min(sleep_ * 2, limits_.max_sleep);
+  const bool is_calm = now - idle_since_ >= kCalmAfter;
+  sleep_ =
+      std::min(sleep_ * 2, is_calm ? limits_.max_sleep : std::min(limits_.max_sleep, kBriskSleep));
   return sleep_until <= now ? Action::kSpin : Action::kSleep;
 }
 

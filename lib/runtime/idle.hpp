@@ -9,14 +9,17 @@
 namespace sluice::runtime {
 
 /// What a worker does after a round that found nothing: spin, then yield, then sleep ever longer,
-/// so that a laptop stays cool and a frame still waits no longer than `max_sleep`.
+/// so that a laptop stays cool and a frame still waits no longer than `max_sleep`. While the last
+/// work is less than kCalmAfter ago, more is likely: then no longer than kBriskSleep either.
 class IdlePolicy {
  public:
   struct Limits {
     std::uint32_t spin_rounds = 500;
     std::uint32_t yield_rounds = 50;
-    Duration max_sleep = Duration::from_us(200);  ///< Zero: spins for ever.
+    Duration max_sleep = Duration::from_ms(1);  ///< Zero: spins for ever.
   };
+  static constexpr Duration kCalmAfter = Duration::from_ms(100);
+  static constexpr Duration kBriskSleep = Duration::from_us(200);
   enum class Action : std::uint8_t { kSpin, kYield, kSleep };
 
   explicit IdlePolicy(Limits limits) : limits_(limits) {}
@@ -35,6 +38,7 @@ class IdlePolicy {
 
   Limits limits_;
   std::uint32_t idle_rounds_ = 0;
+  Instant idle_since_;
   Duration sleep_ = kFirstSleep;
 };
 

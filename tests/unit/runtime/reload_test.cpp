@@ -125,7 +125,7 @@ TEST_CASE("a reload reaches every worker's engine, tables and loop", "[runtime][
   server.next.stack.tcp.max_connections = 1000;
   server.next.stack.ttl = 7;
   server.next.drain_timeout = Duration::from_s(77);
-  server.next.idle_max_sleep = Duration::from_ms(1);
+  server.next.idle_max_sleep = Duration::from_ms(2);
   const Json reply = server.reloader.run();
   CHECK(reply.at("file") == "/etc/sluice.toml");
   CHECK(reply.at("changed") ==
@@ -138,7 +138,7 @@ TEST_CASE("a reload reaches every worker's engine, tables and loop", "[runtime][
     CHECK(server.tcp(worker).reset_limit.rate_per_s == 5);  // its share
     CHECK(server.tcp(worker).max_connections == server.workers.config.tcp.max_connections);
     CHECK(server.workers.options[worker].drain_timeout == Duration::from_s(77));
-    CHECK(server.workers.options[worker].idle.max_sleep == Duration::from_ms(1));
+    CHECK(server.workers.options[worker].idle.max_sleep == Duration::from_ms(2));
   }
   // What is in force already is not told again, what needs a restart is.
   const Json again = server.reloader.run();
@@ -197,7 +197,7 @@ TEST_CASE("workers that never sleep do not begin to", "[runtime][reload]") {
        .config = server.config,
        .stack = stack_config(server.config),
        .loop = {.drain_timeout = {}, .exit_when_idle = {}, .idle = {1, 1, Duration::zero()}}});
-  server.next.idle_max_sleep = Duration::from_ms(1);
+  server.next.idle_max_sleep = Duration::from_ms(2);
   reloader.run();
   CHECK(server.workers.options[0].idle.max_sleep == Duration::zero());
 }
