@@ -10,6 +10,7 @@
 #include "ip/ipv4_output.hpp"
 #include "link/arp_input.hpp"
 #include "wire/tcp_peek.hpp"
+#include "wire/udp.hpp"
 
 namespace sluice::stack {
 namespace {
@@ -272,12 +273,28 @@ void Ingress::on_datagram(Burst& burst, PacketPtr packet, const ip::Arrival& arr
       rte_pktmbuf_adj(packet.get(), arrival.header.header_length);
       return on_icmp(burst, std::move(packet), arrival);
     case wire::ip_protocol::kUdp:
-      refuse(burst, *packet, arrival, wire::icmp_unreachable::kPort);
-      return metrics_.count(Outcome::kUdpUnreachable);
+      return on_udp(burst, std::move(packet), arrival);
     default:
       refuse(burst, *packet, arrival, wire::icmp_unreachable::kProtocol);
       return metrics_.count(Outcome::kIpUnknownProtocol);
   }
+}
+
+//= rfc1122#4.1.3.1 SHOULD
+//= rfc1122#4.1.3.4 MUST
+/// Nobody listens to UDP here; of a broken datagram, which nobody may have sent, not even that is
+/// said. Keeps the IP header, which the answer quotes.
+void Ingress::on_udp(Burst& burst, PacketPtr packet, const ip::Arrival& arrival) {
+  const std::uint32_t header = arrival.header.header_length, length = packet->pkt_len - header;
+  if (length < wire::kUdpHeader) return metrics_.count(Outcome::kUdpMalformed);
+  const wire::UdpPeek udp = wire::peek_udp(packet::first_segment(*packet).subspan(header));
+  if (udp.length < wire::kUdpHeader || udp.length > length)
+    return metrics_.count(Outcome::kUdpMalformed);
+  packet::trim_to(*packet, header + udp.length);
+  if (udp.checksum != 0 && !is_checksum_right(burst, *packet, arrival, header))
+    return metrics_.count(Outcome::kUdpMalformed);
+  refuse(burst, *packet, arrival, wire::icmp_unreachable::kPort);
+  metrics_.count(Outcome::kUdpUnreachable);
 }
 
 void Ingress::on_icmp(Burst& burst, PacketPtr packet, const ip::Arrival& arrival) {
@@ -331,7 +348,8 @@ void Ingress::on_tcp(Burst& burst, PacketPtr packet, const ip::Arrival& arrival)
   const wire::TcpPeek tcp = wire::peek_tcp(packet::first_segment(*packet));
   if (tcp.header_length < wire::kTcpMinHeader || tcp.header_length > packet->pkt_len)
     return metrics_.count(Outcome::kTcpDataOffset);
-  if (!is_tcp_checksum_right(burst, *packet, arrival)) return metrics_.count(Outcome::kTcpChecksum);
+  //= rfc9293#3.1 MUST-3
+  if (!is_checksum_right(burst, *packet, arrival, 0)) return metrics_.count(Outcome::kTcpChecksum);
   if (tcp.source == Port{} || tcp.destination == Port{})
     return metrics_.count(Outcome::kTcpAddressInvalid);
   packet->ol_flags &= RTE_MBUF_F_INDIRECT | RTE_MBUF_F_EXTERNAL;
@@ -342,14 +360,14 @@ void Ingress::on_tcp(Burst& burst, PacketPtr packet, const ip::Arrival& arrival)
       .ecn = static_cast<std::uint8_t>(arrival.header.traffic_class & 3)};
 }
 
-//= rfc9293#3.1 MUST-3
-bool Ingress::is_tcp_checksum_right(const Burst& burst, const rte_mbuf& packet,
-                                    const ip::Arrival& arrival) const {
+/// Of the TCP segment or UDP datagram that begins at `offset`, and of its pseudo header.
+bool Ingress::is_checksum_right(const Burst& burst, const rte_mbuf& packet,
+                                const ip::Arrival& arrival, std::uint32_t offset) {
   if (burst.binding.capabilities.rx_checksum && is_l4_checksum_known_good(packet)) return true;
   wire::Checksum sum;
-  sum.add_pseudo_header(arrival.header.source, arrival.header.destination, wire::ip_protocol::kTcp,
-                        packet.pkt_len);
-  ip::add_packet(sum, packet, 0);
+  sum.add_pseudo_header(arrival.header.source, arrival.header.destination, arrival.header.protocol,
+                        packet.pkt_len - offset);
+  ip::add_packet(sum, packet, offset);
   return sum.finish() == 0;
 }
 

@@ -76,11 +76,12 @@ class Ingress {
                    const ip::InputContext& context);
   void hand_back(const Burst& burst, packet::PacketPtr datagram);
   void on_datagram(Burst& burst, packet::PacketPtr packet, const ip::Arrival& arrival);
+  void on_udp(Burst& burst, packet::PacketPtr packet, const ip::Arrival& arrival);
   void on_icmp(Burst& burst, packet::PacketPtr packet, const ip::Arrival& arrival);
   void on_tcp(Burst& burst, packet::PacketPtr packet, const ip::Arrival& arrival);
   void refuse(Burst& burst, const rte_mbuf& packet, const ip::Arrival& arrival, std::uint8_t code);
-  bool is_tcp_checksum_right(const Burst& burst, const rte_mbuf& packet,
-                             const ip::Arrival& arrival) const;
+  static bool is_checksum_right(const Burst& burst, const rte_mbuf& packet,
+                                const ip::Arrival& arrival, std::uint32_t offset);
   packet::PacketPtr gather(packet::PacketPtr packet, std::size_t octets);
 
   Network& network_;

@@ -16,6 +16,7 @@ using support::IcmpFrame;
 using support::Ipv4Frame;
 using support::Octets;
 using support::TcpFrame;
+using support::UdpFrame;
 
 constexpr std::uint32_t kFar = 1u << 30;  // beyond any window
 constexpr unsigned kForgeriesPerFlow = 12;
@@ -189,9 +190,13 @@ void Stranger::ip_packet(unsigned to) {
     case 8:
       protocol = 253;
       break;
-    case 9:
-      protocol = wire::ip_protocol::kUdp;
+    case 9: {
+      UdpFrame datagram(to_host(to));
+      datagram.data = std::move(payload);
+      if (rng_.chance(1, 2)) datagram.udp_checksum = ChecksumField::kWrong;
+      octets = build(datagram);
       break;
+    }
     case 10:
       frame.ip_checksum = ChecksumField::kWrong;
       break;

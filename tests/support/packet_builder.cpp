@@ -6,6 +6,7 @@
 #include "base/assert.hpp"
 #include "wire/byte_order.hpp"
 #include "wire/checksum.hpp"
+#include "wire/udp.hpp"
 
 namespace sluice::support {
 namespace {
@@ -13,6 +14,7 @@ namespace {
 constexpr std::size_t kIpChecksumOffset = 10;
 constexpr std::size_t kTcpChecksumOffset = 16;
 constexpr std::size_t kIcmpChecksumOffset = 2;
+constexpr std::size_t kUdpChecksumOffset = 6;
 
 void store_checksum(std::byte* at, std::uint16_t right, ChecksumField choice) {
   switch (choice) {
@@ -28,9 +30,10 @@ void store_checksum(std::byte* at, std::uint16_t right, ChecksumField choice) {
   }
 }
 
-std::uint16_t tcp_checksum(const wire::Ipv4Header& ip, std::span<const std::byte> segment) {
+std::uint16_t checksum_of(const wire::Ipv4Header& ip, std::uint8_t protocol,
+                          std::span<const std::byte> segment) {
   wire::Checksum sum;
-  sum.add_pseudo_header(ip.source, ip.destination, wire::ip_protocol::kTcp,
+  sum.add_pseudo_header(ip.source, ip.destination, protocol,
                         static_cast<std::uint32_t>(segment.size()));
   sum.add(segment);
   return sum.finish();
@@ -54,7 +57,8 @@ bool parse_ip_payload(std::span<const std::byte> payload, ParsedFrame& parsed) {
     wire::TcpHeader header;
     if (!wire::parse_tcp(payload, header).ok) return false;
     parsed.tcp = header;
-    parsed.is_payload_checksum_right = tcp_checksum(*parsed.ip, payload) == 0;
+    parsed.is_payload_checksum_right =
+        checksum_of(*parsed.ip, wire::ip_protocol::kTcp, payload) == 0;
     payload = payload.subspan(header.header_length);
   } else if (parsed.ip->protocol == wire::ip_protocol::kIcmp) {
     const auto header = wire::parse_icmp(payload);
@@ -95,8 +99,8 @@ Octets build(const TcpFrame& frame) {
   Octets segment(wire::tcp_header_length(frame.tcp));
   wire::emit_tcp(frame.tcp, segment);
   append(segment, frame.payload);
-  store_checksum(segment.data() + kTcpChecksumOffset, tcp_checksum(frame.ip, segment),
-                 frame.tcp_checksum);
+  store_checksum(segment.data() + kTcpChecksumOffset,
+                 checksum_of(frame.ip, wire::ip_protocol::kTcp, segment), frame.tcp_checksum);
   return build_ipv4(frame, wire::ip_protocol::kTcp, segment);
 }
 
@@ -107,6 +111,23 @@ Octets build(const IcmpFrame& frame) {
   store_checksum(message.data() + kIcmpChecksumOffset, wire::checksum(message),
                  frame.icmp_checksum);
   return build_ipv4(frame, wire::ip_protocol::kIcmp, message);
+}
+
+Octets build(const UdpFrame& frame) {
+  constexpr std::uint16_t kSource = 40000, kDiscard = 9;
+  Octets datagram(wire::kUdpHeader);
+  append(datagram, frame.data);
+  const auto length = static_cast<std::uint16_t>(datagram.size());
+  wire::store_be16(datagram.data(), kSource);
+  wire::store_be16(datagram.data() + 2, kDiscard);
+  wire::store_be16(datagram.data() + 4, frame.length == 0 ? length : frame.length);
+  const std::size_t summed =
+      std::min<std::size_t>(frame.length == 0 ? length : frame.length, length);
+  const std::uint16_t right =
+      checksum_of(frame.ip, wire::ip_protocol::kUdp, std::span(datagram).first(summed));
+  store_checksum(datagram.data() + kUdpChecksumOffset, right == 0 ? 0xffff : right,
+                 frame.udp_checksum);
+  return build_ipv4(frame, wire::ip_protocol::kUdp, datagram);
 }
 
 Octets build(const ArpFrame& frame) {

@@ -65,6 +65,13 @@ struct IcmpFrame : Ipv4Frame {
   ChecksumField icmp_checksum = ChecksumField::kRight;
 };
 
+struct UdpFrame : Ipv4Frame {
+  using Ipv4Frame::Ipv4Frame;
+  std::uint16_t length = 0;  ///< 0: what header and data have.
+  Octets data{};
+  ChecksumField udp_checksum = ChecksumField::kRight;  ///< kZero: the sender made none.
+};
+
 struct ArpFrame {
   wire::EthernetHeader ethernet{};
   wire::ArpPacket arp{};
@@ -73,6 +80,7 @@ struct ArpFrame {
 /// Complete frames, Ethernet header first.
 Octets build(const TcpFrame& frame);
 Octets build(const IcmpFrame& frame);
+Octets build(const UdpFrame& frame);
 Octets build(const ArpFrame& frame);  ///< Padded to the least length of a frame.
 /// An IPv4 frame of any `protocol` with `payload` behind the header.
 Octets build_ipv4(const Ipv4Frame& frame, std::uint8_t protocol,

@@ -157,7 +157,8 @@ std::vector<Case> ip_cases() {
          fixture.ingress.set_prefix_filter(&kNobody);
        }},
       {Outcome::kIpUnknownProtocol, ip_with([](Ipv4Frame&) {}, 132)},
-      {Outcome::kUdpUnreachable, ip_with([](Ipv4Frame&) {}, 17)},
+      {Outcome::kUdpMalformed, with<support::UdpFrame>({}, [](auto& f) { f.length = 9; })},
+      {Outcome::kUdpUnreachable, support::build(support::UdpFrame())},
   };
 }
 
@@ -545,16 +546,17 @@ TEST_CASE("UDP and unknown protocols are refused by ICMP, within the limit",
   options.config.icmp_error_limit = {10, 2};
   NetFixture fixture(options);
   fixture.know_peer();
-  support::Ipv4Frame frame;
-  CHECK(fixture.receive(support::build_ipv4(frame, 17, Octets(20))) == Outcome::kUdpUnreachable);
+  support::UdpFrame frame;
+  frame.data = support::pattern(12);
+  CHECK(fixture.receive(support::build(frame)) == Outcome::kUdpUnreachable);
   CHECK(fixture.receive(support::build_ipv4(frame, 99, Octets(20))) == Outcome::kIpUnknownProtocol);
-  CHECK(fixture.receive(support::build_ipv4(frame, 17, Octets(20))) == Outcome::kUdpUnreachable);
+  CHECK(fixture.receive(support::build(frame)) == Outcome::kUdpUnreachable);
   const auto sent = fixture.sent();
   REQUIRE(sent.size() == 2);
   CHECK(sent[0].icmp->type == wire::icmp_type::kUnreachable);
   CHECK(sent[0].icmp->code == wire::icmp_unreachable::kPort);
   CHECK(sent[0].is_payload_checksum_right);
-  const Octets offender = support::ip_packet_of(support::build_ipv4(frame, 17, Octets(20)));
+  const Octets offender = support::ip_packet_of(support::build(frame));
   CHECK(sent[0].payload == Octets(offender.begin(), offender.begin() + 28));
   CHECK(sent[1].icmp->code == wire::icmp_unreachable::kProtocol);
   CHECK(fixture.count(Counter::kIcmpSent) == 2);
@@ -565,11 +567,10 @@ TEST_CASE("UDP and unknown protocols are refused by ICMP, within the limit",
 TEST_CASE("where a host must be silent nothing is sent", "[stack][ingress][icmp][rfc1122]") {
   NetFixture fixture;
   fixture.know_peer();
-  support::Ipv4Frame broadcast;
+  support::UdpFrame broadcast;
   broadcast.ethernet.destination = MacAddr::broadcast();
   broadcast.ip.destination = Ipv4Addr::from_octets(10, 0, 0, 255);
-  CHECK(fixture.receive(support::build_ipv4(broadcast, 17, Octets(20))) ==
-        Outcome::kUdpUnreachable);
+  CHECK(fixture.receive(support::build(broadcast)) == Outcome::kUdpUnreachable);
   CHECK(fixture.receive(support::build_ipv4(broadcast, 99, Octets(20))) ==
         Outcome::kIpUnknownProtocol);
   auto ping = icmp_frame(wire::icmp_type::kEchoRequest, 0);
@@ -578,12 +579,62 @@ TEST_CASE("where a host must be silent nothing is sent", "[stack][ingress][icmp]
   CHECK(fixture.receive(support::build(ping)) == Outcome::kIcmpIgnored);
   // In a link broadcast, but to our address.
   broadcast.ip.destination = fixture.ends.destination_ip;
-  CHECK(fixture.receive(support::build_ipv4(broadcast, 17, Octets(20))) ==
-        Outcome::kIpMartianDestination);
+  CHECK(fixture.receive(support::build(broadcast)) == Outcome::kIpMartianDestination);
   for (const Case& one : ip_cases())
     if (telemetry::kind_of(one.outcome) == telemetry::OutcomeKind::drop) fixture.receive(one.frame);
   CHECK(fixture.receive(support::build(error_about_us())) == Outcome::kIcmpErrorDelivered);
   CHECK(fixture.sent_octets().empty());
+  fixture.require_clean();
+}
+
+//= rfc1122#4.1.3.4 MUST test
+TEST_CASE(
+    "a UDP datagram with a wrong checksum or length is dropped in silence, one without a "
+    "checksum is answered",
+    "[stack][ingress][icmp][rfc1122]") {
+  support::UdpFrame right;
+  right.data = support::pattern(301);
+  const auto with = [&](ChecksumField checksum, std::uint16_t length) {
+    support::UdpFrame frame = right;
+    frame.udp_checksum = checksum;
+    frame.length = length;
+    return support::build(frame);
+  };
+  const struct {
+    Octets frame;
+    Outcome outcome;
+  } cases[] = {
+      {with(ChecksumField::kRight, 0), Outcome::kUdpUnreachable},
+      {with(ChecksumField::kWrong, 0), Outcome::kUdpMalformed},
+      {with(ChecksumField::kZero, 0), Outcome::kUdpUnreachable},
+      {with(ChecksumField::kRight, 8), Outcome::kUdpUnreachable},  // the rest is nobody's
+      {with(ChecksumField::kRight, 200), Outcome::kUdpUnreachable},
+      {with(ChecksumField::kWrong, 200), Outcome::kUdpMalformed},
+      {with(ChecksumField::kZero, 7), Outcome::kUdpMalformed},
+      {with(ChecksumField::kZero, 310), Outcome::kUdpMalformed},
+      {with(ChecksumField::kRight, 310), Outcome::kUdpMalformed},
+  };
+  unsigned index = 0;
+  for (const auto& [octets, outcome] : cases) {
+    INFO("case " << index++);
+    // Whole, and in two mbufs, the first of which has an odd number of the datagram's octets.
+    const std::vector<Octets> pieces = {Octets(octets.begin(), octets.begin() + 151),
+                                        Octets(octets.begin() + 151, octets.end())};
+    NetFixture fixture;
+    fixture.know_peer();
+    CHECK(fixture.receive(octets) == outcome);
+    CHECK(fixture.receive(support::make_packet(fixture.pools.receive(), pieces)) == outcome);
+    CHECK(fixture.sent_octets().size() == (outcome == Outcome::kUdpUnreachable ? 2 : 0));
+    fixture.require_clean();
+  }
+  NetFixture::Options options;
+  options.capabilities.rx_checksum = true;
+  NetFixture fixture(options);
+  CHECK(fixture.receive(ip_with([](support::Ipv4Frame&) {}, 17, 7)) == Outcome::kUdpMalformed);
+  // A port that has looked is believed, as with TCP.
+  auto packet = support::make_packet(fixture.pools.receive(), with(ChecksumField::kWrong, 0));
+  packet->ol_flags |= RTE_MBUF_F_RX_L4_CKSUM_GOOD;
+  CHECK(fixture.receive(std::move(packet)) == Outcome::kUdpUnreachable);
   fixture.require_clean();
 }
 

@@ -34,7 +34,7 @@ TEST_CASE("a denied source gets no answer: not to SYN, stray, ping or datagram",
   support::IcmpFrame ping;
   ping.icmp.type = wire::icmp_type::kEchoRequest;
   rig.give(support::build(ping));
-  rig.give(support::build_ipv4({}, 17, support::Octets(20)));
+  rig.give(support::build(support::UdpFrame()));
   rig.give(support::build_ipv4({}, 132, support::Octets(20)));
   rig.wait(Duration::from_s(3));
   CHECK(rig.sent.empty());
