@@ -86,9 +86,13 @@ void grow_receive_buffer(Context& ctx, std::uint32_t index) {
 
 std::uint8_t window_scale_for(const EngineConfig& config) {
   const std::uint32_t most = std::max(config.receive_buffer_bytes, config.receive_buffer_max_bytes);
+  // The window moves by 2^scale octets: with more than a quarter of the buffer that it begins with
+  // it might never open again. A buffer that grows past what is left to say stays unsaid.
+  const std::uint32_t coarsest = config.receive_buffer_bytes / 4;
   std::uint8_t scale = 0;
   //= rfc7323#2.3 MUST-7
-  while (scale < wire::kMaxWindowScale && (most >> scale) > 65535) ++scale;
+  while (scale < wire::kMaxWindowScale && (most >> scale) > 65535 && (2u << scale) <= coarsest)
+    ++scale;
   return scale;
 }
 

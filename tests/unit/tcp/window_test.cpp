@@ -245,6 +245,30 @@ TEST_CASE("the window stays as wide as an unscaled field can say", "[tcp][output
   require_nothing_left(rig);
 }
 
+TEST_CASE("once all has been read the window is half the buffer at least, whatever it may grow to",
+          "[tcp][output][window]") {
+  EngineConfig config = TcpRig::small_config();
+  config.receive_buffer_bytes = GENERATE(2048u, 4096u, 65'535u, 65'536u, 100'000u);
+  config.receive_buffer_max_bytes = GENERATE(2048u, 65'536u, 1u << 20, 1u << 28);
+  TcpRig rig(config);
+  TcpPeer peer(rig);
+  const ConnHandle connection = establish(rig, peer);
+  const Tcb& block = *find_tcb(rig.ctx(), connection);
+  for (int i = 0; i < 200 && receive_window(block) > 0; ++i) {
+    peer.send(kAck, std::min(receive_window(block), kMss));
+    rig.run_for(Duration::from_ms(50));
+  }
+  CHECK(receive_window(block) == 0);
+  static_cast<void>(peer.read());
+  read_octets(rig, connection);
+  const auto sent = peer.read();
+  REQUIRE(sent.size() == 1);
+  const std::uint32_t offered = static_cast<std::uint32_t>(sent[0].header.window)
+                                << window_scale_for(config);
+  CHECK(offered >= config.receive_buffer_bytes / 2);
+  require_nothing_left(rig);
+}
+
 TEST_CASE("two ends whose window probes were both taken hear each other's ACKs",
           "[tcp][input][window]") {
   TcpRig rig;
