@@ -318,9 +318,13 @@ Outcome time_wait_verdict(Context& ctx, FlowRef ref, Entry& entry, const Segment
       static_cast<std::int32_t>(segment.header.options.ts_val - entry.ts_recent);
   const bool is_old = has_timestamps && age < 0;
   if (segment.has(wire::kSyn)) {
-    //= rfc6191#2  rfc9293#3.6.1 SHLD-4, MAY-2
-    const bool is_newer =
-        has_timestamps && age != 0 ? age > 0 : wire::seq_gt(segment.seq(), entry.rcv_nxt);
+    //= rfc6191#2  rfc9293#3.6.1 SHLD-4, MAY-2  where only the new one has timestamps, no segment of
+    // the old one can be taken for its own
+    const bool is_first_with = (entry.flags & kTimeWaitTimestamps) == 0 && ctx.config.timestamps &&
+                               segment.header.options.has_timestamps;
+    const bool is_newer = has_timestamps && age != 0
+                              ? age > 0
+                              : is_first_with || wire::seq_gt(segment.seq(), entry.rcv_nxt);
     if (!segment.has(wire::kAck | wire::kFin) && is_newer) {
       reuse = true;
       return Outcome::kSynQueued;

@@ -249,6 +249,41 @@ TEST_CASE("a SYN reuses a TIME-WAIT entry if it is surely new", "[tcp][close][rf
   require_nothing_left(rig);
 }
 
+TEST_CASE("a SYN with timestamps reuses a TIME-WAIT entry without, whatever its ISN",
+          "[tcp][close][rfc6191]") {
+  EngineConfig config = TcpRig::small_config();
+  const bool are_used = GENERATE(true, false);
+  config.timestamps = are_used;
+  TcpRig rig(config);
+  TcpPeer peer(rig, {.timestamps = false});
+  close_to_time_wait(rig, peer, establish(rig, peer));
+  PeerSegment syn = peer.segment(kSyn);
+  syn.seq = peer.nxt - 100;
+  syn.options.has_timestamps = true;
+  syn.options.ts_val = GENERATE(1u, 0x80000000u);
+  peer.give(syn);
+  const auto answer = rig.take_sent();
+  REQUIRE(answer.size() == 1);
+  CHECK(answer[0].has(kSyn) == are_used);
+  require_nothing_left(rig);
+}
+
+TEST_CASE("a SYN without timestamps reuses a TIME-WAIT entry with them by its ISN alone",
+          "[tcp][close][rfc6191]") {
+  TcpRig rig;
+  TcpPeer peer(rig);
+  close_to_time_wait(rig, peer, establish(rig, peer));
+  PeerSegment syn = peer.segment(kSyn);
+  const bool is_newer = GENERATE(true, false);
+  syn.seq = is_newer ? peer.nxt + 1 : peer.nxt - 100;
+  syn.options.has_timestamps = false;
+  peer.give(syn);
+  const auto answer = rig.take_sent();
+  REQUIRE(answer.size() == 1);
+  CHECK(answer[0].has(kSyn) == is_newer);
+  require_nothing_left(rig);
+}
+
 TEST_CASE("a full TIME-WAIT table lets its oldest entry go, and counts it", "[tcp][close]") {
   EngineConfig config = TcpRig::small_config();
   config.max_time_wait = 3;
