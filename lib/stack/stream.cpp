@@ -12,6 +12,7 @@
 #include "tcp/recovery/loss_recovery.hpp"
 #include "tcp/recovery/rack.hpp"
 #include "tcp/recovery/rtt.hpp"
+#include "tcp/timer/loss_timer.hpp"
 #include "tcp/timer/tcp_timers.hpp"
 
 namespace sluice {
@@ -162,8 +163,9 @@ Result<void, Error> Stream::set_nodelay(std::optional<bool> nodelay) {
 Result<void, Error> Stream::set_user_timeout(Duration limit) {
   if (limit < Duration::zero() || limit > Duration::from_s(1'000'000))
     return fail(Error::kInvalidArgument);
-  return change(stack_, handle_, [&](Context&, Tcb& block) {
+  return change(stack_, handle_, [&](Context& ctx, Tcb& block) {
     block.user_timeout = tcp::pack_float16(ticks_in(limit));
+    tcp::restart_user_timeout(ctx, handle_.index);
   });
 }
 

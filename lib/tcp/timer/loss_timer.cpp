@@ -120,4 +120,14 @@ Duration user_timeout(const Context& ctx, const Tcb& block) {
              : ctx.config.user_timeout;
 }
 
+void restart_user_timeout(Context& ctx, std::uint32_t index) {
+  Tcb& block = ctx.tcb(index);
+  if (!is_loss_timer_running(ctx, block)) return;
+  const Tick end = block.unacked_since + ticks_in(user_timeout(ctx, block));
+  if (!tick_before(end, block.retransmit_at)) return;
+  const Tick deadline = tick_before(end, ctx.tick) ? ctx.tick : end;
+  if (SendRecord* const record = ctx.send_record(block)) record->rto_at = deadline;
+  ctx.arm(index, kTimerRetransmit, deadline);
+}
+
 }  // namespace sluice::tcp

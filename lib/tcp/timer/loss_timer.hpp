@@ -28,5 +28,7 @@ void arm_reorder_timer(Context& ctx, std::uint32_t index, SendRecord& record,
 /// How long octets may stay unacknowledged: the stream's own limit, or the config's (RFC
 /// 9293 3.8.3).
 Duration user_timeout(const Context& ctx, const Tcb& block);
+/// It was changed: what is in flight already is given up no later than it says now.
+void restart_user_timeout(Context& ctx, std::uint32_t index);
 
 }  // namespace sluice::tcp

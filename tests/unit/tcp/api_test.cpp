@@ -315,6 +315,23 @@ TEST_CASE("a stream sets its own Nagle algorithm, user timeout and keep-alives",
     rig.wait(Duration::from_ms(200));
     CHECK(reason == CloseReason::kTimedOut);
   }
+  SECTION("a user timeout for what is in flight already, its RTO backed off to a minute") {
+    REQUIRE(stream.send("a").has_value());
+    rig.wait(Duration::from_s(60));
+    CHECK(!reason);
+    REQUIRE(stream.set_user_timeout(Duration::from_s(70)).has_value());
+    rig.wait(Duration::from_ms(9900));
+    CHECK(!reason);
+    rig.wait(Duration::from_ms(200));
+    CHECK(reason == CloseReason::kTimedOut);
+  }
+  SECTION("a user timeout that is over already for what is in flight") {
+    REQUIRE(stream.send("a").has_value());
+    rig.wait(Duration::from_s(60));
+    REQUIRE(stream.set_user_timeout(Duration::from_s(5)).has_value());
+    rig.wait(Duration::from_ms(10));
+    CHECK(reason == CloseReason::kTimedOut);
+  }
   SECTION("keep-alives on, and off again") {
     REQUIRE(stream.set_keepalive(true).has_value());
     rig.wait(Duration::from_s(7201));
