@@ -213,6 +213,8 @@ PeerSegment segment_of(Event event, const Fixture& fixture) {
       return build({kSynAckFlags, rcv - 1, nxt});
     case Event::kSynAckBeyond:
       return build({kSynAckFlags, rcv, nxt + 1});
+    case Event::kSynAckBeyondGap:
+      return build({kSynAckFlags, rcv + kGap, nxt + 1});
     case Event::kAckOld:
       return build({kAck, rcv, una - 1});
     case Event::kAckOldGap:
@@ -261,12 +263,16 @@ PeerSegment segment_of(Event event, const Fixture& fixture) {
       return build({kFinFlags, right + 1, ack});
     case Event::kFinAckNew:
       return build({kFinFlags, rcv, nxt});
+    case Event::kFinAckNewGap:
+      return build({kFinFlags, rcv + kGap, nxt});
     case Event::kRst:
       return build({kRst, rcv, ack});
     case Event::kRstAck:
       return build({kRst | kAck, rcv, nxt});
     case Event::kRstGap:
       return build({kRst, rcv + kGap, ack});
+    case Event::kRstAckGap:
+      return build({kRst | kAck, rcv + kGap, nxt});
     case Event::kRstOutsideLeft:
       return build({kRst, rcv - 1, ack});
     case Event::kRstOutsideRight:
@@ -277,6 +283,8 @@ PeerSegment segment_of(Event event, const Fixture& fixture) {
       return build({kUrgFlags, rcv + kGap, ack, kPayload, 50});
     case Event::kUrgNoData:
       return build({kUrgFlags, rcv, ack, 0, 50});
+    case Event::kUrgNoDataGap:
+      return build({kUrgFlags, rcv + kGap, ack, 0, 50});
     case Event::kUrgOld:
       return build({kUrgFlags, rcv - 100, ack, kPayload, 10});
     case Event::kOldTimestampAck:
@@ -294,10 +302,16 @@ PeerSegment segment_of(Event event, const Fixture& fixture) {
                     .stamp = Stamp::kOld});
     case Event::kOldTimestampFin:
       return build({.flags = kFinFlags, .seq = rcv, .ack = ack, .stamp = Stamp::kOld});
+    case Event::kOldTimestampFinGap:
+      return build({.flags = kFinFlags, .seq = rcv + kGap, .ack = ack, .stamp = Stamp::kOld});
     case Event::kOldTimestampRst:
       return build({.flags = kRst, .seq = rcv, .ack = ack, .stamp = Stamp::kOld});
+    case Event::kOldTimestampRstGap:
+      return build({.flags = kRst, .seq = rcv + kGap, .ack = ack, .stamp = Stamp::kOld});
     case Event::kOldTimestampSyn:
       return build({.flags = kSyn, .seq = rcv, .ack = ack, .stamp = Stamp::kOld});
+    case Event::kOldTimestampSynGap:
+      return build({.flags = kSyn, .seq = rcv + kGap, .ack = ack, .stamp = Stamp::kOld});
     case Event::kNoTimestampAck:
       return build({.flags = kAck, .seq = rcv, .ack = ack, .stamp = Stamp::kNone});
     case Event::kNoTimestampAckGap:
@@ -313,14 +327,20 @@ PeerSegment segment_of(Event event, const Fixture& fixture) {
                     .stamp = Stamp::kNone});
     case Event::kNoTimestampFin:
       return build({.flags = kFinFlags, .seq = rcv, .ack = ack, .stamp = Stamp::kNone});
+    case Event::kNoTimestampFinGap:
+      return build({.flags = kFinFlags, .seq = rcv + kGap, .ack = ack, .stamp = Stamp::kNone});
     case Event::kNoTimestampRst:
       return build({.flags = kRst, .seq = rcv, .ack = ack, .stamp = Stamp::kNone});
+    case Event::kNoTimestampRstGap:
+      return build({.flags = kRst, .seq = rcv + kGap, .ack = ack, .stamp = Stamp::kNone});
     case Event::kZeroWindow:
       return build({.flags = kAck, .seq = rcv, .ack = ack, .window = 0});
     case Event::kZeroWindowGap:
       return build({.flags = kAck, .seq = rcv + kGap, .ack = ack, .window = 0});
     case Event::kZeroWindowNew:
       return build({.flags = kAck, .seq = rcv, .ack = nxt, .window = 0});
+    case Event::kZeroWindowNewGap:
+      return build({.flags = kAck, .seq = rcv + kGap, .ack = nxt, .window = 0});
     default:
       break;
   }

@@ -15,7 +15,7 @@ namespace sluice::state {
 // clang-format off
 #define SLUICE_SEGMENT_EVENTS(X)                                                                   \
   X(kSyn) X(kSynGap) X(kSynOld)                       /* Old: just below RCV.NXT: the first SYN */ \
-  X(kSynAck) X(kSynAckGap) X(kSynAckOld) X(kSynAckBeyond)                                          \
+  X(kSynAck) X(kSynAckGap) X(kSynAckOld) X(kSynAckBeyond) X(kSynAckBeyondGap)                      \
   X(kAckOld) X(kAckOldGap)                            /* below SND.UNA, by one */                  \
   X(kAckTooOld) X(kAckTooOldGap)                      /* below it by more than a window */         \
   X(kAckDuplicate) X(kAckDuplicateGap)                /* SND.UNA */                                \
@@ -24,13 +24,16 @@ namespace sluice::state {
   X(kData) X(kDataGap) X(kDataLeft) X(kDataRight)     /* Left, Right: half of it outside */        \
   X(kDataOutsideLeft) X(kDataOutsideRight) X(kDataNoAck)                                           \
   X(kFin) X(kFinGap) X(kFinData) X(kFinDataGap) X(kFinOld) X(kFinOutside) X(kFinAckNew)            \
-  X(kRst) X(kRstAck) X(kRstGap) X(kRstOutsideLeft) X(kRstOutsideRight)                             \
-  X(kUrg) X(kUrgGap) X(kUrgNoData) X(kUrgOld)                                                      \
+  X(kFinAckNewGap)                                                                                 \
+  X(kRst) X(kRstAck) X(kRstGap) X(kRstAckGap) X(kRstOutsideLeft) X(kRstOutsideRight)               \
+  X(kUrg) X(kUrgGap) X(kUrgNoData) X(kUrgNoDataGap) X(kUrgOld)                                     \
   X(kOldTimestampAck) X(kOldTimestampAckGap) X(kOldTimestampData) X(kOldTimestampDataGap)          \
-  X(kOldTimestampFin) X(kOldTimestampRst) X(kOldTimestampSyn)                                      \
+  X(kOldTimestampFin) X(kOldTimestampFinGap) X(kOldTimestampRst) X(kOldTimestampRstGap)            \
+  X(kOldTimestampSyn) X(kOldTimestampSynGap)                                                       \
   X(kNoTimestampAck) X(kNoTimestampAckGap) X(kNoTimestampData) X(kNoTimestampDataGap)              \
-  X(kNoTimestampFin) X(kNoTimestampRst)                                                            \
-  X(kZeroWindow) X(kZeroWindowGap) X(kZeroWindowNew)  /* New: and everything acknowledged */
+  X(kNoTimestampFin) X(kNoTimestampFinGap) X(kNoTimestampRst) X(kNoTimestampRstGap)                \
+  X(kZeroWindow) X(kZeroWindowGap)                                                                 \
+  X(kZeroWindowNew) X(kZeroWindowNewGap)              /* New: and everything acknowledged */
 
 #define SLUICE_OTHER_EVENTS(X)                                                                     \
   X(kDataAfterClose)                                  /* close(), then octets come */              \

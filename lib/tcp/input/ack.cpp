@@ -99,8 +99,8 @@ bool is_usual_ack(const Tcb& block, const Segment& segment) {
          (block.flags & (kTraced | kPersisting | kSendBlocked | kRetransmitNow | kProbeNow)) == 0;
 }
 
-/// What lies beyond the edge of a shut window was refused: now that the window is open it goes again
-/// at once, for the timer that would send it may have backed off for minutes.
+/// What lies beyond the edge of a shut window was refused: now that the window is open it goes
+/// again at once, for the timer that would send it may have backed off for minutes.
 void resend_refused(Context& ctx, std::uint32_t index) {
   Tcb& block = ctx.tcb(index);
   block.backoff = 0;
@@ -117,7 +117,8 @@ void leave_persist_if_open(Context& ctx, std::uint32_t index) {
   if (!block.has(kOrphan)) block.unacked_since = ctx.tick;  // it answers: it lives
   if (block.snd.wnd == 0) return;
   const std::uint32_t unsent = unsent_bytes(ctx, block);
-  //= rfc9293#3.8.6.2.1 MUST-38  too little to send: the override timer runs on, or a peer that sends
+  //= rfc9293#3.8.6.2.1 MUST-38  too little to send: the override timer runs on, or a peer that
+  //sends
   // more often than it fires would hold our octets for ever
   if (flight_size(block) == 0 && unsent > 0 && next_payload(ctx, block, unsent) == 0) return;
   block.clear(kPersisting | kProbeNow);
