@@ -49,6 +49,7 @@ std::optional<Failure> failure_of(Error error) {
     case Error::kInvalidArgument:
     case Error::kStaleHandle:
     case Error::kNotConnected:
+    case Error::kTooManyListeners:
     case Error::kClosing:
     case Error::kReset:
     case Error::kTimedOut:

@@ -26,16 +26,20 @@ void Stack::Impl::dispatch() {
 void Stack::Impl::dispatch_listeners() {
   Context& ctx = engine.context();
   std::uint64_t due = std::exchange(ctx.acceptable_listeners, 0);
-  for (; due != 0; due &= due - 1) {
-    const auto index = static_cast<std::uint16_t>(__builtin_ctzll(due));
-    const tcp::ListenerRecord& record = ctx.listeners[index];
-    if (!record.is_open || record.is_paused || record.accept_queued == 0) continue;
-    ListenerApp& app = listeners[index];
-    if (app.push != nullptr) {
-      accept_all(index);
-    } else if (app.pull != nullptr) {
-      app.pull->on_acceptable(Listener(&self, {index, record.generation}));
-    }
+  for (; due != 0; due &= due - 1)
+    for (auto index = static_cast<std::size_t>(__builtin_ctzll(due)); index < listeners.size();
+         index += 64)
+      dispatch_listener(static_cast<std::uint16_t>(index));
+}
+
+void Stack::Impl::dispatch_listener(std::uint16_t index) {
+  const tcp::ListenerRecord& record = engine.context().listeners[index];
+  if (!record.is_open || record.is_paused || record.accept_queued == 0) return;
+  ListenerApp& app = listeners[index];
+  if (app.push != nullptr) {
+    accept_all(index);
+  } else if (app.pull != nullptr) {
+    app.pull->on_acceptable(Listener(&self, {index, record.generation}));
   }
 }
 
@@ -47,7 +51,7 @@ void Stack::Impl::accept_all(std::uint16_t index) {
     StreamHandler* const handler = pool.make();
     if (handler ==
         nullptr) {  // as many handlers as connections: only while closed ones are on their way out
-      ctx.acceptable_listeners |= std::uint64_t{1} << index;
+      ctx.note_acceptable(index);
       return;
     }
     const auto connection = tcp::accept(ctx, handle);

@@ -9,7 +9,7 @@ std::string_view to_string(Error error) {
     case Error::kNotConnected:
       return "handshake not complete";
     case Error::kClosing:
-      return "closing: nothing more can be sent";
+      return "already closing";
     case Error::kReset:
       return "connection reset";
     case Error::kTimedOut:
@@ -26,6 +26,8 @@ std::string_view to_string(Error error) {
       return "out of buffers";
     case Error::kTooManyConnections:
       return "connection table full";
+    case Error::kTooManyListeners:
+      return "too many listeners, see tcp.max_listeners";
     case Error::kAddressInUse:
       return "address in use";
     case Error::kInvalidArgument:

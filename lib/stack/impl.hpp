@@ -66,6 +66,7 @@ struct Stack::Impl {
   bool can_feed() const;
   void dispatch();
   void dispatch_listeners();
+  void dispatch_listener(std::uint16_t index);
   void dispatch_stream(std::uint32_t index);
   bool deliver_closed(std::uint32_t index);
   void accept_all(std::uint16_t listener);

@@ -38,8 +38,7 @@ Result<void, Error> Listener::resume_accepting() {
   record->version.begin_write();
   record->is_paused = 0;
   record->version.end_write();
-  if (record->accept_queued > 0)
-    stack_->impl().engine.context().acceptable_listeners |= std::uint64_t{1} << handle_.index;
+  if (record->accept_queued > 0) stack_->impl().engine.context().note_acceptable(handle_.index);
   return {};
 }
 

@@ -10,8 +10,8 @@ namespace sluice::stack {
 class RxChain {
  public:
   static RxData wrap(Stack* owner, ConnHandle connection, packet::PacketChain chain);
-  /// The octets, still charged to the connection they came from.
-  static packet::PacketChain take_still_charged(RxData& data);
+  /// The octets, charged from now on to this connection, whichever they came from.
+  static packet::PacketChain take_charged_to(RxData& data, Stack* owner, ConnHandle connection);
 
   /// Lends the octets to a call that takes some of them: what it took is credited, the rest goes
   /// back to `data`.
@@ -29,6 +29,7 @@ class RxChain {
   };
 
  private:
+  static packet::PacketChain take(RxData& data);
   static void put(RxData& data, packet::PacketChain chain);
 };
 

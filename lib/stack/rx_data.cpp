@@ -26,14 +26,21 @@ void RxChain::put(RxData& data, packet::PacketChain chain) {
   data.segments_ = parts.segments;
 }
 
-packet::PacketChain RxChain::take_still_charged(RxData& data) {
+packet::PacketChain RxChain::take_charged_to(RxData& data, Stack* owner, ConnHandle connection) {
+  packet::PacketChain chain = take(data);
+  if (data.owner_ == owner && data.connection_ == connection) return chain;
+  tcp::credit(data.owner_->impl().engine.context(), data.connection_, chain.bytes());
+  tcp::charge(owner->impl().engine.context(), connection, chain.bytes());
+  return chain;
+}
+
+packet::PacketChain RxChain::take(RxData& data) {
   return packet::PacketChain(packet::PacketChain::Parts{
       std::exchange(data.head_, nullptr), std::exchange(data.tail_, nullptr),
       std::exchange(data.bytes_, 0), std::exchange(data.segments_, 0)});
 }
 
-RxChain::Loan::Loan(RxData& data)
-    : chain(take_still_charged(data)), data_(data), before_(chain.bytes()) {}
+RxChain::Loan::Loan(RxData& data) : chain(take(data)), data_(data), before_(chain.bytes()) {}
 
 RxChain::Loan::~Loan() {
   const std::uint32_t taken = before_ - chain.bytes();

@@ -26,10 +26,14 @@ Context* context_of(Stack* stack) {
   return stack == nullptr ? nullptr : &stack->impl().engine.context();
 }
 
+/// The TCB of a stream whose application has not heard of its end.
+Tcb* found(Context* ctx, ConnHandle handle) {
+  return ctx == nullptr ? nullptr : tcp::find_tcb(*ctx, handle);
+}
+
 /// The TCB of a live stream that the application still owns.
 Tcb* owned(Context* ctx, ConnHandle handle) {
-  if (ctx == nullptr) return nullptr;
-  Tcb* const block = tcp::find_tcb(*ctx, handle);
+  Tcb* const block = found(ctx, handle);
   if (block == nullptr || block->has(tcp::kOrphan)) return nullptr;
   return &ctx->touch(handle.index);
 }
@@ -37,9 +41,9 @@ Tcb* owned(Context* ctx, ConnHandle handle) {
 template <class Change>
 Result<void, Error> change(Stack* stack, ConnHandle handle, Change&& apply) {
   Context* const ctx = context_of(stack);
-  Tcb* const block = owned(ctx, handle);
-  if (block == nullptr) return fail(Error::kStaleHandle);
-  apply(*ctx, *block);
+  const Tcb* const block = found(ctx, handle);
+  if (block == nullptr || block->has(tcp::kOrphan)) return fail(tcp::reason_not_owned(block));
+  apply(*ctx, ctx->touch(handle.index));
   return {};
 }
 
@@ -70,7 +74,7 @@ void Stream::unread(RxData data, std::size_t offered) {
     return;
   }
   block->set(tcp::kReadRefused);
-  tcp::unreceive(*ctx, handle_, stack::RxChain::take_still_charged(data));
+  tcp::unreceive(*ctx, handle_, stack::RxChain::take_charged_to(data, stack_, handle_));
   if (is_over) ctx->notify(handle_.index, app::kReadable);
 }
 
@@ -132,20 +136,23 @@ Result<void, Error> Stream::resume_reading() {
   });
 }
 
+// Of a stream that was closed or aborted too, which still has on_closed to call.
 Result<void, Error> Stream::set_handler(StreamHandler* handler) {
-  return change(stack_, handle_, [&](Context& ctx, Tcb& block) {
-    auto& impl = stack_->impl();
-    if (impl.streams[handle_.index].handler() == handler) return;
-    impl.free_handler(handle_.index);
-    impl.streams[handle_.index] = stack::StreamApp::borrowed(handler);
-    if (handler != nullptr && ctx.has_unread(block)) ctx.notify(handle_.index, app::kReadable);
-    if (block.has(tcp::kDetached)) ctx.notify(handle_.index, app::kClosed);
-  });
+  Context* const ctx = context_of(stack_);
+  const Tcb* const block = found(ctx, handle_);
+  if (block == nullptr) return fail(Error::kStaleHandle);
+  auto& impl = stack_->impl();
+  if (impl.streams[handle_.index].handler() == handler) return {};
+  impl.free_handler(handle_.index);
+  impl.streams[handle_.index] = stack::StreamApp::borrowed(handler);
+  if (handler != nullptr && ctx->has_unread(*block)) ctx->notify(handle_.index, app::kReadable);
+  if (block->has(tcp::kDetached)) ctx->notify(handle_.index, app::kClosed);
+  return {};
 }
 
 StreamHandler* Stream::handler() const {
   Context* const ctx = context_of(stack_);
-  if (ctx == nullptr || tcp::find_tcb(*ctx, handle_) == nullptr) return nullptr;
+  if (found(ctx, handle_) == nullptr) return nullptr;
   return stack_->impl().streams[handle_.index].handler();
 }
 
@@ -224,9 +231,9 @@ Result<void, Error> Stream::set_trace(bool on) {
 
 Result<StreamInfo, Error> Stream::info() const {
   Context* const ctx = context_of(stack_);
-  const Tcb* const found = ctx == nullptr ? nullptr : tcp::find_tcb(*ctx, handle_);
-  if (found == nullptr) return fail(Error::kStaleHandle);
-  const Tcb& block = *found;
+  const Tcb* const known = found(ctx, handle_);
+  if (known == nullptr) return fail(Error::kStaleHandle);
+  const Tcb& block = *known;
   const tcp::TcbTotals& totals = ctx->totals[handle_.index];
   const tcp::FlowKey flow = ctx->flow_of(block);
   const tcp::ReceiveRecord* const record =
@@ -264,8 +271,7 @@ Result<StreamInfo, Error> Stream::info() const {
 }
 
 bool Stream::is_stale() const {
-  Context* const ctx = context_of(stack_);
-  return ctx == nullptr || tcp::find_tcb(*ctx, handle_) == nullptr;
+  return found(context_of(stack_), handle_) == nullptr;
 }
 
 Worker Stream::worker() const {

@@ -520,7 +520,7 @@ void Context::accept_push(std::uint16_t listener, std::uint32_t index) {
   ++owner.accept_queued;
   ++accept_queued;
   owner.version.end_write();
-  if (!owner.is_paused) acceptable_listeners |= std::uint64_t{1} << listener;
+  if (!owner.is_paused) note_acceptable(listener);
 }
 
 void Context::accept_remove(std::uint32_t index) {

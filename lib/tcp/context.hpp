@@ -269,6 +269,9 @@ struct Context {
     block.set(kEventPending);
     events.push(index);
   }
+  void note_acceptable(std::uint16_t listener) {
+    acceptable_listeners |= std::uint64_t{1} << (listener % 64);
+  }
   void want_output(std::uint32_t index) {
     Tcb& block = touch(index);
     if (block.has(kOutputPending)) return;
@@ -401,7 +404,8 @@ struct Context {
   TimerWheel<HalfOpenTimerNodes> half_open_wheel;
   app::IndexList<OutputLinks> outputs;
   app::IndexList<EventLinks> events;
-  std::uint64_t acceptable_listeners = 0;  ///< Bit per listener: on_acceptable is due.
+  /// on_acceptable is due at a listener whose index is this bit's, or that and a multiple of 64.
+  std::uint64_t acceptable_listeners = 0;
   ControlQueue control;
   RandomBudget reset_bucket;
   ResetMemory resets_sent;

@@ -41,7 +41,7 @@ void record_call(Context& ctx, const Tcb& block, telemetry::UserCall call) {
 /// Why the connection takes no octets to send; nothing if it does.
 std::optional<Error> reason_not_to_send(Context& ctx, ConnHandle handle) {
   const Tcb* const block = find_tcb(ctx, handle);
-  if (block == nullptr || block->has(kOrphan)) return Error::kStaleHandle;
+  if (block == nullptr || block->has(kOrphan)) return reason_not_owned(block);
   if (block->has(kDetached)) return error_of(static_cast<CloseReason>(block->close_reason));
   //= rfc9293#3.10.2
   if (block->has(kFinQueued) || !may_queue_data(block->state)) return Error::kClosing;
@@ -181,7 +181,7 @@ packet::PacketChain take_ready(Context& ctx, std::uint32_t index) {
 
 Result<packet::PacketChain, Error> receive(Context& ctx, ConnHandle handle) {
   Tcb* const found = find_tcb(ctx, handle);
-  if (found == nullptr || found->has(kOrphan)) return fail(Error::kStaleHandle);
+  if (found == nullptr || found->has(kOrphan)) return fail(reason_not_owned(found));
   Tcb& block = ctx.touch(handle.index);
   if (ctx.has_ready(block)) return take_ready(ctx, handle.index);
   const auto reason = static_cast<CloseReason>(block.close_reason);
@@ -237,6 +237,10 @@ void credit(Context& ctx, ConnHandle handle, std::uint32_t bytes) {
   }
 }
 
+void charge(Context& ctx, ConnHandle handle, std::uint32_t bytes) {
+  if (find_tcb(ctx, handle) != nullptr) ctx.touch(handle.index).receive_charged += bytes;
+}
+
 Result<void, Error> shutdown(Context& ctx, ConnHandle handle) {
   if (const auto reason = reason_not_to_send(ctx, handle)) return fail(*reason);
   const Tcb& block = ctx.tcb(handle.index);
@@ -248,7 +252,7 @@ Result<void, Error> shutdown(Context& ctx, ConnHandle handle) {
 
 Result<void, Error> close(Context& ctx, ConnHandle handle) {
   Tcb* const found = find_tcb(ctx, handle);
-  if (found == nullptr || found->has(kOrphan)) return fail(Error::kStaleHandle);
+  if (found == nullptr || found->has(kOrphan)) return fail(reason_not_owned(found));
   const std::uint32_t index = handle.index;
   Tcb& block = ctx.touch(index);
   record_call(ctx, block, telemetry::UserCall::kClose);
@@ -320,7 +324,7 @@ Result<ListenerHandle, Error> listen(Context& ctx, const ListenRequest& request)
   if (same != ListenerHandle::kNone && ctx.listeners[same].address == request.address)
     return fail(Error::kAddressInUse);
   const ListenerHandle handle = ctx.listeners.open(request.address, request.port);
-  if (handle.is_none()) return fail(Error::kTooManyConnections);
+  if (handle.is_none()) return fail(Error::kTooManyListeners);
   ListenerRecord& listener = ctx.listeners[handle.index];
   listener.version.begin_write();
   // What readers see is what holds: 0, and what lies above the caps, are the caps.
@@ -354,7 +358,6 @@ Result<void, Error> close_listener(Context& ctx, ListenerHandle handle) {
       static_cast<void>(abort(ctx, handle_of(ctx, index), CloseReason::kAborted));
     }
   }
-  ctx.acceptable_listeners &= ~(std::uint64_t{1} << handle.index);
   ctx.listeners.close(handle.index);
   return {};
 }

@@ -1,7 +1,8 @@
 #pragma once
 
 // The user's calls (RFC 9293 3.9.1, 3.10): OPEN is in handshake/open.hpp, the rest here. All answer
-// kStaleHandle for a connection that is gone.
+// kStaleHandle for a connection that is gone, and all but abort() kClosing for one that the
+// application has let go of by close() or abort().
 
 #include <optional>
 #include <span>
@@ -15,6 +16,10 @@ inline Tcb* find_tcb(Context& ctx, ConnHandle handle) {
   if (handle.index >= ctx.tcbs.high_water()) return nullptr;
   Tcb& block = ctx.tcb(handle.index);
   return block.generation == handle.generation && !block.has(kClosedDelivered) ? &block : nullptr;
+}
+/// Why a connection is none to call upon: of a TCB that is null, or let go of by its application.
+inline Error reason_not_owned(const Tcb* block) {
+  return block == nullptr ? Error::kStaleHandle : Error::kClosing;
 }
 inline ConnHandle handle_of(const Context& ctx, std::uint32_t index) {
   return {index, ctx.tcbs[index].generation};
@@ -37,6 +42,8 @@ void unreceive(Context& ctx, ConnHandle handle, packet::PacketChain chain);
 std::uint32_t urgent_bytes(const Context& ctx, const Tcb& block);
 /// `bytes` of what receive() gave were freed: the window may open.
 void credit(Context& ctx, ConnHandle handle, std::uint32_t bytes);
+/// `bytes` that came by another connection are kept with this one's: credit() gives them up.
+void charge(Context& ctx, ConnHandle handle, std::uint32_t bytes);
 
 /// CLOSE as the RFC means it: no more to send; receiving goes on.
 Result<void, Error> shutdown(Context& ctx, ConnHandle handle);
@@ -46,7 +53,7 @@ Result<void, Error> abort(Context& ctx, ConnHandle handle, CloseReason reason);
 
 /// Takes the oldest connection off an accept queue. kWouldBlock: none, or paused.
 Result<ConnHandle, Error> accept(Context& ctx, ListenerHandle handle);
-/// LISTEN. kAddressInUse, kTooManyConnections (no listener slot), kInvalidArgument (port 0).
+/// LISTEN. kAddressInUse, kTooManyListeners, kInvalidArgument (port 0).
 struct ListenRequest {
   IpAddr address;  ///< Unspecified: any of ours.
   Port port;

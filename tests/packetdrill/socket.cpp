@@ -41,6 +41,7 @@ int errno_of(Error error) {
       return 0;
     case Error::kNoBuffers:
     case Error::kTooManyConnections:
+    case Error::kTooManyListeners:
       return ENOBUFS;
     case Error::kAddressInUse:
       return EADDRINUSE;

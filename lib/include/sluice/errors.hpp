@@ -7,17 +7,20 @@ namespace sluice {
 
 /// Why a call on a stream or listener did nothing. Misuse is a value, never a crash.
 enum class Error : std::uint8_t {
-  kStaleHandle,   ///< The connection or listener is gone; its slot may belong to another.
+  kStaleHandle,   ///< The connection (on_closed has returned) or listener is gone; its slot may
+                  ///< belong to another.
   kNotConnected,  ///< The handshake is not complete yet.
-  kClosing,       ///< send() after shutdown() or close(), or a second one of these.
-  kReset,         ///< The connection ended by RST, ours or the peer's.
-  kTimedOut,      ///< The connection ended because the peer stayed silent.
-  kRefused,       ///< connect(): the peer answered RST.
-  kUnreachable,   ///< connect(): no route, no neighbour, or ICMP said so.
-  kWouldBlock,    ///< Nothing to read, no room to write, or nothing to accept now: not a fault.
-  kEndOfStream,   ///< read(): the peer sent FIN and every octet before it was read.
-  kNoBuffers,     ///< Out of mbufs or records: try again later.
+  kClosing,      ///< send() or shutdown() after shutdown(), the runtime's drain, or the end by both
+                 ///< sides; after close() or abort() any call that Stream does not except.
+  kReset,        ///< The connection ended by RST, ours or the peer's.
+  kTimedOut,     ///< The connection ended because the peer stayed silent.
+  kRefused,      ///< connect(): the peer answered RST.
+  kUnreachable,  ///< connect(): no route, no neighbour, or ICMP said so.
+  kWouldBlock,   ///< Nothing to read, no room to write, or nothing to accept now: not a fault.
+  kEndOfStream,  ///< read(): the peer sent FIN and every octet before it was read.
+  kNoBuffers,    ///< Out of mbufs or records: try again later.
   kTooManyConnections,  ///< The worker's connection table is full.
+  kTooManyListeners,    ///< listen(): the worker has tcp.max_listeners of them.
   kAddressInUse,        ///< listen(): that address and port; connect(): no free local port, or the
                         ///< 4-tuple.
   kInvalidArgument,     ///< An option out of range, an address that is not ours, port 0.

@@ -50,8 +50,10 @@ struct StreamInfo {
   SoftError soft_error = SoftError::kNone;
 };
 
-/// A TCP connection, as a value: a worker and a handle. Cheap to copy, safe to keep: once the
-/// connection is gone every call answers Error::kStaleHandle. Use it on its worker's thread only.
+/// A TCP connection, as a value: a worker and a handle. Cheap to copy, safe to keep: after
+/// close() or abort() every call but abort(), set_handler() and those that only look answers
+/// Error::kClosing; once on_closed has returned, each answers Error::kStaleHandle. Use it on its
+/// worker's thread only.
 class Stream {
  public:
   Stream() = default;
@@ -70,19 +72,22 @@ class Stream {
 
   /// "I have no more to send" (RFC 9293 CLOSE): FIN after all queued octets. Reading goes on.
   Result<void, Error> shutdown();
-  /// The application is done both ways: FIN after all queued octets, the handle is stale at once
-  /// as far as reading and sending go, on_closed still comes. Unread octets, and any that still
-  /// come, make it a RST (RFC 1122 4.2.2.13).
+  /// The application is done both ways: FIN after all queued octets. Of the callbacks only
+  /// on_closed still comes. Unread octets, and any that still come, make it a RST (RFC 1122
+  /// 4.2.2.13).
   Result<void, Error> close();
-  /// RST now; queued octets are gone.
+  /// RST now, after close() too; queued octets are gone, on_closed still comes.
   Result<void, Error> abort();
 
   /// Stops on_readable/on_data; octets queue up to the receive buffer, then the window closes.
   Result<void, Error> pause_reading();
   Result<void, Error> resume_reading();
 
-  Result<void, Error> set_handler(
-      StreamHandler* handler);  ///< Borrowed; nullptr: events are dropped.
+  /// Borrowed: it must stay until its on_closed is called or another takes its place, or nullptr,
+  /// with which events are dropped. That works until on_closed has returned, after close() and
+  /// abort() too: a handler that ends its stream and wants no on_closed says set_handler(nullptr)
+  /// and may delete itself. One that a listener made is destroyed here.
+  Result<void, Error> set_handler(StreamHandler* handler);
   StreamHandler* handler() const;
   Result<void, Error> set_nodelay(std::optional<bool> nodelay);  ///< nullopt: the config's default.
   /// Gives up when sent octets stay unacknowledged this long (RFC 9293 3.8.3); zero: config
@@ -120,7 +125,9 @@ class Stream {
 
 /// What a connection tells its application. Calls come after a burst of packets was processed,
 /// never from inside another call on the stream; whatever you call here takes effect in the next
-/// round. You may close, abort or delete anything in any of them. Exceptions must not escape.
+/// round. You may close, abort or delete anything in any of them; but before a borrowed handler is
+/// deleted, its streams' on_closed must have come or set_handler(nullptr) have taken it off them.
+/// Exceptions must not escape.
 class StreamHandler {
  public:
   virtual ~StreamHandler() = default;
@@ -132,9 +139,11 @@ class StreamHandler {
   virtual void on_readable(Stream stream);
   /// Received octets: take what you want of them. What you leave in `data` is unread again, and
   /// offered again when the stream becomes writable, more octets come, or reading is resumed. So
-  /// `stream.send(data)` alone is an echo server with back-pressure. Once both sides have closed
-  /// none of that comes any more: octets are offered until a call takes none of them and does not
-  /// pause reading; then they are discarded, and on_closed(kAborted) follows.
+  /// `stream.send(data)` alone is an echo server with back-pressure. Octets of another connection
+  /// that you put in `data` are kept and offered in the same way, here, and count against this
+  /// stream's receive buffer from then on. Once both sides have closed none of that comes any
+  /// more: octets are offered until a call takes none of them and does not pause reading; then
+  /// they are discarded, and on_closed(kAborted) follows.
   virtual void on_data(Stream, RxData& data) { data.consume(data.size()); }
   virtual void on_peer_closed(Stream stream) { stream.close(); }
   /// There is room to send after a short write.

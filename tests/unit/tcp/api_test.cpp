@@ -16,6 +16,13 @@ using wire::kFin;
 using wire::kRst;
 using wire::kSyn;
 
+std::string text_of(const support::Octets& octets) {
+  std::string text(octets.size(), '\0');
+  std::transform(octets.begin(), octets.end(), text.begin(),
+                 [](std::byte octet) { return static_cast<char>(octet); });
+  return text;
+}
+
 }  // namespace
 
 TEST_CASE("a stale or default handle gives an error from every call", "[stack][api]") {
@@ -65,10 +72,44 @@ TEST_CASE("send() after shutdown() or close() is an error, and a second close() 
   CHECK(stream.send("late").error() == Error::kClosing);
   CHECK(stream.shutdown().error() == Error::kClosing);
   REQUIRE(stream.close().has_value());
-  CHECK(stream.send("late").error() == Error::kStaleHandle);
-  CHECK(stream.read().error() == Error::kStaleHandle);
-  CHECK(stream.close().error() == Error::kStaleHandle);
+  const auto is_closing = [&] {
+    CHECK(stream.send("late").error() == Error::kClosing);
+    CHECK(stream.shutdown().error() == Error::kClosing);
+    CHECK(stream.read().error() == Error::kClosing);
+    CHECK(stream.close().error() == Error::kClosing);
+    CHECK(stream.set_timer(Duration::from_s(1)).error() == Error::kClosing);
+    CHECK(!stream.is_stale());
+    CHECK(stream.info().has_value());
+  };
+  is_closing();
   rig.round();
+  REQUIRE(stream.abort().has_value());  // the peer's FIN is not waited for
+  is_closing();
+  rig.round();
+  CHECK(handler.calls == Calls{"open", "closed"});
+  CHECK(stream.close().error() == Error::kStaleHandle);
+  CHECK(stream.abort().error() == Error::kStaleHandle);
+  CHECK(stream.set_handler(nullptr).error() == Error::kStaleHandle);
+}
+
+TEST_CASE("a listener too many is refused by a name of its own, and each of many accepts",
+          "[stack][api]") {
+  stack::StackConfig config = small_stack();
+  config.tcp.max_listeners = 70;
+  StackRig rig(config);
+  std::vector<Scripted> handlers(70);
+  std::vector<Accepting> accepting(70);
+  for (std::size_t i = 0; i < handlers.size(); ++i) {
+    accepting[i].handler = &handlers[i];
+    const Port port{static_cast<std::uint16_t>(11 + i)};
+    REQUIRE(rig.worker().listen({.port = port}, accepting[i]).has_value());
+  }
+  const auto refused = rig.worker().listen({.port = Port{443}}, accepting[0]);
+  REQUIRE(!refused);
+  CHECK(refused.error() == Error::kTooManyListeners);
+  CHECK(to_string(refused.error()).find("tcp.max_listeners") != std::string_view::npos);
+  rig.connect();  // to port 80, the last of them
+  CHECK(handlers.back().calls == Calls{"open"});
 }
 
 TEST_CASE("a handler may close, abort or replace its stream in any callback", "[stack][api]") {
@@ -136,6 +177,31 @@ TEST_CASE("an application may delete a handler's state in its own callback", "[s
     };
     rig.connect();
     rig.client(kAck, 100);
+  }
+  SECTION("after close() in on_data, which leaves on_closed to nobody") {
+    handler->data = [&](Stream stream, RxData& data) {
+      was_called = true;
+      data.consume(data.size());
+      CHECK(stream.close().has_value());
+      CHECK(stream.set_handler(nullptr).has_value());
+      const auto keep_alive = std::move(handler->data);
+      handler.reset();
+    };
+    rig.connect();
+    rig.client(kAck, 100);
+    rig.client(kFin | kAck);
+    CHECK(accepting.last.is_stale());
+  }
+  SECTION("after abort() in on_open, taken off only then") {
+    handler->opened = [&](Stream stream) {
+      was_called = true;
+      CHECK(stream.abort().has_value());
+      CHECK(stream.set_handler(nullptr).has_value());
+      const auto keep_alive = std::move(handler->opened);
+      handler.reset();
+    };
+    rig.connect();
+    CHECK(accepting.last.is_stale());
   }
   SECTION("in on_closed") {
     handler->closed = [&](Stream, CloseReason) {
@@ -254,6 +320,44 @@ TEST_CASE("received octets that the application keeps are charged to the window"
   kept.clear();
   rig.round();
   CHECK(rig.sent.back().tcp->window > 60'000);  // an update, unasked
+}
+
+TEST_CASE("octets of another connection left in on_data are kept and offered there",
+          "[stack][api]") {
+  StackRig rig;
+  Scripted giver, taker;
+  Accepting accepting;
+  accepting.handler = &giver;
+  RxData parked;
+  giver.data = [&](Stream, RxData& data) { parked = std::move(data); };
+  std::vector<std::string> offered;
+  taker.data = [&](Stream, RxData& data) {
+    offered.push_back(data.to_string());
+    if (offered.size() > 1) return data.consume(data.size());
+    std::swap(data, parked);
+  };
+  REQUIRE(rig.worker().listen({.port = Port{80}}, accepting).has_value());
+  rig.connect();
+  const Stream first = accepting.last;
+  rig.client(kAck, 300);
+  rig.wait(Duration::from_ms(100));  // it is acknowledged, and stays away from here on
+  const std::uint32_t narrow = first.info()->receive_window_bytes;
+  accepting.handler = &taker;
+  rig.port = Port{40001};
+  rig.nxt = wire::SeqNum{90'000};
+  rig.connect();
+  rig.client(kAck, 100);
+  CHECK(parked.size() == 100);
+  CHECK(first.info()->receive_window_bytes >= narrow);
+  rig.client(kAck, 50);
+  REQUIRE(offered.size() == 2);
+  CHECK(offered[1].size() == 350);
+  CHECK(offered[1].substr(0, 300) == text_of(support::pattern(300)));
+  CHECK(offered[1].substr(300) == text_of(support::pattern(50)));
+  parked = RxData{};
+  rig.wait(Duration::from_s(1));
+  CHECK(!accepting.last.is_stale());
+  CHECK(accepting.last.info()->receive_queued_bytes == 0);
 }
 
 TEST_CASE("octets kept beyond the connection's end, and beyond the next one's, stay valid",

@@ -37,18 +37,23 @@ inline telemetry::StateRegion make_region(const stack::StackConfig& config) {
 
 /// A stack, and one client of its port 80 that speaks in frames.
 struct StackRig {
-  stack::StackConfig config = small_stack();
+  stack::StackConfig config;
   telemetry::StateRegion region = make_region(config);
   Instant now = Instant::from_ns(1'000'000'000);
-  std::unique_ptr<stack::Stack> stack = std::make_unique<stack::Stack>(
-      config,
-      stack::StackDeps{
-          .region = region, .pools = support::shared_pools().pools(), .secrets = {}, .seed = 1},
-      now);
+  std::unique_ptr<stack::Stack> stack;
+  Port port{40000};  ///< The client's.
   wire::SeqNum nxt{5000}, una{};
   std::vector<support::ParsedFrame> sent;
 
-  StackRig() { stack->attach({.tx_multi_segment = true}, support::Endpoints{}.destination_mac, 0); }
+  StackRig() : StackRig(small_stack()) {}
+  explicit StackRig(const stack::StackConfig& wanted) : config(wanted) {
+    stack = std::make_unique<stack::Stack>(
+        config,
+        stack::StackDeps{
+            .region = region, .pools = support::shared_pools().pools(), .secrets = {}, .seed = 1},
+        now);
+    stack->attach({.tx_multi_segment = true}, support::Endpoints{}.destination_mac, 0);
+  }
   ~StackRig() {
     stack.reset();
     CHECK(support::shared_pools().mbufs_out() == 0);
@@ -83,7 +88,7 @@ struct StackRig {
   }
   void client(std::uint8_t flags, std::size_t payload = 0, std::uint16_t urgent = 0) {
     support::TcpFrame frame;
-    frame.tcp.source = Port{40000};
+    frame.tcp.source = port;
     frame.tcp.destination = Port{80};
     frame.tcp.seq = nxt;
     frame.tcp.ack = (flags & wire::kAck) ? una : wire::SeqNum{};
