@@ -67,6 +67,7 @@ Filter filter_from(const cxxopts::ParseResult& parsed) {
       throw UsageError(fmt::format("conns: '{}' is no address and no prefix", text));
   }
   if (parsed.count("port") != 0) filter.port = parsed["port"].as<std::uint16_t>();
+  if (filter.port == 0) throw UsageError("conns: --port is 1 to 65535");
   filter.listeners_only = parsed.count("listeners") != 0;
   return filter;
 }

@@ -27,6 +27,7 @@ constexpr double kSlant = 16;  ///< How much lower an arrow ends than it begins.
 constexpr double kSegmentHeight = 56;
 constexpr double kRemarkHeight = 14;
 constexpr double kNoteHeight = 34;
+constexpr double kNextState = kPillHeight + 4;  ///< From a state to the next that the same led to.
 constexpr double kGapHeight = 48;
 constexpr double kPauseHeight = 34;
 constexpr Duration kLongPause = Duration::from_ms(100);
@@ -92,14 +93,27 @@ void Diagram::place_item(const TraceItem& item) {
   // Our end of an arrow is where the item's time is; when the peer's end was is not known.
   const double our_y = is_arriving ? y_ + kSlant : y_;
   const double peer_y = is_arriving || !is_segment ? y_ : y_ + kSlant;
-  items_.push_back({y_, our_y, &item});
-  StateRow row{seconds_text(item.time - trace_.items.front().time), std::nullopt, std::nullopt};
-  if (!item.transitions.empty()) row.ours = state_from(item.our_state);
-  if (row.ours) ours_.push_back({our_y, *row.ours});
-  if (item.has_peer_changed) row.peers = item.peer_state;
-  if (row.peers) peers_.push_back({peer_y, *row.peers});
-  if (row.ours || row.peers) state_rows_.push_back(row);
+  const double more_states =
+      item.transitions.empty() ? 0 : kNextState * static_cast<double>(item.transitions.size() - 1);
+  items_.push_back({y_, our_y, our_y + more_states, &item});
+  place_states(item, our_y, peer_y);
   y_ += is_segment ? kSegmentHeight + (has_remark(item.segment) ? kRemarkHeight : 0) : kNoteHeight;
+  y_ += more_states;
+}
+
+void Diagram::place_states(const TraceItem& item, double our_y, double peer_y) {
+  const std::string time = seconds_text(item.time - trace_.items.front().time);
+  const std::size_t first_row = state_rows_.size();
+  for (const auto& [from, to] : item.transitions) {
+    const auto state = state_from(to);
+    if (state) ours_.push_back({our_y, *state});
+    if (state) state_rows_.push_back({time, state, std::nullopt});
+    our_y += kNextState;
+  }
+  if (!item.has_peer_changed || !item.peer_state) return;
+  peers_.push_back({peer_y, *item.peer_state});
+  if (state_rows_.size() == first_row) state_rows_.push_back({time, std::nullopt, std::nullopt});
+  state_rows_.back().peers = item.peer_state;  // beside the last of ours
 }
 
 void Diagram::draw(Svg& svg, double top) {
@@ -189,7 +203,7 @@ void Diagram::draw_item(const Placed& placed) {
     draw_note(placed.y, *placed.item);
   }
   if (placed.item->close_reason)
-    svg_->text({kOurPill + kPillWidth / 2, at(placed.our_y) + 23},
+    svg_->text({kOurPill + kPillWidth / 2, at(placed.last_state_y) + 23},
                std::string(close_reason_text(*placed.item->close_reason)),
                {.size = 10, .colour = kPale, .anchor = "middle", .is_italic = true});
 }

@@ -38,8 +38,9 @@ class Diagram {
     tcp::State state;
   };
   struct Placed {
-    double y;      ///< Where the row begins: the upper end of an arrow.
-    double our_y;  ///< Where it meets our lifeline: its time.
+    double y;             ///< Where the row begins: the upper end of an arrow.
+    double our_y;         ///< Where it meets our lifeline: its time.
+    double last_state_y;  ///< Of the last of our states that it led to, or our_y.
     const TraceItem* item;
   };
 
@@ -47,6 +48,7 @@ class Diagram {
   void place_gap(const PictureRow& gap);
   void place_pause(const TraceItem& item);
   void place_item(const TraceItem& item);
+  void place_states(const TraceItem& item, double our_y, double peer_y);
 
   void draw_ends();
   void draw_end_box(double x, const std::string& endpoint, std::string_view who);

@@ -48,24 +48,27 @@ bool is_our_doing(const RecorderEvent& event) {
 }
 
 /// The engine records a received segment once it knows its outcome: after the transitions that it
-/// caused. A cause reads better before its effects. Transitions that a timer or a call of the user
-/// caused follow that event, and stay.
+/// caused and before what the next one of its burst causes, though all have one time. A cause reads
+/// better before its effects. Transitions that a timer or a call of the user caused follow that
+/// event, and stay.
 void put_causes_first(Events& events) {
   const auto is_effect = [](const RecorderEvent& event) {
     return event.kind == EventKind::kTransition || event.kind == EventKind::kFlow ||
            event.kind == EventKind::kClosed;
   };
+  std::size_t claimed = 0;  // what lies before it has its cause
   for (std::size_t at = 0; at < events.size(); ++at) {
     if (events[at].kind != EventKind::kReceived) continue;
     std::size_t first = at;
-    while (first > 0 && is_effect(events[first - 1]) && !is_our_doing(events[first - 1]) &&
+    while (first > claimed && is_effect(events[first - 1]) && !is_our_doing(events[first - 1]) &&
            events[first - 1].time == events[at].time)
       --first;
-    const bool has_other_cause = first > 0 && events[first - 1].time == events[at].time &&
+    const bool has_other_cause = first > claimed && events[first - 1].time == events[at].time &&
                                  (events[first - 1].kind == EventKind::kTimer ||
                                   events[first - 1].kind == EventKind::kUserCall);
     // What names the flow heads the life, before every segment.
     while (first < at && events[first].kind == EventKind::kFlow) ++first;
+    claimed = at + 1;
     if (has_other_cause || first == at) continue;
     std::rotate(events.begin() + static_cast<std::ptrdiff_t>(first),
                 events.begin() + static_cast<std::ptrdiff_t>(at),

@@ -62,6 +62,9 @@ int dispatch(Arguments arguments, Streams streams) {
   for (const Command& command : kCommands)
     if (command.name == name || command.also == name)
       return command.run(arguments.subspan(1), streams);
+  if (name.starts_with('-'))
+    throw UsageError(fmt::format(
+        "the command comes first, then '{}' and other options (sluicectl --help)", name));
   throw UsageError(fmt::format("no command '{}' (sluicectl --help)", name));
 }
 

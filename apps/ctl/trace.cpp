@@ -49,9 +49,9 @@ int run_trace(Arguments arguments, Streams streams) {
   options.add_options("hidden")("conn", "", cxxopts::value<std::string>());
   options.add_options()("svg", "draw it: every segment, both ends' states",
                         cxxopts::value<std::string>(), "FILE");
-  options.add_options()(
-      "max-segments", "of the picture: more are left out of the middle (default: 60)",
-      cxxopts::value<std::size_t>()->default_value("60")->no_implicit_value(), "N");
+  options.add_options()("max-segments", "of the picture, from 1: more are left out of the middle",
+                        cxxopts::value<std::size_t>()->default_value("60")->no_implicit_value(),
+                        "N");
   options.add_options()("raw", "the events as recorded, as JSON");
   options.add_options()("absolute", "absolute sequence numbers");
   options.add_options()("all-lives", "earlier connections of the same 4-tuple too");
@@ -61,12 +61,14 @@ int run_trace(Arguments arguments, Streams streams) {
   if (parsed->count("conn") == 0)
     throw UsageError("trace: which connection? (sluicectl trace --help)");
 
+  const auto max_segments = (*parsed)["max-segments"].as<std::size_t>();
+  if (max_segments == 0) throw UsageError("trace: --max-segments is 1 at least");
+
   auto lives = select_lives(read_all(open_instances(chosen_instance(*parsed), streams)),
                             (*parsed)["conn"].as<std::string>());
   if (parsed->count("all-lives") == 0) lives.erase(lives.begin(), lives.end() - 1);
   if (parsed->count("svg") != 0)
-    write_picture((*parsed)["svg"].as<std::string>(), lives.back(),
-                  (*parsed)["max-segments"].as<std::size_t>());
+    write_picture((*parsed)["svg"].as<std::string>(), lives.back(), max_segments);
   if (parsed->count("raw") != 0 || parsed->count("json") != 0) {
     nlohmann::ordered_json list = nlohmann::ordered_json::array();
     for (const FlowTrace& trace : lives) list.push_back(trace_json(trace));

@@ -98,6 +98,78 @@ TEST_CASE("a trace tells the whole life of a connection that the server closes f
              Contains("timer: 2 MSL") && Contains("2.001500") && Contains("TIME-WAIT -> CLOSED"));
 }
 
+TEST_CASE("segments of one burst have each its own effects, in the text and in the picture",
+          "[ctl][trace]") {
+  FakeInstance instance("burst");
+  FlowWriter writer(instance, 77);
+  writer.at_us(0)
+      .flow()
+      .moves(State::kListen, State::kSynReceived)
+      .receives({.flags = kSyn, .outcome = Outcome::kSynQueued})
+      .sends({.flags = kSyn | kAck, .ack = 1})
+      .at_us(200)
+      .flow(4)
+      .moves(State::kSynReceived, State::kEstablished)
+      .receives({.flags = kAck, .seq = 1, .ack = 1, .outcome = Outcome::kHandshakeCompleted})
+      .receives({.flags = kAck, .seq = 1, .ack = 1, .payload = 1448})
+      .moves(State::kEstablished, State::kCloseWait)
+      .receives({.flags = kFin | kPsh | kAck, .seq = 1449, .ack = 1, .payload = 552});
+  const std::string path = "/tmp/" + instance.name() + ".svg";
+  const CommandResult result = run({"trace", "--instance", instance.name(), "last", "--svg", path});
+  const std::string svg = read_file(path);
+  ::unlink(path.c_str());
+  CAPTURE(result.out);
+  CHECK_THAT(line_with(result.out, "<- ACK seq=1 ack=1 win=64240  ("),
+             Contains("ESTABLISHED") && Contains("(SYN-RECEIVED -> ESTABLISHED)"));
+  CHECK_THAT(line_with(result.out, "len=1448"), Contains("ESTABLISHED") && !Contains("->"));
+  CHECK_THAT(line_with(result.out, "len=552"), Contains("CLOSE-WAIT") &&
+                                                   Contains("(ESTABLISHED -> CLOSE-WAIT)") &&
+                                                   !Contains("SYN-RECEIVED"));
+  CHECK_THAT(svg, Contains(">ESTABLISHED<") && Contains(">CLOSE-WAIT<"));
+}
+
+TEST_CASE("the picture has each of several states that one segment led to", "[ctl][picture]") {
+  // The segment that completes the handshake brings the client's FIN.
+  FakeInstance instance("several");
+  FlowWriter writer(instance, 77);
+  writer.at_us(0)
+      .flow()
+      .moves(State::kListen, State::kSynReceived)
+      .receives({.flags = kSyn, .outcome = Outcome::kSynQueued})
+      .sends({.flags = kSyn | kAck, .ack = 1})
+      .at_us(200)
+      .flow(4)
+      .moves(State::kSynReceived, State::kEstablished)
+      .receives({.flags = kFin | kAck, .seq = 1, .ack = 1, .outcome = Outcome::kHandshakeCompleted})
+      .moves(State::kEstablished, State::kCloseWait);
+  const std::string path = "/tmp/" + instance.name() + ".svg";
+  const CommandResult result = run({"trace", "--instance", instance.name(), "last", "--svg", path});
+  const std::string svg = read_file(path);
+  ::unlink(path.c_str());
+  CHECK_THAT(line_with(result.out, "<- FIN,ACK"),
+             Contains("(SYN-RECEIVED -> ESTABLISHED)") && Contains("(ESTABLISHED -> CLOSE-WAIT)"));
+  CHECK_THAT(svg, Contains(">ESTABLISHED<") && Contains(">CLOSE-WAIT<"));
+}
+
+TEST_CASE("options of trace and conns that mean nothing are refused, and say what would",
+          "[ctl][trace][conns]") {
+  FakeInstance instance("misuse");
+  FlowWriter(instance, 77).at_us(0).opens_passively();
+  const CommandResult none =
+      run({"trace", "--instance", instance.name(), "last", "--max-segments", "0"});
+  CHECK(none.code == 2);
+  CHECK_THAT(none.err, Contains("--max-segments is 1 at least"));
+  const CommandResult port = run({"conns", "--instance", instance.name(), "--port", "0"});
+  CHECK(port.code == 2);
+  CHECK_THAT(port.err, Contains("1 to 65535"));
+  const CommandResult order = run({"--instance", instance.name(), "conns"});
+  CHECK(order.code == 2);
+  CHECK_THAT(order.err, Contains("the command comes first"));
+  const std::string help = run({"trace", "--help"}).out;
+  CHECK(help.find("(default: 60)") != std::string::npos);
+  CHECK(help.find("(default: 60)") == help.rfind("(default: 60)"));
+}
+
 TEST_CASE("--absolute shows the numbers of the wire", "[ctl][trace]") {
   FakeInstance instance("absolute");
   FlowWriter writer(instance, 77);
