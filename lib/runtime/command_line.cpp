@@ -136,11 +136,19 @@ std::string default_ports_note(const ProgramInfo& program) {
   return fmt::format("\nWithout --listen it serves port {}.\n", join(ports, ", "));
 }
 
+/// How a program that serves ends, and what it exits with.
+constexpr const char* kEndNote =
+    "\nSIGTERM or SIGINT drains: no new connections, FIN to idle ones, RST after --drain-timeout; "
+    "a second\none resets at once.\n"
+    "Exit code: 0: every connection ended by itself; 3: some had to be reset; 1: set-up or the "
+    "program\nfailed; 2: a mistake in flags or configuration.\n";
+
 /// A program's own options first: they are what its user came for.
 std::string help_text(const cxxopts::Options& options, const ProgramInfo& program) {
   std::vector<std::string> groups = {""};
   if (!program.options.empty()) groups.insert(groups.begin(), program.name);
-  return options.help(groups) + default_ports_note(program) + program.notes;
+  return options.help(groups) + default_ports_note(program) +
+         (program.default_ports.empty() ? "" : kEndNote) + program.notes;
 }
 
 }  // namespace

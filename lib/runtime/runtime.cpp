@@ -17,6 +17,7 @@
 #include "runtime/command_line.hpp"
 #include "runtime/control_thread.hpp"
 #include "runtime/entropy.hpp"
+#include "runtime/guard.hpp"
 #include "runtime/join.hpp"
 #include "runtime/orders.hpp"
 #include "runtime/port_log.hpp"
@@ -461,14 +462,10 @@ void Runtime::request_stop() noexcept {
 
 int run_program(int argc, const char* const* argv, ProgramInfo info,
                 const std::function<int(Runtime&)>& body) {
-  try {
+  return runtime::exit_code_of(argc > 0 ? argv[0] : "sluice", [&] {
     Runtime runtime = Runtime::from_command_line(argc, argv, std::move(info));
     return body(runtime);
-  } catch (const SetupError& error) {
-    const std::string path = argc > 0 ? argv[0] : "sluice";
-    fmt::print(stderr, "{}: {}\n", path.substr(path.find_last_of('/') + 1), error.what());
-    return error.exit_code();
-  }
+  });
 }
 
 }  // namespace sluice

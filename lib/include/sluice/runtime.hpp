@@ -106,7 +106,8 @@ class Runtime {
   void on_worker_start(std::function<void(Worker)> start);
 
   /// Serves until SIGINT or SIGTERM, then drains: no new connections, FIN to idle ones, a
-  /// deadline, then RST. Gives the exit code: 0 all ended by themselves, 3 some were reset.
+  /// deadline (runtime.drain_timeout), then RST; a second such signal resets at once. Gives the
+  /// exit code: 0 all ended by themselves, 3 some were reset.
   int run();
   /// Asks run() to drain; from any thread or a signal handler.
   void request_stop() noexcept;
@@ -132,7 +133,9 @@ class Runtime {
   std::unique_ptr<Impl> impl_;
 };
 
-/// Runs `body`, turns a SetupError into its line on standard error and its exit code: a main().
+/// Runs `body`: a main(). Gives what it gives; an exception from it, or from the set-up before it,
+/// becomes one line on standard error, behind the program's name, and the exit code: a
+/// SetupError's own (1 or 2), 1 for any other std::exception.
 int run_program(int argc, const char* const* argv, ProgramInfo info,
                 const std::function<int(Runtime&)>& body);
 

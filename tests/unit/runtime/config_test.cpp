@@ -315,6 +315,10 @@ TEST_CASE("help names every flag with unit and default", "[runtime][config]") {
         "--eal", "--pcap", "--time-wait", "--help", "--version", "--root"})
     CHECK(help.find(flag) != std::string::npos);
   CHECK(help.find("net_tap0,iface=sluice0") != std::string::npos);
+  // How it ends: scripts and supervisors must know.
+  CHECK(help.find("Exit code: 0: every") != std::string::npos);
+  CHECK(help.find("3: some had to be reset") != std::string::npos);
+  CHECK(help.find("second\none resets at once") != std::string::npos);
   CHECK(parse({"--version"}).print.starts_with("sluice-test "));
 }
 
