@@ -274,6 +274,7 @@ bool Engine::parse(InboundSegment& inbound, const Glance& glance, Segment& segme
   segment.hint = glance.hint;
   segment.payload = packet->pkt_len - segment.header.header_length;
   segment.ecn = inbound.ecn;
+  segment.is_syn_taken = false;
   segment.packet = std::move(packet);
   return true;
 }

@@ -117,9 +117,9 @@ void leave_persist_if_open(Context& ctx, std::uint32_t index) {
   if (!block.has(kOrphan)) block.unacked_since = ctx.tick;  // it answers: it lives
   if (block.snd.wnd == 0) return;
   const std::uint32_t unsent = unsent_bytes(ctx, block);
-  //= rfc9293#3.8.6.2.1 MUST-38  too little to send: the override timer runs on, or a peer that
-  //sends
-  // more often than it fires would hold our octets for ever
+  //= rfc9293#3.8.6.2.1 MUST-38
+  // Too little to send: the override timer runs on, or a peer that sends more often than it fires
+  // would hold our octets for ever.
   if (flight_size(block) == 0 && unsent > 0 && next_payload(ctx, block, unsent) == 0) return;
   block.clear(kPersisting | kProbeNow);
   block.backoff = 0;
