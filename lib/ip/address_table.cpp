@@ -14,6 +14,12 @@ std::uint32_t broadcast_mask(unsigned prefix_length) {
 
 }  // namespace
 
+bool may_be_host(const Prefix& prefix) {
+  const std::uint32_t mask = broadcast_mask(prefix.length);
+  const std::uint32_t host = prefix.address.v4().value & mask;
+  return !is_special(prefix.address.v4()) && (mask == 0 || (host != mask && host != 0));
+}
+
 AddressTable::AddressTable(std::span<AddressRecord> records)
     : records_(records), own4_(std::bit_ceil(std::max<std::size_t>(2 * records.size(), 4))) {
   shift_ = 32u - static_cast<unsigned>(std::countr_zero(own4_.size()));

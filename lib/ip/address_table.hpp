@@ -35,6 +35,14 @@ enum class AddressKind : std::uint8_t {
   kUnicast,           ///< Some other host.
 };
 
+/// Multicast, limited broadcast or martian: no host has it, whatever its subnet.
+constexpr bool is_special(Ipv4Addr address) {
+  return address.value >> 28 >= 0xe || address.value >> 24 == 0 || address.is_loopback();
+}
+/// Whether a host may have the IPv4 address in its subnet, of which a length of 31 or 32 takes
+/// nothing away.
+bool may_be_host(const Prefix& prefix);
+
 /// Bounded list. One writer.
 class AddressTable {
  public:
@@ -52,8 +60,7 @@ class AddressTable {
   /// A few cycles, and a few more for each subnet of ours.
   AddressKind classify(std::uint8_t interface, Ipv4Addr address) const {
     const std::uint32_t value = address.value;
-    if (value >> 28 >= 0xe || value >> 24 == 0 || value >> 24 == 127)
-      return classify_special(address);
+    if (is_special(address)) return classify_special(address);
     if (const Own4& own = own4(value); own.address != 0)
       return own.interface == interface ? AddressKind::kOurs : AddressKind::kOtherInterface;
     for (const Subnet4& subnet : subnets4_) {

@@ -6,6 +6,7 @@
 #include <algorithm>
 
 #include "drivers/dpdk/eal.hpp"
+#include "ip/address_table.hpp"
 #include "tcp/congestion/controller.hpp"
 
 namespace sluice::runtime {
@@ -43,12 +44,9 @@ std::optional<Port> parse_port(std::string_view text) {
 
 std::optional<Prefix> parse_interface_prefix(std::string_view text) {
   const auto prefix = parse_prefix(text);
-  if (!prefix || !prefix->address.is_v4()) return std::nullopt;
-  const Ipv4Addr address = prefix->address.v4();
-  if (address.is_unspecified() || address.is_multicast() || address.is_broadcast() ||
-      address.is_loopback() || prefix->length == 0)
-    return std::nullopt;
-  return prefix;
+  const bool is_ours_to_have =
+      prefix && prefix->address.is_v4() && prefix->length != 0 && ip::may_be_host(*prefix);
+  return is_ours_to_have ? prefix : std::nullopt;
 }
 
 std::optional<std::vector<Prefix>> parse_interface_prefixes(std::string_view text) {
@@ -62,8 +60,11 @@ std::optional<std::vector<Prefix>> parse_interface_prefixes(std::string_view tex
   const std::uint32_t from = first->v4().value, to = last->address.v4().value;
   if (from > to || to - from >= kMostInRange) return std::nullopt;
   std::vector<Prefix> prefixes;
-  for (std::uint32_t address = from; address <= to; ++address)
-    prefixes.push_back({Ipv4Addr{address}, last->length});
+  for (std::uint32_t address = from; address <= to; ++address) {
+    const Prefix prefix{Ipv4Addr{address}, last->length};
+    if (!ip::may_be_host(prefix)) return std::nullopt;
+    prefixes.push_back(prefix);
+  }
   return prefixes;
 }
 

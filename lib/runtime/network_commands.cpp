@@ -148,8 +148,10 @@ NetworkChange change_of(Kind kind, const Json& request) {
 
 Json change_address(const NetworkCommandDeps& deps, Kind kind, const Json& request) {
   NetworkChange change = change_of(kind, request);
-  change.prefix = needed(request, "address", parse_interface_prefix,
-                         "a host's address with its length, such as 10.0.0.3/24");
+  change.prefix =
+      needed(request, "address", parse_interface_prefix,
+             "an address that a host may have with its length, such as 10.0.0.3/24 (not its "
+             "subnet's first or last)");
   return carry_out(deps, change);
 }
 

@@ -342,7 +342,9 @@ TEST_CASE("a change that cannot be is refused in words, once for all workers",
         "10.0.0.1 is pinned already: delete it first");
   CHECK(at.refusal("neigh.del", {{"address", "10.0.0.77"}}) == "no neighbour 10.0.0.77 here");
   CHECK_THAT(at.refusal("addr.add", Json::object()), Contains("\"address\" is missing: expected"));
-  CHECK_THAT(at.refusal("addr.add", {{"address", "224.0.0.1/24"}}), Contains("'224.0.0.1/24'"));
+  for (const char* const wrong : {"224.0.0.1/24", "240.0.0.1/24", "0.1.2.3/8", "10.5.0.255/24"})
+    CHECK_THAT(at.refusal("addr.add", {{"address", wrong}}),
+               Contains(wrong) && Contains("expected an address that a host may have"));
   CHECK_THAT(at.refusal("addr.add", {{"address", 7}}), Contains("is a text"));
   CHECK_THAT(at.refusal("route.add", {{"destination", "2001:db8::/32"}}), Contains("IPv4 prefix"));
   CHECK_THAT(at.refusal("route.add", {{"destination", "default"}, {"congestion", "reno"}}),
