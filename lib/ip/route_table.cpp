@@ -26,7 +26,7 @@ bool is_same(const RouteRecord& record, const Route& route, const IpAddr& networ
 }  // namespace
 
 RouteTable::RouteTable(std::span<RouteRecord> records) : records_(records) {
-  SLUICE_ASSERT(records.size() <= 0xffff);
+  SLUICE_ASSERT(records.size() <= kMaxRecords);
   match4_.reserve(records.size());
 }
 

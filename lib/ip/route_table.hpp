@@ -50,7 +50,9 @@ struct NextHop {
 /// match. Among routes of the same prefix the one added first wins. One writer.
 class RouteTable {
  public:
-  explicit RouteTable(std::span<RouteRecord> records);
+  static constexpr std::uint32_t kMaxRecords = 0xffff;
+
+  explicit RouteTable(std::span<RouteRecord> records);  ///< At most kMaxRecords.
 
   enum class AddResult : std::uint8_t { kAdded, kDuplicate, kFull };
   [[nodiscard]] AddResult add(const Route& route);

@@ -5,8 +5,12 @@
 #include <algorithm>
 #include <charconv>
 
+#include "ip/address_table.hpp"
+#include "ip/route_table.hpp"
+#include "runtime/config_values.hpp"
 #include "runtime/join.hpp"
 #include "runtime/source_filter.hpp"
+#include "stack/network_change.hpp"
 
 namespace sluice::runtime {
 namespace {
@@ -67,13 +71,74 @@ std::string expected(const Key& key) {
   return fmt::format("expected {}", range_of(key));
 }
 
-std::optional<IpAddr> address_given_twice(const Config& config) {
-  std::vector<IpAddr> own;
-  own.reserve(config.addresses.size());
-  for (const Prefix& prefix : config.addresses) own.push_back(prefix.address);
-  std::sort(own.begin(), own.end());
-  const auto twice = std::adjacent_find(own.begin(), own.end());
-  return twice == own.end() ? std::nullopt : std::optional(*twice);
+/// An address that several of `items` have.
+template <class Item>
+std::optional<IpAddr> address_given_twice(const std::vector<Item>& items) {
+  std::vector<IpAddr> addresses;
+  addresses.reserve(items.size());
+  for (const Item& item : items) addresses.push_back(item.address);
+  std::sort(addresses.begin(), addresses.end());
+  const auto twice = std::adjacent_find(addresses.begin(), addresses.end());
+  return twice == addresses.end() ? std::nullopt : std::optional(*twice);
+}
+
+/// What contradicts in neighbours that are pinned at the start.
+std::optional<std::string> contradiction_of_neighbors(const Config& config,
+                                                      const ip::AddressTable& addresses) {
+  for (const stack::StaticNeighbor& neighbor : config.neighbors)
+    if (!stack::is_other_host(neighbor.address, addresses, 0))
+      return fmt::format("interface.neighbors: {} is no other host's address",
+                         sluice::to_string(neighbor.address));
+  if (const auto twice = address_given_twice(config.neighbors))
+    return fmt::format("interface.neighbors: {} is given twice", sluice::to_string(*twice));
+  if (config.neighbors.size() > config.stack.max_neighbors)
+    return fmt::format(
+        "neighbor.max_entries: {} are too few for {} of interface.neighbors; give more",
+        config.stack.max_neighbors, config.neighbors.size());
+  return std::nullopt;
+}
+
+std::string reason_of(stack::ChangeError error) {
+  return error == stack::ChangeError::kBadGateway
+             ? "the gateway is no other host in a subnet of interface.addresses"
+             : "that prefix has a route already, or is a subnet of interface.addresses; leave one "
+               "out";
+}
+
+/// What contradicts in [interface] and the sizes of its tables: they are filled as a worker's will
+/// be, by the rules of `sluicectl route add`.
+std::optional<std::string> contradiction_of_network(const Config& config) {
+  const stack::InterfaceConfig interface = stack_config(config).interfaces[0];
+  std::vector<ip::AddressRecord> address_records(interface.addresses.size());
+  std::vector<ip::RouteRecord> route_records(std::min<std::size_t>(
+      interface.addresses.size() + interface.routes.size(), ip::RouteTable::kMaxRecords));
+  ip::AddressTable addresses(address_records);
+  ip::RouteTable routes(route_records);
+  std::size_t needed = 0;
+  for (const Prefix& prefix : interface.addresses) {
+    static_cast<void>(addresses.add(0, prefix));
+    if (!stack::is_host(prefix) &&
+        routes.add(stack::connected_route(0, prefix)) != ip::RouteTable::AddResult::kDuplicate)
+      ++needed;
+  }
+  for (const stack::RouteConfig& route : interface.routes) {
+    const auto added = stack::add_route(
+        {.destination = route.destination, .gateway = route.gateway}, addresses, routes);
+    if (added || added.error() == stack::ChangeError::kFull) {
+      ++needed;
+      continue;
+    }
+    const bool is_default = config.gateway && &route == &interface.routes.back();
+    return fmt::format("{}: {}: {}", is_default ? "interface.gateway" : "interface.routes",
+                       is_default ? sluice::to_string(route.gateway) : print_route(route),
+                       reason_of(added.error()));
+  }
+  if (needed > config.stack.max_routes)
+    return fmt::format(
+        "interface.max_routes: {} are too few for {}: subnets of interface.addresses, "
+        "interface.routes and interface.gateway; give more",
+        config.stack.max_routes, needed);
+  return contradiction_of_neighbors(config, addresses);
 }
 
 std::optional<Port> port_given_twice(const Config& config) {
@@ -217,7 +282,7 @@ std::optional<std::string> contradiction(const Config& config) {
     return "tcp.rto_initial: must lie between tcp.rto_min and tcp.rto_max";
   if (config.devices.empty()) return "device.devices: at least one is needed";
   if (config.addresses.empty()) return "interface.addresses: at least one is needed";
-  if (const auto twice = address_given_twice(config))
+  if (const auto twice = address_given_twice(config.addresses))
     return fmt::format("interface.addresses: {} is given twice", sluice::to_string(*twice));
   if (!config.cpus.empty() && config.cpus.size() != config.workers)
     return fmt::format("runtime.cpus: {} given for {} of runtime.workers; give one each, or none",
@@ -228,14 +293,7 @@ std::optional<std::string> contradiction(const Config& config) {
     return "runtime.replay_seed: a replay has one worker, see runtime.workers";
   if (config.stack.receive_low_watermark_pkts >= config.receive_pkts)
     return "pools.receive_low_watermark_pkts: must lie below pools.receive_pkts";
-  if (config.gateway) {
-    const bool is_connected =
-        std::any_of(config.addresses.begin(), config.addresses.end(),
-                    [&](const Prefix& prefix) { return prefix.contains(*config.gateway); });
-    if (!is_connected)
-      return fmt::format("interface.gateway: {} lies in no prefix of interface.addresses",
-                         sluice::to_string(*config.gateway));
-  }
+  if (const auto problem = contradiction_of_network(config)) return problem;
   return contradiction_of_sources(config);
 }
 

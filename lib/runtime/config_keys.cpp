@@ -2,6 +2,8 @@
 
 #include <algorithm>
 
+#include "ip/route_table.hpp"
+#include "link/neighbor_table.hpp"
 #include "runtime/config_fields.hpp"
 #include "runtime/config_values.hpp"
 #include "telemetry/region.hpp"
@@ -117,7 +119,8 @@ void add_interface_keys(std::vector<Key>& table) {
         list(
             AT(addresses), parse_interface_prefixes,
             [](const Prefix& p) { return sluice::to_string(p); },
-            "host addresses such as 10.0.0.2/24, or a range of up to 4096")},
+            "addresses that a host may have, such as 10.0.0.2/24 (not a subnet's first or last), "
+            "or a range of up to 4096")},
        {"interface.gateway", "address", kRestart, "Next hop of the default route. Empty: none.",
         optional_text(AT(gateway), parse_gateway, "an IPv4 address")},
        {"interface.routes", "\"prefix via gateway\"", kRestart,
@@ -137,9 +140,9 @@ void add_interface_keys(std::vector<Key>& table) {
         flag(AT_MUTABLE(announce))},
        {"interface.ttl", "hops", kReload, "TTL of packets sent.", count(AT(stack.ttl), 1, 255)},
        {"interface.max_routes", "routes", kRestart, "Size of the route table.",
-        count(AT(stack.max_routes), 1, 65536)},
+        count(AT(stack.max_routes), 1, ip::RouteTable::kMaxRecords)},
        {"neighbor.max_entries", "neighbours", kRestart, "Size of the ARP cache.",
-        count(AT(stack.max_neighbors), 8, 1'048'576)},
+        count(AT(stack.max_neighbors), 8, link::NeighborTable::kMaxRecords)},
        {"neighbor.queue_pkts", "packets", kReload, "That wait for one unresolved neighbour.",
         count(AT(stack.neighbor_queue_packets), 1, 1024)},
        {"neighbor.queue_total_pkts", "packets per worker", kRestart, "That wait for all of them.",

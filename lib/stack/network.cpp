@@ -83,8 +83,7 @@ Network::Network(const StackConfig& config, telemetry::StateRegion& region, unsi
       const auto added = addresses_.add(index, prefix);
       SLUICE_ASSERT(added == ip::AddressTable::AddResult::kAdded);
       if (is_host(prefix)) continue;
-      const auto connected = routes_.add(
-          {.destination = prefix, .gateway = {}, .interface = index, .is_connected = true});
+      const auto connected = routes_.add(connected_route(index, prefix));
       SLUICE_ASSERT(connected != ip::RouteTable::AddResult::kFull);
     }
     list_prefixes(index);

@@ -110,10 +110,8 @@ class Network final : public tcp::PathProvider {
 
  private:
   Result<void, ChangeError> find_interface(NetworkChange& change) const;
-  std::uint8_t interface_towards(const IpAddr& address) const;
   Result<void, ChangeError> add_address(const NetworkChange& change, ChangeUndo& undo);
   Result<void, ChangeError> remove_address(const NetworkChange& change, ChangeUndo& undo);
-  Result<void, ChangeError> add_route(const NetworkChange& change);
   Result<void, ChangeError> remove_route(const NetworkChange& change, ChangeUndo& undo);
   Result<void, ChangeError> pin_neighbor(const NetworkChange& change, link::NeighborSink& sink,
                                          Instant now);

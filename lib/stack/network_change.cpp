@@ -12,14 +12,6 @@ using Kind = NetworkChange::Kind;
 
 namespace {
 
-/// The route that an address brings along.
-ip::Route connected_route(const NetworkChange& change) {
-  return {.destination = change.prefix,
-          .gateway = {},
-          .interface = change.interface,
-          .is_connected = true};
-}
-
 ip::Route route_of(const NetworkChange& change) {
   return {.destination = change.prefix,
           .gateway = change.gateway,
@@ -34,7 +26,36 @@ bool is_same_network(const ip::RouteRecord& record, const Prefix& prefix) {
          prefix.contains(record.destination);
 }
 
+/// The interface whose subnet holds `address`, by the longest prefix.
+std::uint8_t interface_towards(const IpAddr& address, const ip::AddressTable& addresses) {
+  const ip::AddressRecord* best = nullptr;
+  for (const ip::AddressRecord& own : addresses.addresses())
+    if (Prefix{own.address, own.prefix_length}.contains(address) &&
+        (best == nullptr || own.prefix_length > best->prefix_length))
+      best = &own;
+  return best == nullptr ? NetworkChange::kAnyInterface : best->interface;
+}
+
 }  // namespace
+
+bool is_other_host(const IpAddr& address, const ip::AddressTable& addresses,
+                   std::uint8_t interface) {
+  return address.is_v4() &&
+         addresses.classify(interface, address.v4()) == ip::AddressKind::kUnicast;
+}
+
+Result<void, ChangeError> add_route(const ip::Route& route, const ip::AddressTable& addresses,
+                                    ip::RouteTable& routes) {
+  if (!route.gateway.is_unspecified() &&
+      (interface_towards(route.gateway, addresses) != route.interface ||
+       !is_other_host(route.gateway, addresses, route.interface)))
+    return fail(ChangeError::kBadGateway);
+  for (const ip::RouteRecord& record : routes.routes())
+    if (record.interface == route.interface && is_same_network(record, route.destination))
+      return fail(ChangeError::kExists);
+  if (routes.add(route) != ip::RouteTable::AddResult::kAdded) return fail(ChangeError::kFull);
+  return {};
+}
 
 Result<void, ChangeError> Network::change(const NetworkChange& wanted, ChangeUndo& undo,
                                           link::NeighborSink& sink, Instant now) {
@@ -48,7 +69,7 @@ Result<void, ChangeError> Network::change(const NetworkChange& wanted, ChangeUnd
     case Kind::kRemoveAddress:
       return remove_address(change, undo);
     case Kind::kAddRoute:
-      return add_route(change);
+      return add_route(route_of(change), addresses_, routes_);
     case Kind::kRemoveRoute:
       return remove_route(change, undo);
     case Kind::kPinNeighbor:
@@ -65,7 +86,7 @@ void Network::revert(const ChangeUndo& undo, link::NeighborSink& sink, Instant n
   switch (change.kind) {
     case Kind::kAddAddress:
       addresses_.remove(change.interface, change.prefix.address);
-      if (undo.made_route) routes_.remove(connected_route(change));
+      if (undo.made_route) routes_.remove(connected_route(change.interface, change.prefix));
       list_prefixes(change.interface);
       break;
     case Kind::kRemoveAddress: {
@@ -91,24 +112,14 @@ void Network::revert(const ChangeUndo& undo, link::NeighborSink& sink, Instant n
   }
 }
 
-/// The interface whose subnet holds `address`, by the longest prefix.
-std::uint8_t Network::interface_towards(const IpAddr& address) const {
-  const ip::AddressRecord* best = nullptr;
-  for (const ip::AddressRecord& own : addresses_.addresses())
-    if (Prefix{own.address, own.prefix_length}.contains(address) &&
-        (best == nullptr || own.prefix_length > best->prefix_length))
-      best = &own;
-  return best == nullptr ? NetworkChange::kAnyInterface : best->interface;
-}
-
 Result<void, ChangeError> Network::find_interface(NetworkChange& change) const {
   if (change.interface == NetworkChange::kAnyInterface) {
     const bool is_neighbor =
         change.kind == Kind::kPinNeighbor || change.kind == Kind::kForgetNeighbor;
     if (is_neighbor)
-      change.interface = interface_towards(change.prefix.address);
+      change.interface = interface_towards(change.prefix.address, addresses_);
     else if (change.kind == Kind::kAddRoute && !change.gateway.is_unspecified())
-      change.interface = interface_towards(change.gateway);
+      change.interface = interface_towards(change.gateway, addresses_);
   }
   const bool is_removal = change.kind == Kind::kRemoveRoute || change.kind == Kind::kRemoveAddress;
   if (change.interface == NetworkChange::kAnyInterface && !is_removal && interfaces_.size() == 1)
@@ -135,7 +146,7 @@ Result<void, ChangeError> Network::add_address(const NetworkChange& change, Chan
       break;
   }
   if (!is_host(change.prefix)) {
-    const auto added = routes_.add(connected_route(change));
+    const auto added = routes_.add(connected_route(change.interface, change.prefix));
     if (added == ip::RouteTable::AddResult::kFull) {
       addresses_.remove(change.interface, change.prefix.address);
       return fail(ChangeError::kFull);
@@ -173,21 +184,6 @@ Result<void, ChangeError> Network::remove_address(const NetworkChange& wanted, C
   return {};
 }
 
-Result<void, ChangeError> Network::add_route(const NetworkChange& change) {
-  if (!change.gateway.is_unspecified()) {
-    const bool is_host =
-        interface_towards(change.gateway) == change.interface && change.gateway.is_v4() &&
-        addresses_.classify(change.interface, change.gateway.v4()) == ip::AddressKind::kUnicast;
-    if (!is_host) return fail(ChangeError::kBadGateway);
-  }
-  for (const ip::RouteRecord& record : routes_.routes())
-    if (record.interface == change.interface && is_same_network(record, change.prefix))
-      return fail(ChangeError::kExists);
-  if (routes_.add(route_of(change)) != ip::RouteTable::AddResult::kAdded)
-    return fail(ChangeError::kFull);
-  return {};
-}
-
 Result<void, ChangeError> Network::remove_route(const NetworkChange& wanted, ChangeUndo& undo) {
   const std::span<const ip::RouteRecord> routes = routes_.routes();
   for (std::size_t i = 0; i < routes.size(); ++i) {
@@ -208,9 +204,7 @@ Result<void, ChangeError> Network::remove_route(const NetworkChange& wanted, Cha
 Result<void, ChangeError> Network::pin_neighbor(const NetworkChange& change,
                                                 link::NeighborSink& sink, Instant now) {
   const IpAddr& address = change.prefix.address;
-  if (!address.is_v4() ||
-      addresses_.classify(change.interface, address.v4()) != ip::AddressKind::kUnicast)
-    return fail(ChangeError::kBadNeighbor);
+  if (!is_other_host(address, addresses_, change.interface)) return fail(ChangeError::kBadNeighbor);
   const link::NeighborKey key{change.interface, address};
   const link::NeighborRecord* const record = neighbors_.find(key);
   if (record != nullptr && record->state == link::NeighborState::kStatic)

@@ -8,6 +8,7 @@
 
 #include "base/address.hpp"
 #include "base/result.hpp"
+#include "ip/address_table.hpp"
 #include "ip/route_table.hpp"
 
 namespace sluice::stack {
@@ -38,6 +39,11 @@ inline bool is_host(const Prefix& prefix) {
   return prefix.length == (prefix.address.is_v4() ? 32 : 128);
 }
 
+/// The route to its subnet that an address brings along, unless is_host().
+inline ip::Route connected_route(std::uint8_t interface, const Prefix& address) {
+  return {.destination = address, .gateway = {}, .interface = interface, .is_connected = true};
+}
+
 /// Why a change was refused.
 enum class ChangeError : std::uint8_t {
   kExists,       ///< The address, a route to that prefix, or a pinned entry.
@@ -47,6 +53,15 @@ enum class ChangeError : std::uint8_t {
   kBadGateway,   ///< No other host in a subnet of the interface.
   kBadNeighbor,  ///< An address of ours, a broadcast or multicast address, or none at all.
 };
+
+// The rules for what an operator wants, at the start as while the server runs:
+
+/// Whether `address` can be another host's, seen from `interface`.
+bool is_other_host(const IpAddr& address, const ip::AddressTable& addresses,
+                   std::uint8_t interface);
+/// kBadGateway, kExists or kFull, and nothing has changed.
+Result<void, ChangeError> add_route(const ip::Route& route, const ip::AddressTable& addresses,
+                                    ip::RouteTable& routes);
 
 /// What Network::change() leaves for Network::revert().
 struct ChangeUndo {

@@ -11,6 +11,7 @@
 #include <sstream>
 
 #include "runtime/command_line.hpp"
+#include "runtime/config_values.hpp"
 
 namespace sluice::runtime {
 namespace {
@@ -206,7 +207,8 @@ TEST_CASE("a range of addresses gives each of it, in order", "[runtime][config]"
                                           "10.0.1.1/16", "10.0.1.2/16", "192.0.2.1/24"});
   for (const char* const wrong :
        {"10.0.0.9-10.0.0.8/24", "10.0.0.1-10.0.1.1/24", "10.0.0.1-/24", "-10.0.0.1/24",
-        "10.0.0.1-10.0.0.2", "10.0.0.1/24-10.0.0.2/24", "10.0.0.0-10.0.16.0/8"})
+        "10.0.0.1-10.0.0.2", "10.0.0.1/24-10.0.0.2/24", "10.0.0.1-10.0.16.1/8",
+        "10.0.0.0-10.0.0.3/24", "10.0.0.253-10.0.0.255/24"})
     CHECK(flag_error({"--address", wrong}).starts_with(fmt::format("--address {}: ", wrong)));
   CHECK(flag_error({"--address", "10.0.0.1-10.0.0.3/24", "--address", "10.0.0.2/24"}) ==
         "interface.addresses: 10.0.0.2 is given twice");
@@ -254,6 +256,87 @@ TEST_CASE("keys that contradict each other are told with a line", "[runtime][con
             .starts_with(":3: tcp.ephemeral_first: "));
   CHECK(error_of("[interface]\ngateway = \"192.0.2.1\"\n").starts_with(":2: interface.gateway: "));
   CHECK(error_of("[runtime]\nworkers = 2\ncpus = [0]\n").starts_with(":3: runtime.cpus: "));
+}
+
+TEST_CASE("an address that no host may have is refused, at the start as by sluicectl",
+          "[runtime][config]") {
+  for (const char* const wrong : {"240.0.0.1/24", "0.1.2.3/8", "0.0.0.0/24", "10.0.0.255/24",
+                                  "10.0.0.0/24", "10.255.255.255/8", "224.0.0.1/24", "127.0.0.1/8",
+                                  "255.255.255.255/32", "255.255.255.255/24", "10.0.0.2/0"}) {
+    CHECK(flag_error({"--address", wrong})
+              .starts_with(
+                  fmt::format("--address {}: expected addresses that a host may have", wrong)));
+    CHECK_FALSE(parse_interface_prefix(wrong));
+  }
+  for (const char* const right : {"10.0.0.0/31", "10.0.0.1/31", "10.0.0.0/32", "10.0.0.255/32",
+                                  "10.0.0.255/16", "10.0.1.0/16", "223.255.255.254/24"})
+    CHECK(flag_error({"--address", right}).empty());
+}
+
+TEST_CASE("a gateway, route or pinned neighbour that cannot be is refused by sluicectl's rules",
+          "[runtime][config]") {
+  for (const char* const wrong : {"10.0.0.2", "10.0.0.255", "10.0.0.0", "10.0.9.1"})
+    CHECK(error_of(fmt::format("[interface]\ngateway = \"{}\"\n", wrong)) ==
+          fmt::format(":2: interface.gateway: {}: the gateway is no other host in a subnet of "
+                      "interface.addresses",
+                      wrong));
+  for (const char* const wrong : {"203.0.113.9", "10.0.0.2", "10.0.0.255", "240.0.0.1"})
+    CHECK(error_of(fmt::format("[interface]\n\nroutes = [\"10.1.0.0/16 via {}\"]\n", wrong)) ==
+          fmt::format(":3: interface.routes: 10.1.0.0/16 via {}: the gateway is no other host in a "
+                      "subnet of interface.addresses",
+                      wrong));
+  // One that is there already: the default route, another, our own subnet's.
+  for (const char* const wrong :
+       {"gateway = \"10.0.0.1\"\nroutes = [\"0.0.0.0/0 via 10.0.0.3\"]",
+        "routes = [\"10.1.0.0/16 via 10.0.0.1\", \"10.1.2.3/16 via 10.0.0.3\"]",
+        "routes = [\"10.0.0.0/24 congestion bbr\"]"})
+    CHECK(error_of(fmt::format("[interface]\n{}\n", wrong))
+              .ends_with(": that prefix has a route already, or is a subnet of "
+                         "interface.addresses; leave one out"));
+  CHECK(error_of("[interface]\nneighbors = [\"10.0.0.2=02:00:00:00:00:01\"]\n") ==
+        ":2: interface.neighbors: 10.0.0.2 is no other host's address");
+  CHECK(error_of("[interface]\nneighbors = [\"10.0.0.1=02:00:00:00:00:01\", "
+                 "\"10.0.0.1=02:00:00:00:00:03\"]\n") ==
+        ":2: interface.neighbors: 10.0.0.1 is given twice");
+  CHECK(error_of("[interface]\ngateway = \"10.0.0.1\"\nroutes = [\"10.1.0.0/16 via 10.0.0.1\", "
+                 "\"10.0.0.0/16\", \"10.2.0.0/16\"]\n"
+                 "neighbors = [\"10.9.0.1=02:00:00:00:00:01\"]\n")
+            .empty());
+}
+
+TEST_CASE("more routes or pinned neighbours than their tables hold are refused with the number",
+          "[runtime][config]") {
+  const auto with_routes = [](std::string_view most) {
+    // Two subnets, one of them twice; a host's address has none; a route and the gateway.
+    return error_of(
+        fmt::format("[interface]\naddresses = [\"10.0.0.2-10.0.0.3/24\", "
+                    "\"192.0.2.1/24\", \"198.51.100.1/32\"]\ngateway = \"10.0.0.1\"\n"
+                    "routes = [\"10.1.0.0/16 via 10.0.0.1\"]\nmax_routes = {}\n",
+                    most));
+  };
+  CHECK(with_routes("3") ==
+        ":5: interface.max_routes: 3 are too few for 4: subnets of interface.addresses, "
+        "interface.routes and interface.gateway; give more");
+  CHECK(with_routes("4").empty());
+  CHECK(flag_error({"--gateway", "10.0.0.1", "--set", "interface.max_routes=1"})
+            .starts_with("interface.max_routes: 1 are too few for 2: "));
+  CHECK(flag_error({"--set", "interface.max_routes=1"}).empty());
+
+  std::string pinned;
+  for (const char* const digits : {"11", "12", "13", "14", "15", "16", "17", "18", "19"})
+    pinned += fmt::format("\"10.0.0.{0}=02:00:00:00:00:{0}\",", digits);
+  const auto with_neighbors = [&](std::string_view most) {
+    return error_of(
+        fmt::format("[neighbor]\nmax_entries = {}\n[interface]\nneighbors = [{}]\n", most, pinned));
+  };
+  CHECK(with_neighbors("8") ==
+        ":2: neighbor.max_entries: 8 are too few for 9 of interface.neighbors; give more");
+  CHECK(with_neighbors("9").empty());
+}
+
+TEST_CASE("the documented sizes of tables are those that they can have", "[runtime][config]") {
+  CHECK(range_of(*find_key("neighbor.max_entries")) == "8 to 65535");
+  CHECK(range_of(*find_key("interface.max_routes")) == "1 to 65535");
 }
 
 TEST_CASE("a file that is not there is one line", "[runtime][config]") {
