@@ -5,6 +5,7 @@
 #include <catch2/catch.hpp>
 #include <nlohmann/json.hpp>
 
+#include "runtime/stop.hpp"
 #include "sluice/runtime.hpp"
 #include "tests/unit/runtime/workers_fixture.hpp"
 
@@ -217,6 +218,16 @@ TEST_CASE("SIGHUP asks for one reload, and stands as before when the server has 
   }
   ::sigaction(SIGHUP, nullptr, &after);
   CHECK(after.sa_handler == before.sa_handler);
+}
+
+TEST_CASE("SIGTERM and SIGINT are counted, by one at a time in a process", "[runtime][stop]") {
+  StopLevel level{0}, other{0};
+  const SignalStop first(level);
+  CHECK_THROWS_WITH(SignalStop{other}, Contains("one Runtime at a time"));
+  ::raise(SIGTERM);
+  ::raise(SIGINT);
+  CHECK(level == 2);
+  CHECK(other == 0);
 }
 
 TEST_CASE("live connections go by reloaded values when they next ask for one",
