@@ -131,6 +131,12 @@ TEST_CASE("a mistake in the file is told with its line", "[runtime][config]") {
   CHECK(error_of("[tcp\n").starts_with(":1: "));
 }
 
+TEST_CASE("a secret that was mistyped is not repeated", "[runtime][config]") {
+  const std::string said = error_of("[gate]\nfleet_key = \"00112233445566778899aabbccddeefg\"\n");
+  CHECK_THAT(said, Catch::StartsWith(":2: gate.fleet_key: expected 32 hexadecimal digits"));
+  CHECK_THAT(said, !Catch::Contains("0011"));
+}
+
 TEST_CASE("a mistake in a list is told with its item's line", "[runtime][config]") {
   CHECK(error_of("[runtime]\nlisten = [7,\n 8,\n 99999]\n") ==
         ":4: runtime.listen: expected ports from 1 to 65535, not 99999");
