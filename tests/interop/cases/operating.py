@@ -69,11 +69,11 @@ def config_errors(lab):
         expect(f"{path}:{line}:" in said and named in said, f"{what} got: {said}")
 
 
-@case("an error in the flags: one line, exit 2")
+@case("an error in the flags: one line, exit 2", seconds=120)
 def flag_errors(lab):
     for program in PROGRAMS:
         for flags in WRONG_FLAGS:
-            done = lab.try_run(lab.program(program), *flags, timeout=10)
+            done = lab.try_run(lab.program(program), *flags, timeout=20)
             expect(done.returncode == 2, f"{program} {flags}: exit status {done.returncode}, wanted 2: {done.stderr.strip()}")
             one_line(done.stderr, f"{program} {flags}")
 
