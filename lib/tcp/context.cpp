@@ -103,7 +103,6 @@ Context::Context(const EngineConfig& engine_config, const ContextDeps& deps, Ins
       tcb_memory_(memory_of(deps.tcbs), deps.tcbs.size_bytes()),
       total_memory_(memory_of(deps.totals), deps.totals.size_bytes()),
       time_wait_memory_(memory_of(deps.time_wait4), deps.time_wait4.size_bytes()) {
-  SLUICE_ASSERT(deps.listeners.size() <= 64);
   touched_.reserve(tcbs.capacity());  // each at most once; pages come with use
   for (HalfOpen& entry : deps.half_open) entry.listener = ListenerHandle::kNone;
 }
