@@ -219,7 +219,7 @@ void add_tcp_size_keys(std::vector<Key>& table) {
        {"tcp.max_time_wait", "entries, total", kRestart, "IPv4; IPv6 has a quarter of it.",
         count(AT(stack.tcp.max_time_wait), 16, kMany)},
        {"tcp.max_listeners", "listeners", kRestart, "Ports that are listened on.",
-        count(AT(stack.tcp.max_listeners), 1, 64)},
+        count(AT(stack.tcp.max_listeners), 1, 4096)},
        {"tcp.max_in_flight", "connections, total", kRestart,
         "With data queued or in flight, for each direction.",
         count(AT(stack.tcp.max_in_flight), 16, kMany)},

@@ -37,7 +37,7 @@ WRONG_FLAGS = [
     ["--set", "tcp.no_such_key=1"],
     ["--set", "tcp.time_wait=soon"],
     ["--set", "tcp.rto_min"],
-    ["--set", "tcp.max_listeners=65"],
+    ["--set", "tcp.max_listeners=4097"],
     ["--set", "runtime.cpus=1023"],
     ["--config", "/no/such/file.toml"],
     ["--config", "/tmp"],
