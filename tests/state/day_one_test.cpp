@@ -160,7 +160,7 @@ TEST_CASE("an old segment does not shrink the send window", "[tcp][day-one]") {
   peer.give(old);  // overtaken, or sent twice
   CHECK(tcp::find_tcb(rig.ctx(), connection)->snd.wnd == 9000);
 
-  // The same SEQ with an older ACK: WL2 decides.
+  // The same SEQ with an ACK below SND.UNA: it is no news at all, whatever WL2 is.
   send_octets(rig, connection, pattern(100));
   PeerSegment before = peer.segment(kAck);
   before.window = 200;

@@ -59,14 +59,15 @@ tcp::EngineConfig TcpRig::small_config() {
   return config;
 }
 
-TcpRig::TcpRig(const tcp::EngineConfig& config, Instant start, TestPools& pools)
+TcpRig::TcpRig(const tcp::EngineConfig& config, Instant start, TestPools& pools,
+               const tcp::Keys& keys)
     : pools_(pools), region_(make_region(config)), now_(start) {
   engine_ = std::make_unique<tcp::Engine>(config,
                                           tcp::EngineDeps{.region = region_,
                                                           .worker = 0,
                                                           .pools = pools.pools(),
                                                           .paths = path_,
-                                                          .keys = rig_keys(),
+                                                          .keys = keys,
                                                           .seed = 1},
                                           start);
 }

@@ -68,6 +68,9 @@ class OnePath final : public tcp::PathProvider {
 /// Pools that all rigs of a process share, for EAL's memory is small. Full whenever no rig lives.
 TestPools& shared_pools();
 
+/// The keys of every rig that is given no others: fixed, so that runs repeat.
+tcp::Keys rig_keys();
+
 class TcpRig {
  public:
   /// Small tables and short limits; timestamps, SACK and window scaling on.
@@ -75,7 +78,7 @@ class TcpRig {
 
   explicit TcpRig(const tcp::EngineConfig& config = small_config(),
                   Instant start = Instant::from_ns(1'000'000'000),
-                  TestPools& pools = shared_pools());
+                  TestPools& pools = shared_pools(), const tcp::Keys& keys = rig_keys());
   ~TcpRig();
   TcpRig(const TcpRig&) = delete;
   TcpRig& operator=(const TcpRig&) = delete;
@@ -182,9 +185,6 @@ class TcpPeer {
 
 /// The start time at which `flow`'s initial sequence number is `iss`.
 Instant time_of_iss(const tcp::FlowKey& flow, wire::SeqNum iss);
-/// The keys of every rig: fixed, so that runs repeat.
-tcp::Keys rig_keys();
-
 /// Says what an Outcome counter has counted: `metrics.of` by name.
 inline std::uint64_t outcome_total(const telemetry::Metrics& metrics) {
   std::uint64_t total = 0;

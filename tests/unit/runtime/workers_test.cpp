@@ -385,6 +385,62 @@ TEST_CASE("a drain ends though the port takes no frame and there is no room for 
   CHECK(rig.stack->is_drained());
 }
 
+/// Takes everything, and notes when the first FIN and the first RST of port 80 came.
+class WatchingPort final : public packet::PortQueue {
+ public:
+  WatchingPort() { capabilities_.tx_multi_segment = true; }
+  std::uint16_t rx_burst(std::span<rte_mbuf*>, Instant) override { return 0; }
+  std::uint16_t tx_burst(std::span<rte_mbuf*> frames, Instant now) override {
+    for (rte_mbuf* const frame : frames) {
+      const auto parsed = support::parse_frame(support::octets_of(*packet::PacketPtr(frame)));
+      if (!parsed || !parsed->tcp) continue;
+      if (parsed->tcp->has(wire::kFin) && !fin_at) fin_at = now;
+      if (parsed->tcp->has(wire::kRst) && !reset_at) reset_at = now;
+    }
+    return static_cast<std::uint16_t>(frames.size());
+  }
+  const packet::PortCapabilities& capabilities() const override { return capabilities_; }
+  MacAddr mac() const override { return support::Endpoints{}.destination_mac; }
+  std::string name() const override { return "watching"; }
+
+  std::optional<Instant> fin_at, reset_at;
+
+ private:
+  packet::PortCapabilities capabilities_;
+};
+
+TEST_CASE("a drain resets who has not ended when its time is over, not before and not later",
+          "[runtime]") {
+  testing::StackRig rig;
+  // Without the rig's port: the loop's is the only one.
+  rig.stack.reset();
+  rig.stack = std::make_unique<stack::Stack>(
+      rig.config,
+      stack::StackDeps{
+          .region = rig.region, .pools = support::shared_pools().pools(), .secrets = {}, .seed = 1},
+      rig.now);
+  auto& metrics = rig.region.section<telemetry::Metrics>(telemetry::SectionKind::kMetrics, 0)[0];
+  WorkerGroup group{1};
+  WatchingPort port;
+  stack::PortCounts counts{};
+  StopLevel stop{1};
+  const Duration limit = Duration::from_s(3);
+  {
+    WorkerLoop loop(*rig.stack, metrics, Clock(Clock::Kind::kVirtual),
+                    {.drain_timeout = limit, .exit_when_idle = {}, .idle = {}});
+    loop.join(group, nullptr);
+    loop.add_port({.queue = port, .device = 0, .counts = counts, .is_polled = true});
+    REQUIRE(rig.worker().listen({.port = Port{80}}, std::make_unique<EchoFactory>()));
+    rig.connect();
+    CHECK(loop.run(stop) == 1);
+  }
+  REQUIRE(port.fin_at);
+  REQUIRE(port.reset_at);
+  CHECK(*port.reset_at - *port.fin_at >= limit - Duration::from_ms(1));
+  CHECK(*port.reset_at - *port.fin_at < limit + Duration::from_ms(100));
+  CHECK(rig.stack->is_drained());
+}
+
 TEST_CASE("a worker that sleeps for an hour is woken by what others hand to it",
           "[runtime][exchange][threads]") {
   Crew crew(Duration::from_s(3600));

@@ -121,6 +121,24 @@ TEST_CASE("the number of SYN-ACKs and the lifetime of an entry are configurable"
   require_nothing_left(rig);
 }
 
+TEST_CASE("an entry goes when its lifetime is over, though SYN-ACKs would still be sent",
+          "[tcp][handshake]") {
+  EngineConfig config = TcpRig::small_config();
+  config.half_open_lifetime = Duration::from_s(5);
+  TcpRig rig(config);
+  listen_on(rig, 80);
+  TcpPeer peer(rig);
+  const Instant start = rig.now();
+  peer.send_syn();
+  rig.run_for(Duration::from_ms(4990));
+  CHECK(rig.ctx().half_opens.used() == 1);
+  rig.run_for(Duration::from_ms(20));
+  CHECK(rig.ctx().half_opens.used() == 0);
+  rig.run_for(Duration::from_s(60));
+  CHECK(times_of(rig.take_sent(), start) == std::vector<std::int64_t>{0, 1000, 3000});
+  require_nothing_left(rig);
+}
+
 TEST_CASE(
     "a full accept queue ignores the last ACK and keeps the entry, so that a later one completes",
     "[tcp][handshake]") {
@@ -249,6 +267,39 @@ TEST_CASE("ephemeral ports are within their range, all different, and not to be 
   CHECK(other.has_value());
   rig.settle();
   require_nothing_left(rig);
+}
+
+//= rfc6056#3.3.4 test
+TEST_CASE("where the ports to a remote begin depends on the remote and on a secret",
+          "[tcp][handshake][rfc6056]") {
+  const auto first_port = [](const Keys& keys, std::uint8_t host, std::uint16_t port) {
+    TcpRig rig(TcpRig::small_config(), Instant::from_ns(1'000'000'000), shared_pools(), keys);
+    const auto opened =
+        open(rig.ctx(), {.remote = {Ipv4Addr::from_octets(10, 0, 1, host), Port{port}},
+                         .local = {},
+                         .local_port = {}});
+    REQUIRE(opened.has_value());
+    rig.settle();
+    const std::uint16_t chosen = rig.take_sent().back().flow.local_port.value;
+    require_nothing_left(rig);
+    return chosen;
+  };
+  Keys other = rig_keys();
+  other.ports.octets[0] ^= 1;
+  constexpr unsigned kRemotes = 20;
+  std::set<std::uint16_t> of_hosts, of_ports, of_keys;
+  for (std::uint8_t i = 0; i < kRemotes; ++i) {
+    of_hosts.insert(first_port(rig_keys(), i, 443));
+    of_ports.insert(first_port(rig_keys(), 200, static_cast<std::uint16_t>(443 + i)));
+    of_keys.insert(first_port(other, i, 443));
+  }
+  // Two of twenty may meet, out of so many ports; not more.
+  CHECK(of_hosts.size() >= kRemotes - 2);
+  CHECK(of_ports.size() >= kRemotes - 2);
+  CHECK(of_keys.size() >= kRemotes - 2);
+  std::set<std::uint16_t> of_both = of_hosts;
+  of_both.insert(of_keys.begin(), of_keys.end());
+  CHECK(of_both.size() >= 2 * kRemotes - 4);
 }
 
 TEST_CASE("an active open takes a port whose answers come home, by the same rules",

@@ -3,6 +3,7 @@
 
 #include <catch2/catch.hpp>
 #include <memory>
+#include <set>
 
 #include "tcp/input/acceptability.hpp"
 #include "tcp/output/window.hpp"
@@ -253,6 +254,25 @@ TEST_CASE("every segment echoes the timestamp of the segment that last moved the
   CHECK(echo_of_last() == base + 4);  // in a FIN, too
   rig.run_for(Duration::from_ms(300));
   CHECK(echo_of_last() == base + 4);  // and in what is sent again
+  require_nothing_left(rig);
+}
+
+//= rfc7323#7.1 SHLD-1 test
+TEST_CASE("each flow has a timestamp clock that begins somewhere else", "[tcp][options][rfc7323]") {
+  EngineConfig config = TcpRig::small_config();
+  const bool uses_cookies = GENERATE(false, true);
+  config.syn_cookies = uses_cookies ? CookieMode::kAlways : CookieMode::kOff;
+  TcpRig rig(config);
+  listen_on(rig, 80);
+  std::set<std::uint32_t> clocks;
+  for (std::uint16_t i = 0; i < 20; ++i) {
+    TcpPeer peer(rig, {.remote_port = Port{static_cast<std::uint16_t>(2000 + i)}});
+    peer.send_syn();
+    const auto answer = rig.take_sent();
+    REQUIRE(answer.size() == 1);
+    clocks.insert(answer[0].header.options.ts_val >> 16);  // all within one tick
+  }
+  CHECK(clocks.size() == 20);
   require_nothing_left(rig);
 }
 

@@ -316,6 +316,29 @@ TEST_CASE("two ends whose window probes were both taken hear each other's ACKs",
   require_nothing_left(rig);
 }
 
+//= rfc9293#3.10.7.4 test
+TEST_CASE("a segment older than the one that set the send window does not set it",
+          "[tcp][input][window]") {
+  TcpRig rig;
+  TcpPeer peer(rig);
+  const ConnHandle connection = establish(rig, peer);
+  const auto window = [&] { return find_tcb(rig.ctx(), connection)->snd.wnd; };
+  PeerSegment ahead = peer.segment(kAck, 10);
+  ahead.seq = ahead.seq + 100;
+  ahead.window = 9000;
+  peer.give(ahead);
+  CHECK(window() == 9000);
+  peer.window = 100;
+  peer.send(kAck, 50);  // in order, and still sent before the one behind the gap
+  CHECK(window() == 9000);
+  peer.send(kAck, 50);  // fills the gap
+  CHECK(window() == 9000);
+  peer.nxt = ahead.seq + 10;
+  peer.send(kAck, 10);
+  CHECK(window() == 100);
+  require_nothing_left(rig);
+}
+
 //= rfc9293#3.8.6.1 MUST-37, SHLD-30 test
 TEST_CASE("persist probes back off and a peer that answers is never given up",
           "[tcp][output][rfc9293]") {
