@@ -22,7 +22,6 @@ struct Exception {
 
 // Names as the table prints them.
 constexpr Exception kExceptions[] = {
-    {"Misdelivered", "only a runtime with several workers hands frames over"},
     {"MisdeliveredFull", "only a runtime with several workers hands frames over"},
     {"ArpReplyElsewhere", "only another worker of a runtime can have asked"},
     {"SourceDenied", "an operator's list, not the network, denies sources; see interop's cases"},
@@ -70,10 +69,11 @@ constexpr Transition kTransitions[] = {
     {State::kTimeWait, State::kClosed},
 };
 
-std::string_view exception_for(std::string_view what) {
-  for (const Exception& exception : kExceptions)
-    if (exception.what == what) return exception.reason;
-  return {};
+/// Null: there is none.
+const Exception* exception_for(std::string_view what) {
+  const auto found = std::find_if(std::begin(kExceptions), std::end(kExceptions),
+                                  [&](const Exception& each) { return each.what == what; });
+  return found == std::end(kExceptions) ? nullptr : found;
 }
 
 class Table {
@@ -82,22 +82,32 @@ class Table {
 
   void title(std::string_view text) { out_ += fmt::format("{}\n", text); }
   void row(std::string_view name, std::uint64_t count, bool is_required) {
-    const std::string_view reason = exception_for(name);
+    const Exception* const exception = exception_for(name);
     std::string_view remark;
-    if (is_required && reason.empty() && count == 0) {
+    if (exception != nullptr) {
+      used_[static_cast<std::size_t>(exception - kExceptions)] = true;
+      remark = "  (exception)";
+      if (count > 0) missing_.push_back(fmt::format("{} fired, so it needs no exception", name));
+    } else if (is_required && count == 0) {
       missing_.push_back(fmt::format("{} never fired", name));
       remark = "  <- never fired";
-    } else if (!reason.empty() && count > 0) {
-      missing_.push_back(fmt::format("{} fired, so it needs no exception", name));
     }
-    out_ +=
-        fmt::format("  {:<34} {:>12}{}\n", name, count, reason.empty() ? remark : "  (exception)");
+    out_ += fmt::format("  {:<34} {:>12}{}\n", name, count, remark);
   }
-  void note(std::string_view text) { out_ += fmt::format("  {}\n", text); }
+  /// Behind all rows.
+  void exceptions() {
+    title("exceptions:");
+    for (std::size_t i = 0; i < std::size(kExceptions); ++i) {
+      out_ += fmt::format("  {}: {}\n", kExceptions[i].what, kExceptions[i].reason);
+      if (!used_[i])
+        missing_.push_back(fmt::format("the exception {} names no row", kExceptions[i].what));
+    }
+  }
   std::string take() { return std::move(out_); }
 
  private:
   std::vector<std::string>& missing_;
+  std::array<bool, std::size(kExceptions)> used_{};
   std::string out_;
 };
 
@@ -141,9 +151,7 @@ std::string coverage_table(const Metrics& sum, std::vector<std::string>& missing
         std::find(std::begin(kWays), std::end(kWays), counter) != std::end(kWays);
     table.row(telemetry::name_of(counter), sum.counters[i], is_required);
   }
-  table.title("exceptions:");
-  for (const Exception& exception : kExceptions)
-    table.note(fmt::format("{}: {}", exception.what, exception.reason));
+  table.exceptions();
   return table.take();
 }
 

@@ -5,6 +5,9 @@
 #include <algorithm>
 #include <array>
 
+#include "base/assert.hpp"
+#include "stack/impl.hpp"
+#include "tcp/invariants.hpp"
 #include "tests/sim/content.hpp"
 
 namespace sluice::sim {
@@ -73,6 +76,13 @@ bool Host::is_idle() {
   const telemetry::WorkerInfo& now = info();
   return now.tcbs_in_use == 0 && now.half_open_in_use == 0 && now.time_wait_in_use == 0 &&
          mbufs_out() == 0 && refused_.empty();
+}
+
+void Host::check_tables() {
+  tcp::Context& context = stack_->impl().engine.context();
+  SLUICE_ASSERT(tcp::check_empty(context));
+  if (context.flows.size() != 0)
+    ledger_.fail("host {}: {} flows in the table of an idle stack", index_, context.flows.size());
 }
 
 std::string Host::what_is_left() {

@@ -41,6 +41,8 @@ class Host final : public drivers::SimActor {
   void forget_deadlines() { has_deadlines_ = false; }
   /// Nothing is left in the stack's tables, in its pools, or on its way to the port.
   bool is_idle();
+  /// Of an idle host: no table, free list or timer may still know of what is gone.
+  void check_tables();
   /// Says what keeps is_idle() from being true.
   std::string what_is_left();
 

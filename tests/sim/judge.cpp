@@ -77,10 +77,46 @@ void World::judge_end(const Life& life, const Application& end) {
       break;
     case CloseReason::kTimedOut:
     case CloseReason::kKeepalive:
+      judge_silence(end);
+      break;
     case CloseReason::kNoResources:
     case CloseReason::kOverload:
+      if (!plan_.is_scarce) ledger_.fail("{}: nothing was scarce", end.describe());
       break;
   }
+}
+
+/// A peer falls silent only where the plan lets it: the network is cut, or octets are lost behind
+/// TCP's back; the handshake meets nobody; or this end has closed and does not wait for ever.
+void World::judge_silence(const Application& end) {
+  if (plan_.may_fail || is_tainted_) return;
+  const EndResult& seen = end.result();
+  const bool is_orphan =
+      seen.reason == CloseReason::kTimedOut && seen.cut_short && seen.ended_sending;
+  const bool met_nobody = !seen.is_open && plan_.may_fail_handshake;
+  if (!is_orphan && !met_nobody)
+    ledger_.fail("{}: the network was whole and nobody silent", end.describe());
+}
+
+/// Why a connection may last until everybody's patience ends: an end that has nothing to send does
+/// not learn that its peer is gone (or never got as far) if the one RST that would say so is lost,
+/// goes over a cap, or is owed by a listener that sends cookies: that takes whatever echoes its
+/// clock of the last minute for a segment that has overtaken its cookie, and is silent. While both
+/// ends live only a network that is cut for good, or a peer that acknowledged what it does not
+/// have, holds them up.
+bool World::may_stall(const Life& life) const {
+  if (is_tainted_ || plan_.outage_for.is_infinite() || plan_.mischief.kind == Mischief::kOptimistic)
+    return true;
+  const bool is_one_gone = std::any_of(life.ends.begin(), life.ends.end(), [](const auto& end) {
+    return end->is_closed() || !end->result().is_open;
+  });
+  const bool is_reset_lost = has_losses() || !plan_.outage_at.is_infinite() ||
+                             std::any_of(hosts_.begin(), hosts_.end(), [](const auto& host) {
+                               const telemetry::Metrics& metrics = host->stack().metrics();
+                               return metrics.of(telemetry::Outcome::kStraySilenced) > 0 ||
+                                      metrics.of(telemetry::Outcome::kCookieDoubtful) > 0;
+                             });
+  return is_one_gone && is_reset_lost;
 }
 
 /// An ACK without octets is a stray to a listener that sent a cookie, if the client's first segment

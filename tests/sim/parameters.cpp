@@ -207,6 +207,7 @@ void draw_scarcity(Dice& dice, WorldPlan& world) {
       host.stack.tcp.half_open_lifetime = s(4);
       break;
   }
+  world.is_scarce = true;
   world.may_fail = true;
 }
 

@@ -102,6 +102,7 @@ struct WorldPlan {
   std::uint32_t stranger_frames = 0;
   std::vector<AttackPlan> attacks;
   bool is_static_arp = false;
+  bool is_scarce = false;  ///< A table or a pool is too small for what will come.
 
   // What may then go wrong without being a fault of the stack.
   bool may_fail_handshake = false;  ///< Losses or limits can outlast a connect().

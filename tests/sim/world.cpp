@@ -393,6 +393,25 @@ void World::check_liveness(const Life& life) {
     ledger_.fail("{}: not over after {} s, the bound of liveness", end->describe(), liveness_.s());
 }
 
+/// The end of all patience. It is the harness that ends such a connection, not the stack: so the
+/// plan must say why that was necessary.
+void World::give_up(Life& life) {
+  if (!std::exchange(life.is_given_up, true)) {
+    ++result_.given_up;
+    if (!may_stall(life))
+      for (const auto& end : life.ends)
+        ledger_.fail("{}: not over after {} s, and the plan does not say why", end->describe(),
+                     kPatience.s());
+  }
+  for (unsigned end = 0; end < 2; ++end) {
+    const ConnectionPlan& plan = plan_.connections[life.plan];
+    Host& host = *hosts_[end == 0 ? plan.client : 1 - plan.client];
+    host.enter(clock_.now());
+    life.ends[end]->give_up();
+    host.wake();
+  }
+}
+
 void World::look_around() {
   const bool is_late = clock_.now() - plan_.begin > kPatience;
   bool is_all_done = to_start_ == 0;
@@ -416,15 +435,7 @@ void World::look_around() {
       continue;
     }
     is_all_done = false;
-    if (is_late && !is_orderly(life)) {
-      for (unsigned end = 0; end < 2; ++end) {
-        const ConnectionPlan& plan = plan_.connections[life.plan];
-        Host& host = *hosts_[end == 0 ? plan.client : 1 - plan.client];
-        host.enter(clock_.now());
-        life.ends[end]->give_up();
-        host.wake();
-      }
-    }
+    if (is_late && !is_orderly(life)) give_up(life);
   }
   if (attackers_)
     for (auto& host : hosts_) check_memory(*host);
@@ -461,6 +472,8 @@ void World::run_until_idle() {
     if (!hosts_[host]->is_idle())
       ledger_.fail("host {}: not idle {} s after the last connection: {}", host, kAftermath.s(),
                    hosts_[host]->what_is_left());
+    else
+      hosts_[host]->check_tables();
 }
 
 WorldResult World::run() {

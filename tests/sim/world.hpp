@@ -53,6 +53,7 @@ struct WorldResult {
   AttackTally tally;
   std::array<std::uint64_t, static_cast<std::size_t>(drivers::FrameFate::kCount)> fates{};
   std::array<std::uint64_t, 16> reasons{};  ///< By CloseReason.
+  std::uint64_t given_up = 0;               ///< Connections that outlasted kPatience.
   std::uint64_t octets = 0;                 ///< Received by applications, checked.
   Duration lasted;                          ///< Virtual time.
   std::int64_t bound_used_percent = 0;      ///< Of liveness_bound(), by the slowest orderly end.
@@ -77,6 +78,7 @@ class World final : public drivers::SimActor,
     std::optional<Error> refused;                      ///< connect() itself failed.
     std::array<std::unique_ptr<Application>, 2> ends;  ///< [0]: the client's.
     bool is_over = false;
+    bool is_given_up = false;
   };
   enum class Event : std::uint8_t {
     kStart,
@@ -117,6 +119,7 @@ class World final : public drivers::SimActor,
   bool is_done(const Life& life) const;
   void check_liveness(const Life& life);
   void look_around();
+  void give_up(Life& life);
   void run_connections();
   void run_until_idle();
 
@@ -134,6 +137,8 @@ class World final : public drivers::SimActor,
   void judge(Life& life);
   void judge_end(const Life& life, const Application& end);
   void judge_reset(const Life& life, const Application& end);
+  void judge_silence(const Application& end);
+  bool may_stall(const Life& life) const;
   void judge_direction(const Application& sender, const Application& receiver);
   void judge_orderly(const Life& life);
   bool has_losses() const;
