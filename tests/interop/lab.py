@@ -147,7 +147,34 @@ class Server(Process):
         self.ip = f"10.99.{number}.2"
         self.peer_ip = f"10.99.{number}.1"
         self.instance = f"{lab.namespace}.{number}"
+        self.is_asked = False  # To end.
+        self.is_code_seen = False  # By the case, which then knows what it wants.
         super().__init__(lab, name, command)
+
+    def signal(self, number):
+        self.is_asked |= number in (signal.SIGTERM, signal.SIGINT, signal.SIGKILL)
+        super().signal(number)
+
+    def kill(self):
+        self.is_asked = True
+        super().kill()
+
+    def wait(self, seconds):
+        self.is_code_seen = True
+        return super().wait(seconds)
+
+    def bad_end(self):
+        """What is wrong with how it ended, if it did; None if nothing is. A client of ours ends by itself."""
+        code = self.popen.poll()
+        if code is None or (code == -signal.SIGKILL and self.is_asked):
+            return None
+        if code < 0:
+            return f"{self.name} died of signal {-code}"
+        if self.is_code_seen or self.name.startswith("sluice-test-client"):
+            return None
+        if not self.is_asked:
+            return f"{self.name} ended unasked, with {code}"
+        return None if code in (0, 3) else f"{self.name} ended with {code}"
 
     def wait_tap(self, seconds=15):
         """Waits for the tap and gives the kernel its address there."""
@@ -185,7 +212,7 @@ class Server(Process):
 
     def stop(self, seconds=15):
         self.signal(signal.SIGTERM)
-        return self.wait(seconds)
+        return super().wait(seconds)
 
 
 class Lab:

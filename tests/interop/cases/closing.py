@@ -2,6 +2,7 @@
 
 import hashlib
 import socket
+import time
 
 from lab import expect, wait_until
 from registry import case
@@ -109,9 +110,12 @@ def drain_deadline(lab):
         stream.sendall(b"Hutu")
         stream.recv(4, socket.MSG_WAITALL)
         server.signal(15)
+        asked = time.monotonic()
         expect(stream.recv(1) == b"", "no FIN")
         code = server.wait(10)
+        took = time.monotonic() - asked
         expect(code == 3, f"exit status {code}, wanted 3")
+        expect(0.9 < took < 2.5, f"a drain of 1 s took {took:.2f} s")
         # The RST came over the tap before it vanished: writing fails now, or did already.
         try:
             for _ in range(3):
