@@ -1,6 +1,6 @@
 #!/bin/sh
 # Installs into a directory of its own, builds a small server outside the tree with what pkg-config
-# says, and runs its --help. Usage: install_test.sh BUILD_DIR
+# says, and has it answer a SYN. Usage: install_test.sh BUILD_DIR
 set -eu
 
 build=${1:?usage: install_test.sh BUILD_DIR}
@@ -30,6 +30,16 @@ export LD_LIBRARY_PATH
 ./server --help | grep -q -- '--device' || { echo "FAIL: --help does not name --device"; exit 1; }
 ./server --workers 0 2>"$work/error" && { echo "FAIL: --workers 0 was taken"; exit 1; }
 grep -q -- '--workers 0: expected' "$work/error" || { cat "$work/error"; exit 1; }
+# It serves: the SYN of the capture is answered (cases/replay.py says what is in it).
+./server --device "net_pcap0,rx_pcap=$here/data/replay.pcap,tx_pcap=$work/out.pcap" --address 10.99.0.2/24 \
+  --mac 02:00:00:00:00:02 --listen 7 --instance "install.$$" --exit-when-idle 500ms --drain-timeout 0s >"$work/log" 2>&1 ||
+  [ $? -eq 3 ] || { cat "$work/log"; echo "FAIL: the server did not end in good order"; exit 1; }
+PYTHONPATH="$here" PYTHONDONTWRITEBYTECODE=1 python3 - "$work/out.pcap" <<'END' || { cat "$work/log"; echo "FAIL: no SYN-ACK from port 7"; exit 1; }
+import sys
+from frames import ACK, SYN, parse_tcp, read_pcap
+answers = [parse_tcp(frame) for frame in read_pcap(sys.argv[1])]
+sys.exit(not any(each and each["flags"] & (SYN | ACK) == SYN | ACK and each["source_port"] == 7 for each in answers))
+END
 for program in sluice-echo sluice-httpd sluice-load sluicectl; do
   "$(find "$work/root" -type f -name "$program")" --version ||
     { echo "FAIL: $program was not installed or does not run"; exit 1; }
