@@ -402,6 +402,33 @@ TEST_CASE("a closed connection that the peer never finishes goes after its limit
   require_nothing_left(rig);
 }
 
+TEST_CASE("a closed connection whose peer keeps its window shut ends by the user timeout",
+          "[tcp][close]") {
+  EngineConfig config = TcpRig::small_config();
+  config.user_timeout = Duration::from_s(30);
+  TcpRig rig(config);
+  TcpPeer peer(rig);
+  const ConnHandle connection = establish(rig, peer);
+  peer.window = 0;
+  peer.acknowledge();
+  send_octets(rig, connection, pattern(100));
+  REQUIRE(close(rig.ctx(), connection).has_value());
+  rig.settle();
+  const wire::SeqNum una = peer.una;
+  const auto live_for = [&](int seconds) {
+    for (int i = 0; i < seconds; ++i) {
+      rig.run_for(Duration::from_s(1));
+      if (!rig.take_sent().empty()) peer.acknowledge();  // it answers every probe
+      peer.una = una;
+    }
+  };
+  live_for(25);
+  CHECK(rig.find(peer.flow()) != nullptr);
+  live_for(40);
+  CHECK(rig.find(peer.flow()) == nullptr);
+  require_nothing_left(rig);
+}
+
 TEST_CASE("above the orphan limit close() is a reset", "[tcp][close]") {
   EngineConfig config = TcpRig::small_config();
   config.max_orphans = 1;
