@@ -269,7 +269,6 @@ TEST_CASE("ephemeral ports are within their range, all different, and not to be 
   require_nothing_left(rig);
 }
 
-//= rfc6056#3.3.4 test
 TEST_CASE("where the ports to a remote begin depends on the remote and on a secret",
           "[tcp][handshake][rfc6056]") {
   const auto first_port = [](const Keys& keys, std::uint8_t host, std::uint16_t port) {

@@ -316,7 +316,6 @@ TEST_CASE("two ends whose window probes were both taken hear each other's ACKs",
   require_nothing_left(rig);
 }
 
-//= rfc9293#3.10.7.4 test
 TEST_CASE("a segment older than the one that set the send window does not set it",
           "[tcp][input][window]") {
   TcpRig rig;
