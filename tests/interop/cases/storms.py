@@ -5,7 +5,7 @@ to be seen here: an RST must hit RCV.NXT (1 in 2^32 each); a FIN must fall into 
 that the peer has offered (1 in 2^14 times 1 in 2^16); hping3 sends no octets. Only a SYN in the 64 KiB of a half-open entry
 (1 in 2^16) sends that back to LISTEN, as RFC 9293 3.10.7.4 wants it, and the client's next SYN mends that.
 
-Half of the connections have timestamps, where all that lacks them is dropped at once, half have none.
+Half of the connections have timestamps, where all that lacks them is dropped at once, half (and all half-open ones) have none.
 """
 
 import dataclasses
@@ -140,7 +140,11 @@ def hold_all(lab, echo, closer):
     for number in range(EACH):
         lab.sysctl("ipv4/tcp_timestamps", number % 2)
         for state, make in makers.items():
-            held[state].append(make(FIRST_PORT[state] + number))
+            if state != "SYN-RECV":
+                held[state].append(make(FIRST_PORT[state] + number))
+    # A SYN that is sent again has the options of that time, and the server goes by them.
+    lab.sysctl("ipv4/tcp_timestamps", 0)
+    held["SYN-RECV"] = [makers["SYN-RECV"](FIRST_PORT["SYN-RECV"] + number) for number in range(EACH)]
     wait_until(lambda: not wrong_states(held), 5, "every connection to be in its state")
     return held
 
