@@ -74,6 +74,7 @@ Context::Context(const EngineConfig& engine_config, const ContextDeps& deps, Ins
       // Each has one place: with few, the next cookies would push out one that is still valid.
       used_cookies(std::clamp(config.max_connections, 4096u, 65536u)),
       cookie_doubts(std::min(config.max_half_open, 4096u)),
+      ended_flows(std::clamp(config.max_connections, 4096u, 65536u)),
       syn_ack_limit(config.syn_ack_prefix_limit, 4096, flow_hash(keys.ports, FlowKey{})),
       gate(deps.gate, deps.top_prefixes, derive_key(deps.keys.flow_table, kGateKey), start),
       rng(deps.seed),
@@ -315,7 +316,10 @@ void detach(Context& ctx, std::uint32_t index) {
 
 void Context::close(std::uint32_t index, CloseReason reason) {
   Tcb& block = touch(index);
-  flows.erase(hash_of(flow_of(block)), FlowRef(FlowRef::kConnection, index));
+  const std::uint64_t hash = hash_of(flow_of(block));
+  flows.erase(hash, FlowRef(FlowRef::kConnection, index));
+  if (block.listener < listeners.size() && listeners[block.listener].cookies_sent_total > 0)
+    ended_flows.add(hash, tick);
   detach(*this, index);
   block.close_reason = static_cast<std::uint8_t>(reason);
   if (recorder.is_enabled())

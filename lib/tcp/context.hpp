@@ -384,6 +384,7 @@ struct Context {
   SynCookies cookies;
   UsedCookies used_cookies;
   CookieDoubts cookie_doubts;
+  EndedFlows ended_flows;
   PrefixLimit syn_ack_limit;
   GateWatch gate;
   Rng rng;

@@ -100,22 +100,19 @@ void World::judge_silence(const Application& end) {
 
 /// Why a connection may last until everybody's patience ends: an end that has nothing to send does
 /// not learn that its peer is gone (or never got as far) if the one RST that would say so is lost,
-/// goes over a cap, or is owed by a listener that sends cookies: that takes whatever echoes its
-/// clock of the last minute for a segment that has overtaken its cookie, and is silent. While both
-/// ends live only a network that is cut for good, or a peer that acknowledged what it does not
-/// have, holds them up.
+/// or goes over a cap. While both ends live only a network that is cut for good, or a peer that
+/// acknowledged what it does not have, holds them up.
 bool World::may_stall(const Life& life) const {
   if (is_tainted_ || plan_.outage_for.is_infinite() || plan_.mischief.kind == Mischief::kOptimistic)
     return true;
   const bool is_one_gone = std::any_of(life.ends.begin(), life.ends.end(), [](const auto& end) {
     return end->is_closed() || !end->result().is_open;
   });
-  const bool is_reset_lost = has_losses() || !plan_.outage_at.is_infinite() ||
-                             std::any_of(hosts_.begin(), hosts_.end(), [](const auto& host) {
-                               const telemetry::Metrics& metrics = host->stack().metrics();
-                               return metrics.of(telemetry::Outcome::kStraySilenced) > 0 ||
-                                      metrics.of(telemetry::Outcome::kCookieDoubtful) > 0;
-                             });
+  const bool is_reset_lost =
+      has_losses() || !plan_.outage_at.is_infinite() ||
+      std::any_of(hosts_.begin(), hosts_.end(), [](const auto& host) {
+        return host->stack().metrics().of(telemetry::Outcome::kStraySilenced) > 0;
+      });
   return is_one_gone && is_reset_lost;
 }
 

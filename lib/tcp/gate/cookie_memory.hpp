@@ -7,6 +7,7 @@
 #include <array>
 #include <bit>
 #include <cstdint>
+#include <optional>
 #include <vector>
 
 #include "base/timer_wheel.hpp"
@@ -40,6 +41,32 @@ class UsedCookies {
     return static_cast<std::uint32_t>(hash >> 32) ^ iss.value();
   }
   std::vector<Bucket> buckets_;
+};
+
+/// Flows of listeners that send cookies whose connection has ended lately: what still comes for one
+/// is no client's whose cookie is on its way, and is told so.
+class EndedFlows {
+ public:
+  explicit EndedFlows(std::uint32_t count) : entries_(std::bit_ceil(count)) {}
+
+  void add(std::uint64_t hash, Tick now) {
+    entries_[hash & (entries_.size() - 1)] = {static_cast<std::uint32_t>(hash >> 32), now};
+  }
+  /// If the flow's connection has ended while cookies of then may still be valid: when.
+  std::optional<Tick> ended_at(std::uint64_t hash, Tick now) const {
+    const Entry& entry = entries_[hash & (entries_.size() - 1)];
+    if (entry.tag != static_cast<std::uint32_t>(hash >> 32) ||
+        now - entry.at > ticks_in(SynCookies::kSlot * 2))
+      return std::nullopt;
+    return entry.at;
+  }
+
+ private:
+  struct Entry {
+    std::uint32_t tag = 0;
+    Tick at = 0;
+  };
+  std::vector<Entry> entries_;
 };
 
 /// Flows without timestamps that sent octets or FIN with an ACK that is no cookie: perhaps the

@@ -238,12 +238,17 @@ bool has_agreed_timestamps(const Context& ctx, const Segment& segment) {
 
 /// Perhaps an honest client's second segment has overtaken its first, or the first was lost. With
 /// timestamps the echo tells: nobody else knows our clock for this flow. Without, octets are given
-/// the benefit of the doubt.
+/// the benefit of the doubt. The peer of a connection that has ended here has none: it must be
+/// told.
 bool may_follow_cookie(Context& ctx, const Segment& segment) {
+  const std::optional<Tick> ended = ctx.ended_flows.ended_at(segment.hash, ctx.tick);
   if (!has_agreed_timestamps(ctx, segment))
-    return segment.length() > 0 && ctx.cookie_doubts.may_prove_itself(segment.hash, ctx.tick);
-  const Tick clock = ctx.tick + ctx.timestamp_offset_of(ctx.secret_of(segment.flow));
-  return clock - segment.header.options.ts_ecr <= ticks_in(SynCookies::kSlot * 2);
+    return segment.length() > 0 && !ended &&
+           ctx.cookie_doubts.may_prove_itself(segment.hash, ctx.tick);
+  const Tick sent_at =
+      segment.header.options.ts_ecr - ctx.timestamp_offset_of(ctx.secret_of(segment.flow));
+  return ctx.tick - sent_at <= ticks_in(SynCookies::kSlot * 2) &&
+         (!ended || tick_before(*ended, sent_at));
 }
 
 /// What the SYN said, if the segment's ACK is a cookie.

@@ -305,6 +305,41 @@ TEST_CASE("a segment that overtakes the one with the cookie is no stray", "[tcp]
   rig.require_clean();
 }
 
+TEST_CASE("the peer of a connection that ended is told so, though its listener sends cookies",
+          "[tcp][gate]") {
+  const bool timestamps = GENERATE(true, false);
+  TcpRig rig(with_cookies(CookieMode::kAlways));
+  const ListenerHandle listener = listen_on(rig);
+  TcpPeer peer(rig, {.timestamps = timestamps});
+  peer.connect();
+  const auto connection = accept(rig.ctx(), listener);
+  REQUIRE(connection.has_value());
+  rig.run_for(Duration::from_s(3));
+  REQUIRE(abort(rig.ctx(), *connection, CloseReason::kAborted).has_value());
+  rig.settle();
+  static_cast<void>(rig.take_sent());  // the RST is lost
+  rig.run_for(Duration::from_s(1));
+  peer.give(peer.segment(kAck, 100));
+  const auto sent = rig.take_sent();
+  REQUIRE(sent.size() == 1);
+  CHECK(sent[0].has(kRst));
+  CHECK(count_of(rig, Outcome::kCookieDoubtful) == 0);
+  SECTION("and its next connection is a client as any") {
+    rig.run_for(Duration::from_ms(timestamps ? 100 : 65'000));
+    TcpPeer next(rig, {.iss = peer.nxt + 5000, .timestamps = timestamps});
+    next.send_syn();
+    next.read();
+    const PeerSegment first = next.segment(kAck, 100);
+    next.nxt = next.nxt + 100;
+    next.give(next.segment(kAck, 100));  // overtakes it
+    CHECK(rig.take_sent().empty());
+    CHECK(count_of(rig, Outcome::kCookieDoubtful) == 1);
+    next.give(first);
+    CHECK(accept(rig.ctx(), listener).has_value());
+  }
+  rig.require_clean();
+}
+
 TEST_CASE("a cookie makes one connection: an old duplicate of its ACK makes none", "[tcp][gate]") {
   TcpRig rig(with_cookies(CookieMode::kAlways));
   const ListenerHandle listener = listen_on(rig);
