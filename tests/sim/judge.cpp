@@ -1,6 +1,7 @@
 // The verdict over a world: what its applications saw, against the model.
 
 #include <algorithm>
+#include <array>
 #include <numeric>
 
 #include "tcp/state.hpp"
@@ -77,7 +78,7 @@ void World::judge_end(const Life& life, const Application& end) {
       break;
     case CloseReason::kTimedOut:
     case CloseReason::kKeepalive:
-      judge_silence(end);
+      judge_silence(life, end);
       break;
     case CloseReason::kNoResources:
     case CloseReason::kOverload:
@@ -87,23 +88,30 @@ void World::judge_end(const Life& life, const Application& end) {
 }
 
 /// A peer falls silent only where the plan lets it: the network is cut, or octets are lost behind
-/// TCP's back; the handshake meets nobody; or this end has closed and does not wait for ever.
-void World::judge_silence(const Application& end) {
+/// TCP's back; the handshake meets nobody; this end has closed and does not wait for ever; or the
+/// connection before it on the same ports left a TIME-WAIT, moved octets faster than the clock of
+/// ISNs, and had no timestamps by which the new SYN would be known for one (RFC 9293 3.6.1).
+void World::judge_silence(const Life& life, const Application& end) {
   if (plan_.may_fail || is_tainted_) return;
   const EndResult& seen = end.result();
   const bool is_orphan =
       seen.reason == CloseReason::kTimedOut && seen.cut_short && seen.ended_sending;
   const bool met_nobody = !seen.is_open && plan_.may_fail_handshake;
-  if (!is_orphan && !met_nobody)
+  const bool met_time_wait = !seen.is_open && life.repetition > 0 && !have_timestamps();
+  if (!is_orphan && !met_nobody && !met_time_wait)
     ledger_.fail("{}: the network was whole and nobody silent", end.describe());
 }
 
 /// Why a connection may last until everybody's patience ends: an end that has nothing to send does
 /// not learn that its peer is gone (or never got as far) if the one RST that would say so is lost,
-/// or goes over a cap. While both ends live only a network that is cut for good, or a peer that
-/// acknowledged what it does not have, holds them up.
+/// or goes over a cap. While both ends live only a network that is cut for good, a peer that
+/// acknowledged what it does not have, one whose timestamps jump, or tables that are too small for
+/// all (who has a record waits for one who has none) hold them up.
 bool World::may_stall(const Life& life) const {
-  if (is_tainted_ || plan_.outage_for.is_infinite() || plan_.mischief.kind == Mischief::kOptimistic)
+  constexpr std::array kFatal = {Mischief::kOptimistic, Mischief::kClockForward,
+                                 Mischief::kClockBack};
+  if (is_tainted_ || plan_.outage_for.is_infinite() || plan_.is_scarce ||
+      std::find(kFatal.begin(), kFatal.end(), plan_.mischief.kind) != kFatal.end())
     return true;
   const bool is_one_gone = std::any_of(life.ends.begin(), life.ends.end(), [](const auto& end) {
     return end->is_closed() || !end->result().is_open;
@@ -116,16 +124,18 @@ bool World::may_stall(const Life& life) const {
   return is_one_gone && is_reset_lost;
 }
 
+bool World::have_timestamps() const {
+  return plan_.hosts[0].stack.tcp.timestamps && plan_.hosts[1].stack.tcp.timestamps;
+}
+
 /// An ACK without octets is a stray to a listener that sent a cookie, if the client's first segment
 /// was lost or overtaken. Timestamps would tell it from one, if they are honest. And a cookie is
 /// out of date when the client takes most of a minute to find out what fits through a black hole,
 /// which a path is, too, that makes more fragments than a host takes of one datagram.
 bool World::may_miss_its_cookie(const Life& life) const {
-  const bool has_timestamps =
-      plan_.hosts[0].stack.tcp.timestamps && plan_.hosts[1].stack.tcp.timestamps;
   const unsigned server_host = 1 - plan_.connections[life.plan].client;
   const bool has_cookies = plan_.hosts[server_host].stack.tcp.syn_cookies != tcp::CookieMode::kOff;
-  const bool has_echo = has_timestamps && plan_.mischief.kind != Mischief::kFalseEcho;
+  const bool has_echo = have_timestamps() && plan_.mischief.kind != Mischief::kFalseEcho;
   const bool may_be_late =
       link_->count(drivers::FrameFate::kTooLong) + link_->count(drivers::FrameFate::kFragmented) >
       0;

@@ -137,7 +137,8 @@ class World final : public drivers::SimActor,
   void judge(Life& life);
   void judge_end(const Life& life, const Application& end);
   void judge_reset(const Life& life, const Application& end);
-  void judge_silence(const Application& end);
+  void judge_silence(const Life& life, const Application& end);
+  bool have_timestamps() const;
   bool may_stall(const Life& life) const;
   void judge_direction(const Application& sender, const Application& receiver);
   void judge_orderly(const Life& life);
